@@ -1,0 +1,1 @@
+"""The side that judges what came back."""

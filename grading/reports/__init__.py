@@ -1,0 +1,1 @@
+"""A Report as text: for a terminal, a page, CI."""
