@@ -1,0 +1,200 @@
+"""The candidate: compiles the learner's source and serves calls. It holds nothing else.
+
+Requests and replies are dicts that the wire can carry. A reply has either "value" or "error".
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from grading.candidate import rules
+from grading.candidate.forbidden import Forbidden
+from grading.candidate.meter import count
+from grading.candidate.wire import Opaque, describe
+
+MAX_MESSAGE = 400
+
+
+class NotLoadable(Exception):
+    """The file has no usable answer in it; the text says why, `line` where."""
+
+    def __init__(self, text: str, line: int = 0) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+class Session:
+    """One learner's file in this process.
+
+    Args:
+        ledger: names of forbidden functions, in the order in which they were reached.
+    """
+
+    def __init__(self, ledger: list[str]) -> None:
+        self.ledger = ledger
+        self.file = ""
+        self.module = types.ModuleType("learner")
+        self.layers: list[nn.Module] = []
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The reply to a request: whatever the learner's code does, a dict."""
+        serve: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, f"_{request['do']}")
+        try:
+            reply = serve(request)
+        except BaseException as error:
+            reply = {"error": self._error(error)}
+        return {**reply, "reached": list(self.ledger)}
+
+    # ------------------------------------------------------------------------------------- requests
+
+    def _load(self, request: dict[str, Any]) -> dict[str, Any]:
+        source, self.file = request["source"], request["file"]
+        try:
+            tree = ast.parse(source, self.file)
+            found = rules.violations(tree)
+            if found:
+                raise NotLoadable(found[0].text, found[0].line)
+            code = compile(tree, self.file, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise NotLoadable(f"{type(error).__name__}: {error.msg}", error.lineno or 0) from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise NotLoadable(f"not a Python program: {error}") from None
+        linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
+        self.module.__file__ = self.file
+        sys.modules["learner"] = self.module
+        exec(code, self.module.__dict__)
+        for symbol in request["symbols"]:
+            self._check_symbol(symbol)
+        return {"value": None, "lines": _lines(tree)}
+
+    def _check_symbol(self, symbol: str) -> None:
+        value = getattr(self.module, symbol, None)
+        if value is None:
+            raise NotLoadable(f"the file defines no {symbol}")
+        if symbol[0].isupper() and not (isinstance(value, type) and issubclass(value, nn.Module)):
+            raise NotLoadable(f"{symbol} has to be a class derived from nn.Module, not a {describe(value)}")
+        if not callable(value):
+            raise NotLoadable(f"{symbol} has to be a function, not a {describe(value)}")
+
+    def _make(self, request: dict[str, Any]) -> dict[str, Any]:
+        layer = getattr(self.module, request["symbol"])(*request["args"], **request["kwargs"])
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"{request['symbol']}(...) made a {describe(layer)}, not a layer")
+        self.layers.append(layer)
+        shapes = {name: list(parameter.shape) for name, parameter in layer.named_parameters()}
+        return {"value": len(self.layers) - 1, "parameters": shapes}
+
+    def _set(self, request: dict[str, Any]) -> dict[str, Any]:
+        layer = self.layers[request["layer"]]
+        layer.train(request["training"])
+        layer.to(request["dtype"])
+        parameters = dict(layer.named_parameters())
+        with torch.no_grad():
+            for name, weight in request["weights"].items():
+                parameters[name].copy_(weight)
+        return {"value": None}
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        args, kwargs = request["args"], request["kwargs"]
+        target = self._target(request)
+        if request["cotangent"] is not None:
+            return self._gradients(request, target)
+        if request["meter"]:
+            value, flops = count(lambda: target(*args, **kwargs))
+            return {"value": value, "flops": flops}
+        value = target(*args, **kwargs)
+        return {"value": value, "echo": [args, kwargs]} if request["echo"] else {"value": value}
+
+    def _gradients(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
+        inputs = [arg.requires_grad_() for arg in request["args"] if _differentiable(arg)]
+        value = target(*request["args"], **request["kwargs"])
+        output = value[0] if isinstance(value, tuple) else value
+        # a sum, because backward with a gradient argument makes PyTorch import sympy (0.3 s)
+        (output * request["cotangent"]).sum().backward()
+        layer = self.layers[request["layer"]] if request["layer"] is not None else nn.Module()
+        parameters = {name: parameter.grad for name, parameter in layer.named_parameters()}
+        for parameter in layer.parameters():
+            parameter.grad = None
+        return {"value": value, "input_grads": [x.grad for x in inputs], "parameter_grads": parameters}
+
+    def _decode(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A plan of steps (layer, x, which earlier step's cache goes in), in this process: shared storage shows."""
+        outputs: list[Any] = []
+        caches: list[Any] = []
+        for index, (layer, x, parent) in enumerate(request["steps"]):
+            value = self.layers[layer](x) if parent is None else self.layers[layer](x, caches[parent])
+            if not (isinstance(value, tuple | list) and len(value) == 2):
+                return {"value": [outputs, caches], "odd": [index, Opaque(describe(value))]}
+            outputs.append(value[0].clone() if isinstance(value[0], Tensor) else value[0])
+            caches.append(value[1])
+        return {"value": [outputs, caches]}
+
+    def _target(self, request: dict[str, Any]) -> Callable[..., Any]:
+        if request["layer"] is not None:
+            return self.layers[request["layer"]]
+        target: Callable[..., Any] = getattr(self.module, request["symbol"])
+        return target
+
+    # --------------------------------------------------------------------------------------- errors
+
+    def _error(self, error: BaseException) -> dict[str, Any]:
+        frame, line = self._learners_frame(error)
+        kind = "raised"
+        if isinstance(error, NotLoadable):
+            kind, line = "load", error.line
+        elif isinstance(error, Forbidden):
+            kind = "forbidden"
+        elif type(error) is NotImplementedError and self._innermost(error) == self.file:
+            kind = "unwritten"
+        text = linecache.getline(self.file, line).strip() if line else ""
+        return {
+            "kind": kind,
+            "type": type(error).__name__,
+            "bases": [base.__name__ for base in type(error).__mro__],
+            "message": str(error)[:MAX_MESSAGE],
+            "line": line,
+            "text": text[:200],
+            "tensors": _tensors_named_in(text, frame) if frame else {},
+        }
+
+    def _learners_frame(self, error: BaseException) -> tuple[types.FrameType | None, int]:
+        frames = [(f, n) for f, n in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename == self.file]
+        return frames[-1] if frames else (None, 0)
+
+    @staticmethod
+    def _innermost(error: BaseException) -> str:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        return frames[-1].f_code.co_filename if frames else ""
+
+
+def _lines(tree: ast.Module) -> dict[str, int]:
+    """Where functions, and the forward methods of classes, begin."""
+    lines = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            lines[node.name] = node.lineno
+        for method in node.body if isinstance(node, ast.ClassDef) else []:
+            if isinstance(method, ast.FunctionDef) and method.name == "forward":
+                lines[node.name] = method.lineno
+    return lines
+
+
+def _differentiable(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _tensors_named_in(text: str, frame: types.FrameType) -> dict[str, str]:
+    """The shapes of the tensors that a line of source names."""
+    names = dict.fromkeys(re.findall(r"(?<![\w.])[A-Za-z_]\w*", text))
+    found = {name: frame.f_locals[name] for name in names if isinstance(frame.f_locals.get(name), Tensor)}
+    return {name: str(tuple(tensor.shape)) for name, tensor in found.items()}

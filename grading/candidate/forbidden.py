@@ -1,0 +1,151 @@
+"""The functions that would do a learner's exercise in one call, made to raise when they are reached.
+
+Naming or importing one is fine; calling it raises `Forbidden` at the caller's own line. Undoing this from inside
+the process is possible for somebody determined: it teaches a rule, and the walls stand elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+
+Record = Callable[[str], None]
+
+
+class Forbidden(RuntimeError):
+    """A function that does the exercise by itself was called."""
+
+
+# every key under which a call can first meet a kernel; without FuncTorchVmapMode, torch.vmap slips through
+_KEYS = (
+    "CompositeImplicitAutograd",
+    "CompositeExplicitAutograd",
+    "CompositeImplicitAutogradNestedTensor",
+    "CPU",
+    "CUDA",
+    "MPS",
+    "Meta",
+    "NestedTensorCPU",
+    "AutogradCPU",
+    "AutogradCUDA",
+    "AutogradMPS",
+    "AutogradNestedTensor",
+    "AutocastCPU",
+    "AutocastCUDA",
+    "FuncTorchBatched",
+    "FuncTorchBatchedDecomposition",
+    "FuncTorchVmapMode",
+    "Functionalize",
+)
+
+_ATTENTION = re.compile("attention|transformer_encoder_layer")
+
+# Python functions that hold an attention of their own, or are the road that a learner would name
+_PYTHON = (
+    ("torch.nn.functional", "multi_head_attention_forward", "F.multi_head_attention_forward"),
+    ("torch.nn", "MultiheadAttention.forward", "nn.MultiheadAttention"),
+    ("torch.nn", "TransformerEncoderLayer.forward", "nn.TransformerEncoderLayer"),
+    ("torch.nn", "TransformerDecoderLayer.forward", "nn.TransformerDecoderLayer"),
+    ("torch.ao.nn.quantizable.modules.activation", "MultiheadAttention.forward", "quantizable.MultiheadAttention"),
+    (
+        "torch.ao.nn.quantizable.modules.activation",
+        "MultiheadAttention._forward_impl",
+        "quantizable.MultiheadAttention",
+    ),
+    ("torch._higher_order_ops.flex_attention", "FlexAttentionHOP.__call__", "flex_attention"),
+    ("torch._higher_order_ops.flex_attention", "math_attention", "flex_attention"),
+    ("torch._higher_order_ops.flex_attention", "_math_attention_inner", "flex_attention"),
+    ("torch._higher_order_ops.flex_attention", "sdpa_dense", "flex_attention"),
+)
+
+# not imported by torch itself: a stand-in costs nothing, the real ones up to 1.1 s and torch._dynamo
+_STAND_INS = {
+    "torch.nn.attention.flex_attention": "flex_attention",
+    "torch.nn.attention.varlen": "torch.nn.attention.varlen",
+    "torch.onnx.ops": "torch.onnx.ops",
+    "torch.onnx.ops._impl": "torch.onnx.ops",
+}
+
+
+def poison(record: Record) -> None:
+    """Make every forbidden function raise `Forbidden`, after `record(name)`.
+
+    For a process that has nothing else to do than to serve candidates: the change lasts as long as the process.
+    """
+    _poison_operators(record)
+    for module, path, name in _PYTHON:
+        _swap(sys.modules.get(module), path, _refusal(name, record))
+    for module, name in _STAND_INS.items():
+        _stand_in(module, name, record)
+
+
+def _refusal(name: str, record: Record) -> Callable[..., NoReturn]:
+    text = f"{name} does the whole exercise in one call: write it with matmul and softmax"
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        record(name)
+        raise Forbidden(text)
+
+    return refuse
+
+
+def _poison_operators(record: Record) -> None:
+    names = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
+    operators = [name for name in names if _ATTENTION.search(name) and "_backward" not in name]
+    library: Any = torch._C._dispatch_library("IMPL", "aten", "", __file__, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "overriding a previously registered kernel": that is the purpose
+        for operator in operators:
+            public = "F." if operator == "aten::scaled_dot_product_attention" else "torch.ops.aten."
+            refuse = _refusal(operator.replace("aten::", public), record)
+            for key in _KEYS:
+                library.impl(operator.removeprefix("aten::"), key, refuse, False)
+    # the kernels go when the library object does: one reference that no collector and no frame can find
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+
+
+def _swap(module: types.ModuleType | None, path: str, refuse: Callable[..., NoReturn]) -> None:
+    """Give the function other code, so that every alias of it is covered; without it, there is nothing to do."""
+    try:
+        function: Any = functools.reduce(getattr, path.split("."), module)
+    except AttributeError:
+        return
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    template = _template.__code__
+    consts = tuple(refuse if const == "the refusal stands here" else const for const in template.co_consts)
+    free = function.__code__.co_freevars
+    function.__code__ = template.replace(co_consts=consts, co_freevars=free, co_name=function.__name__)
+
+
+def _template(*args: Any, **kwargs: Any) -> Any:
+    # the code runs with the globals of another module: what it calls has to be among its constants
+    refuse: Any = "the refusal stands here"
+    return refuse(*args, **kwargs)
+
+
+def _stand_in(module_name: str, name: str, record: Record) -> None:
+    if module_name in sys.modules:
+        return
+    refuse = _refusal(name, record)
+
+    def attribute(wanted: str) -> type:
+        if wanted.startswith("__"):
+            raise AttributeError(wanted)
+        # a class: it may stand in an annotation or be imported, and refuses only when it is called
+        return type(wanted, (), {"__new__": refuse, "__module__": module_name})
+
+    module = types.ModuleType(module_name, f"Not available here: {name} does the whole exercise.")
+    module.__dict__.update(__getattr__=attribute, __path__=[])
+    sys.modules[module_name] = module
+    parent, _, leaf = module_name.rpartition(".")
+    if parent in sys.modules:
+        setattr(sys.modules[parent], leaf, module)

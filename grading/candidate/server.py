@@ -1,0 +1,202 @@
+"""The fork server: a process that has PyTorch and nothing else in it, and forks a candidate at each request.
+
+It is forked from the examiner before anything secret is loaded there. No solution, test, expected value or seed ever
+gets into it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+
+import torch
+
+from grading.candidate import guard, limits, sandbox, wire
+from grading.candidate.child import Session
+from grading.candidate.forbidden import poison
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+REQUEST = struct.Struct("!cI")
+REPLY = struct.Struct("!II")
+
+
+def serve(control: socket.socket, workplace: str) -> None:
+    """Serve until the examiner goes away. Requests: b"s" fork a candidate, b"k" kill the one with that pid.
+
+    Args:
+        control: a Unix socket; b"s" comes with two descriptors, the candidate's socket and the pipe for its words.
+        workplace: an empty folder, where candidates start.
+    """
+    os.setsid()
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    ledger: list[str] = []
+    prepare(ledger)
+    live: set[int] = set()
+    while True:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+        except OSError:
+            message = b""
+        if len(message) != REQUEST.size:
+            break
+        verb, pid = REQUEST.unpack(message)
+        if verb == b"s":
+            pid = _fork(control, descriptors, workplace, ledger)
+            live.add(pid)
+            control.sendall(REPLY.pack(pid, 0))
+        else:
+            control.sendall(REPLY.pack(pid, _kill(pid)))
+            live.discard(pid)
+            _sweep(live)
+    for pid in live:
+        _kill(pid)
+    _sweep(set())
+    os._exit(0)
+
+
+def prepare(ledger: list[str]) -> None:
+    """What a process needs before a learner's code runs in it: forbidden functions refused, PyTorch warm."""
+    torch.set_num_threads(1)
+    poison(ledger.append)
+    x = torch.ones(1, 2, 2)
+    torch.nn.Linear(2, 2)(x @ x).softmax(-1).masked_fill(x > 1, 0.0).sum()
+
+
+def _fork(control: socket.socket, descriptors: list[int], workplace: str, ledger: list[str]) -> int:
+    pid = os.fork()
+    if pid:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return pid
+    try:
+        control.close()
+        channel, words = descriptors
+        _enter(channel, words, workplace)
+        work(socket.socket(fileno=3), ledger)
+    finally:
+        os._exit(70)
+
+
+def _enter(channel: int, words: int, workplace: str) -> None:
+    """Become a candidate: a session of its own, no descriptors but its own, no environment, an empty folder."""
+    os.setsid()
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    channel, words, null = (_above(descriptor) for descriptor in (channel, words, null))
+    for target, source in ((0, null), (1, words), (2, words), (3, channel)):
+        os.dup2(source, target)
+    os.closerange(4, 4096)
+    os.environ.clear()
+    os.chdir(workplace)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.stdin = open(0, closefd=False)
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _above(descriptor: int) -> int:
+    return os.dup(descriptor) if descriptor > 9 else _above_nine(descriptor)
+
+
+def _above_nine(descriptor: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10)
+
+
+def confine() -> tuple[str, ...]:
+    """Every layer that this system has, applied to this process: limits, kernel, interpreter."""
+    active = limits.apply(limits.Limits()) + sandbox.confine()
+    guard.install((sys.prefix, sys.base_prefix))
+    return (*active, "audit")
+
+
+def work(channel: socket.socket, ledger: list[str]) -> None:
+    """A candidate's life: say which layers are active, then answer requests until the examiner goes away."""
+    session = Session(ledger)
+    _write(channel, {"layers": list(confine())})
+    while True:
+        head = _read(channel, wire.HEAD.size)
+        request = wire.decode(head + _read(channel, sum(wire.lengths(head))), strided=True)
+        reply = session.answer(request)
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+        _write(channel, {**reply, "id": request["id"]})
+
+
+def _flush(stream: object) -> None:
+    try:
+        stream.flush()  # type: ignore[attr-defined]
+    except BaseException:
+        pass  # a learner may have replaced or closed it
+
+
+def _write(channel: socket.socket, reply: dict[str, object]) -> None:
+    try:
+        frame = wire.encode(reply)
+    except Exception as error:
+        text = f"what was returned cannot be sent: {type(error).__name__}"
+        frame = wire.encode({"id": reply.get("id"), "error": {"kind": "raised", "type": "", "message": text}})
+    channel.sendall(frame)
+
+
+def _read(channel: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = channel.recv(size - len(parts))
+        if not part:
+            os._exit(0)
+        parts += part
+    return bytes(parts)
+
+
+def _kill(pid: int) -> int:
+    """Kill a candidate and its group; its wait status, or 0 when it is no child of ours."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    try:
+        return os.waitpid(pid, 0)[1]
+    except ChildProcessError:
+        return 0
+
+
+def _sweep(live: set[int]) -> None:
+    """Kill what candidates left behind: orphans come to this process, their subreaper, as its own children."""
+    listing = Path(f"/proc/self/task/{os.getpid()}/children")
+    for _ in range(50):
+        try:
+            left = {int(pid) for pid in listing.read_text().split()} - live
+        except OSError:
+            return
+        if not left:
+            return
+        for pid in left:
+            _kill(pid)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def spawned(port: int, token: str, workplace: str) -> None:
+    """A candidate in a fresh process, for systems that cannot fork: connects to the examiner on loopback."""
+    channel = socket.create_connection(("127.0.0.1", port))
+    channel.sendall(token.encode())
+    ledger: list[str] = []
+    prepare(ledger)
+    sys.path.pop(0)
+    for name in set(os.environ) - {"SYSTEMROOT"}:
+        del os.environ[name]
+    os.chdir(workplace)
+    work(channel, ledger)

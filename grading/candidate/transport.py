@@ -1,0 +1,224 @@
+"""The examiner's end of a candidate: a request gets its reply in bounded time, or the reason why there is none."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import IO, Any, Protocol
+
+from grading.candidate import wire
+from grading.candidate.limits import Limits
+
+
+class EngineFault(Exception):
+    """The engine itself failed: never the learner's fault, and never a verdict."""
+
+
+class Stopped(Exception):
+    """The candidate had to be stopped: it took too long, or what it sent is no answer."""
+
+
+class Died(Exception):
+    """The candidate's process ended in the middle of a request; the text says how."""
+
+
+class Candidate(Protocol):
+    """A process, or the examiner's own when debugging, that answers requests about one learner's file."""
+
+    layers: tuple[str, ...]
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The reply. Raises Stopped or Died; after either the candidate is of no more use."""
+        ...
+
+    def printed(self) -> str:
+        """What it printed since this was last asked, and how much was dropped."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Host(Protocol):
+    """Where candidates come from."""
+
+    def candidate(self) -> Candidate: ...
+
+    def close(self) -> None: ...
+
+
+class Words(Protocol):
+    """What a candidate prints. `descriptor` is to be watched while waiting, where there is one."""
+
+    descriptor: int | None
+
+    def drain(self) -> bool: ...
+
+    def take(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class PipeWords:
+    """Words through a pipe: drained while the examiner waits, the beginning kept, the rest counted."""
+
+    descriptor: int | None
+
+    def __init__(self, descriptor: int, keep: int) -> None:
+        self.descriptor = descriptor
+        self.keep = keep
+        self.kept = bytearray()
+        self.dropped = 0
+        os.set_blocking(descriptor, False)
+
+    def drain(self) -> bool:
+        """Read what is there, at most a few buffers of it; False at the end of the file."""
+        if self.descriptor is None:
+            return False
+        for _ in range(16):
+            try:
+                part = os.read(self.descriptor, 65536)
+            except BlockingIOError:
+                return True
+            if not part:
+                return False
+            room = max(0, self.keep - len(self.kept))
+            self.kept += part[:room]
+            self.dropped += len(part) - min(room, len(part))
+        return True
+
+    def take(self) -> str:
+        self.drain()
+        text = self.kept.decode("utf-8", "replace")
+        if self.dropped:
+            text += f"\n[{self.dropped} more bytes were dropped]"
+        self.kept, self.dropped = bytearray(), 0
+        return text
+
+    def close(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+class FileWords:
+    """Words in a file, where a pipe cannot be watched: the beginning of what each request adds."""
+
+    descriptor = None
+
+    def __init__(self, file: IO[bytes], keep: int) -> None:
+        self.file = file
+        self.keep = keep
+        self.at = 0
+
+    def drain(self) -> bool:
+        return False
+
+    def take(self) -> str:
+        size = os.fstat(self.file.fileno()).st_size
+        part = os.pread(self.file.fileno(), self.keep, self.at) if hasattr(os, "pread") else self._read()
+        self.at = size
+        return part.decode("utf-8", "replace")
+
+    def _read(self) -> bytes:
+        self.file.seek(self.at)
+        return self.file.read(self.keep)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Process:
+    """A candidate in a process of its own; `end` kills it and gives its exit code, negative for a signal."""
+
+    def __init__(self, channel: socket.socket, words: Words, end: Callable[[], int], limits: Limits) -> None:
+        self.channel = channel
+        self.words = words
+        self.end = end
+        self.number = 0
+        channel.setblocking(False)
+        hello = self._receive(time.monotonic() + limits.load_seconds, limits.load_seconds)
+        self.layers = tuple(str(layer) for layer in hello.get("layers", []))
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        self.number += 1
+        deadline = time.monotonic() + seconds
+        self._send(wire.encode({**request, "id": self.number}, strided=True), deadline, seconds)
+        reply = self._receive(deadline, seconds)
+        if reply.get("id") != self.number:
+            raise self._stop("the candidate sent something that is no answer")
+        return reply
+
+    def printed(self) -> str:
+        return self.words.take()
+
+    def close(self) -> None:
+        self.channel.close()
+        self.end()
+        self.words.close()
+
+    def _send(self, frame: bytes, deadline: float, seconds: float) -> None:
+        view = memoryview(frame)
+        while view:
+            try:
+                view = view[self.channel.send(view) :]
+            except BlockingIOError:
+                self._wait(selectors.EVENT_WRITE, deadline, seconds)
+            except OSError:
+                raise Died(self._how_it_died()) from None
+
+    def _receive(self, deadline: float, seconds: float) -> dict[str, Any]:
+        try:
+            head = self._read(wire.HEAD.size, deadline, seconds)
+            value = wire.decode(head + self._read(sum(wire.lengths(head)), deadline, seconds))
+        except wire.WireError as error:
+            raise self._stop(f"the candidate sent something that is no answer ({error})") from None
+        if not isinstance(value, dict):
+            raise self._stop("the candidate sent something that is no answer")
+        return value
+
+    def _read(self, size: int, deadline: float, seconds: float) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            try:
+                part = self.channel.recv(min(size - len(parts), 1 << 20))
+            except BlockingIOError:
+                self._wait(selectors.EVENT_READ, deadline, seconds)
+                continue
+            except OSError:
+                part = b""
+            if not part:
+                raise Died(self._how_it_died())
+            parts += part
+        return bytes(parts)
+
+    def _wait(self, event: int, deadline: float, seconds: float) -> None:
+        """Until the channel is ready; drains the candidate's words meanwhile, or it would wait for us."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.channel, event)
+            if self.words.drain() and self.words.descriptor is not None:
+                selector.register(self.words.descriptor, selectors.EVENT_READ)
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._stop(f"stopped after {seconds:g} s")
+                ready = [key.fileobj for key, _ in selector.select(left)]
+                if self.channel in ready:
+                    return
+                if ready and not self.words.drain() and self.words.descriptor is not None:
+                    selector.unregister(self.words.descriptor)
+
+    def _stop(self, text: str) -> Stopped:
+        self.end()
+        return Stopped(text)
+
+    def _how_it_died(self) -> str:
+        code = self.end()
+        if code == -signal.SIGABRT:
+            return "the process aborted (SIGABRT)"
+        if code < 0 and code != -getattr(signal, "SIGKILL", 9):
+            return f"the process died of {signal.Signals(-code).name}"
+        return f"the process ended itself with status {code}" if code >= 0 else "the process was killed"

@@ -1,0 +1,239 @@
+"""Bytes <-> tensors and plain data, the only language between examiner and candidate.
+
+A frame is a head (magic, length of the skeleton, length of the body), a JSON skeleton and the raw bytes of the
+tensors. Nothing in it is executed or unpickled. What cannot be data crosses as an Opaque: a short description.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MAGIC = b"kata"
+HEAD = struct.Struct("!4sIQ")
+MAX_SKELETON = 256 * 1024
+MAX_BODY = 64 * 1024 * 1024
+MAX_NODES = 20_000
+MAX_DEPTH = 12
+MAX_DIMENSIONS = 8
+
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.bool,
+        torch.uint8,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+        torch.complex64,
+        torch.complex128,
+    )
+}
+
+
+class WireError(ValueError):
+    """A frame that is not one: the fault of whoever sent it."""
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Something that is no plain data, as a description: "numpy.ndarray (2, 5, 4)"."""
+
+    text: str
+
+
+# --------------------------------------------------------------------------------------------- writing
+
+
+def encode(value: Any, strided: bool = False) -> bytes:
+    """The frame of a value made of None, bool, int, float, str, list, tuple, dict, dtype and Tensor.
+
+    Anything else, or a tensor that is not plain (sparse, meta, a subclass, too large), becomes an Opaque. Tensors
+    cross as contiguous ones, unless `strided`: then a transposed or expanded one keeps its strides.
+    """
+    chunks: list[bytes] = []
+    skeleton = _Writer(chunks, strided).write(value, 0)
+    text = json.dumps(skeleton, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    if len(text) > MAX_SKELETON:
+        return encode(Opaque("more plain data than can be sent"))
+    body = b"".join(chunks)
+    return HEAD.pack(MAGIC, len(text), len(body)) + text + body
+
+
+class _Writer:
+    def __init__(self, chunks: list[bytes], strided: bool) -> None:
+        self.chunks = chunks
+        self.strided = strided
+        self.nodes = 0
+        self.room = MAX_BODY
+
+    def write(self, value: Any, depth: int) -> Any:
+        self.nodes += 1
+        kind = type(value)
+        if self.nodes > MAX_NODES or depth > MAX_DEPTH:
+            return {"o": "data nested too deeply, or too much of it"}
+        if value is None or kind is bool or kind is float:
+            return value
+        if kind is int:
+            return value if abs(value) < 2**63 else {"o": "a huge integer"}
+        if kind is str:
+            return value[:20_000]
+        if kind is Opaque:
+            return {"o": value.text[:500]}
+        if isinstance(value, Tensor):
+            return self._tensor(value)
+        if kind is torch.dtype and value in DTYPES.values():
+            return {"y": str(value).removeprefix("torch.")}
+        if isinstance(value, tuple):
+            return {"t": [self.write(item, depth + 1) for item in tuple.__iter__(value)]}
+        if kind is list:
+            return {"l": [self.write(item, depth + 1) for item in value]}
+        if kind is dict and all(type(key) is str for key in value):
+            return {"d": [[key[:500], self.write(item, depth + 1)] for key, item in value.items()]}
+        return {"o": describe(value)}
+
+    def _tensor(self, tensor: Tensor) -> Any:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        plain = (
+            type(tensor) in (Tensor, torch.nn.Parameter)
+            and tensor.layout is torch.strided
+            and tensor.device.type == "cpu"
+            and dtype in DTYPES
+            and tensor.dim() <= MAX_DIMENSIONS
+        )
+        if plain and self.strided and not tensor.is_contiguous():
+            span = 1 + sum((length - 1) * step for length, step in zip(tensor.shape, tensor.stride(), strict=True))
+            return {"v": [self._tensor(tensor.as_strided((span,), (1,))), list(tensor.shape), list(tensor.stride())]}
+        size = math.prod(tensor.shape) * tensor.element_size() if plain else 0
+        if not plain or size > self.room:
+            return {"o": describe(tensor)}
+        self.room -= size
+        flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        self.chunks.append(flat.view(torch.uint8).numpy().tobytes() if size else b"")
+        return {"x": [dtype, list(tensor.shape)]}
+
+
+def describe(value: Any) -> str:
+    """What a value is, in a few words, without asking the value itself."""
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ in ("builtins", "torch") else f"{kind.__module__}.{kind.__name__}"
+    shape = getattr(value, "shape", None)
+    text = f"{name} {tuple(shape)}" if isinstance(shape, tuple) else name
+    if isinstance(value, Tensor):
+        odd = [str(value.dtype).removeprefix("torch.")]
+        odd += [] if value.layout is torch.strided else [str(value.layout).removeprefix("torch.")]
+        odd += [] if value.device.type == "cpu" else [f"on {value.device.type}"]
+        text = f"{text} {' '.join(odd)}"
+    return text[:200]
+
+
+# --------------------------------------------------------------------------------------------- reading
+
+
+def lengths(head: bytes) -> tuple[int, int]:
+    """Lengths of skeleton and body that a frame's head announces, checked before anything is allocated."""
+    try:
+        magic, skeleton, body = HEAD.unpack(head)
+    except struct.error as error:
+        raise WireError("a head of the wrong length") from error
+    if magic != MAGIC or skeleton > MAX_SKELETON or body > MAX_BODY:
+        raise WireError("a head that announces no frame")
+    return skeleton, body
+
+
+def decode(frame: bytes, strided: bool = False) -> Any:
+    """The value of a frame; WireError for everything that is not exactly one frame.
+
+    Only a candidate reads strided tensors: one that claims terabytes on a few bytes has no business elsewhere.
+    """
+    skeleton, body = lengths(frame[: HEAD.size])
+    if len(frame) != HEAD.size + skeleton + body:
+        raise WireError("a frame of the wrong length")
+    text, data = frame[HEAD.size : HEAD.size + skeleton], frame[HEAD.size + skeleton :]
+    try:
+        tree = json.loads(text.decode("utf-8"))
+        reader = _Reader(data, strided)
+        value = reader.read(tree, 0)
+    except WireError:
+        raise
+    except (ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+        raise WireError(f"not a frame: {type(error).__name__}") from error
+    if reader.at != len(data):
+        raise WireError("bytes that belong to no tensor")
+    return value
+
+
+class _Reader:
+    def __init__(self, data: bytes, strided: bool) -> None:
+        self.data = data
+        self.strided = strided
+        self.at = 0
+        self.nodes = 0
+
+    def read(self, node: Any, depth: int) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES or depth > MAX_DEPTH + 1:
+            raise WireError("data nested too deeply, or too much of it")
+        if node is None or isinstance(node, bool | int | float | str):
+            return node
+        if not isinstance(node, dict) or len(node) != 1:
+            raise WireError("an unknown node")
+        ((tag, content),) = node.items()
+        if tag == "x":
+            return self._tensor(content)
+        if tag == "v" and self.strided:
+            base, shape, steps = content
+            return self._tensor(base["x"]).as_strided(shape, steps)
+        if tag == "o" and isinstance(content, str):
+            return Opaque(content[:500])
+        if tag == "y" and isinstance(content, str) and content in DTYPES:
+            return DTYPES[content]
+        return self._container(tag, content, depth)
+
+    def _container(self, tag: str, content: Any, depth: int) -> Any:
+        if not isinstance(content, list) or tag not in ("t", "l", "d"):
+            raise WireError("an unknown node")
+        if tag == "d":
+            return {key: self.read(item, depth + 1) for key, item in self._pairs(content)}
+        items = [self.read(item, depth + 1) for item in content]
+        return tuple(items) if tag == "t" else items
+
+    @staticmethod
+    def _pairs(content: list[Any]) -> Iterator[tuple[str, Any]]:
+        for pair in content:
+            if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+                raise WireError("a dict without pairs")
+            yield pair[0], pair[1]
+
+    def _tensor(self, content: Any) -> Tensor:
+        if not isinstance(content, list) or len(content) != 2 or content[0] not in DTYPES:
+            raise WireError("a tensor of unknown dtype")
+        name, shape = content
+        if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
+            raise WireError("a tensor without a shape")
+        if not all(type(length) is int and 0 <= length < 2**40 for length in shape):
+            raise WireError("a tensor of impossible shape")
+        dtype = DTYPES[name]
+        count = math.prod(shape)
+        size = count * dtype.itemsize
+        if size > len(self.data) - self.at:
+            raise WireError("a tensor larger than its bytes")
+        start, self.at = self.at, self.at + size
+        if not count:
+            return torch.empty(shape, dtype=dtype)
+        raw = torch.frombuffer(bytearray(self.data[start : self.at]), dtype=torch.uint8)
+        if dtype is torch.bool:
+            return raw.ne(0).reshape(shape)
+        return raw.view(dtype).reshape(shape)

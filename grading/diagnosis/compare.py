@@ -1,0 +1,128 @@
+"""Wanted against got: exact comparisons that say in a few words how the two differ.
+
+Every function returns when they agree and raises CheckFailed when they do not. What came from the candidate is an
+exact torch.Tensor or plain data; nothing of the learner's runs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grading.records import CheckFailed, Failure
+
+TOLERANCE = 1e-9
+
+
+def close(got: Any, wanted: Tensor, what: str = "the output", tolerance: float = TOLERANCE) -> None:
+    """Shape and dtype are the same, and no number is further off than `tolerance` times the largest wanted."""
+    shaped(got, tuple(wanted.shape), what)
+    typed(got, wanted.dtype, what)
+    difference = (got.double() - wanted.double()).abs()
+    scale = wanted.double().abs().amax().clamp(min=1.0) if wanted.numel() else torch.tensor(1.0)
+    wrong = ~(difference <= tolerance * scale)  # NaN is wrong
+    if wrong.any():
+        raise _differs(got, wanted, wrong, difference, what)
+
+
+def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, what: str) -> CheckFailed:
+    count, total = int(wrong.sum()), wrong.numel()
+    bad = got.isnan() | got.isinf()
+    at = int((bad.double() if bad.any() else difference.nan_to_num(posinf=1e300)).argmax())
+    place = [int(index) for index in torch.unravel_index(torch.tensor(at), got.shape)]
+    kind = "has NaN or infinity in it" if bad.any() else "has the right shape and other numbers"
+    where = f"at {place}" if place else ""
+    return CheckFailed(
+        Failure(
+            f"{what} {kind}",
+            f"{_number(wanted.flatten()[at])} {where}",
+            f"{_number(got.flatten()[at])} {where}; {count} of {total} numbers differ",
+        )
+    )
+
+
+def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
+    """It is a tensor of that shape."""
+    if not isinstance(got, Tensor):
+        raise CheckFailed(Failure(f"{what} is not a tensor", f"Tensor {shape}", describe(got)))
+    if tuple(got.shape) != shape:
+        raise CheckFailed(Failure(f"{what} has the wrong shape", str(shape), str(tuple(got.shape))))
+
+
+def typed(got: Tensor, dtype: torch.dtype, what: str = "the output") -> None:
+    """It has that dtype."""
+    if got.dtype != dtype:
+        raise CheckFailed(Failure(f"{what} has the wrong dtype", _name(dtype), _name(got.dtype)))
+
+
+def same(got: Any, wanted: Tensor, what: str = "the mask") -> None:
+    """Equal in every element, and in shape and dtype: for masks, which are drawn where they differ."""
+    shaped(got, tuple(wanted.shape), what)
+    typed(got, wanted.dtype, what)
+    if not torch.equal(got, wanted):
+        raise CheckFailed(Failure(f"{what} differs", grid(wanted), grid(got)))
+
+
+def numbers(got: Sequence[float], wanted: Sequence[float], meaning: str, message: str) -> None:
+    """A short row of small numbers that stands for the rule: `wanted 0 0 1 1 2 2`."""
+    if len(got) != len(wanted) or any(not abs(g - w) <= 1e-6 for g, w in zip(got, wanted, strict=True)):
+        raise CheckFailed(Failure(message, f"{_row(wanted)}    {meaning}", _row(got)))
+
+
+def raises(name: str, thunk: Callable[[], Any], call: str) -> None:
+    """The learner's code raises an exception of that class; the wording is free."""
+    try:
+        thunk()
+    except CheckFailed as error:
+        if name in getattr(error.failure, "bases", ()):
+            return
+        if error.failure.kind != "raised":
+            raise
+        failure = error.failure
+        raise CheckFailed(
+            Failure(f"{call} raises another error", name, failure.message, call, failure.line)
+        ) from None
+    raise CheckFailed(Failure(f"{call} raises nothing", name, "no error", call))
+
+
+def holds(condition: bool, message: str, wanted: str = "", got: str = "") -> None:
+    """A condition of the contract that the other functions have no form for."""
+    if not condition:
+        raise CheckFailed(Failure(message, wanted, got))
+
+
+def grid(mask: Tensor) -> str:
+    """A mask as lines: `x` may attend, `.` may not; an additive one `0` and `-`; anything else by its number."""
+    if mask.dim() != 2 or max(mask.shape) > 12:
+        return str(mask.tolist())[:200]
+    signs = {True: "x", False: "."} if mask.dtype == torch.bool else {0.0: "0", float("-inf"): "-"}
+    return "\n".join(" ".join(signs.get(value, _short(value)) for value in row) for row in mask.tolist())
+
+
+def describe(value: Any) -> str:
+    """What came in place of a tensor."""
+    if value is None:
+        return "None"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {len(value)}"
+    text = getattr(value, "text", None)
+    return text if isinstance(text, str) else type(value).__name__
+
+
+def _number(value: Tensor) -> str:
+    return f"{value.item():.6g}"
+
+
+def _short(value: float) -> str:
+    return "n" if value != value else f"{value:g}"
+
+
+def _row(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

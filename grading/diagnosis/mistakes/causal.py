@@ -1,0 +1,240 @@
+"""Mistakes in building a mask."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from grading.diagnosis.mistakes.record import Mistake, Swap
+from grading.diagnosis.pipeline import State
+
+_BUILD, _ALIGN = "02_causal_mask.ipynb#triangle", "02_causal_mask.ipynb#alignment"
+_POLARITY, _FILL = "02_causal_mask.ipynb#polarity", "02_causal_mask.ipynb#fill"
+_KATA = ("causal_mask",)
+
+
+def _ones(state: State) -> tuple[Tensor, int, int]:
+    L, S = state.lengths
+    assert S is not None
+    return torch.ones(L, S, dtype=torch.bool), L, S
+
+
+def _triangle(cut: Callable[[Tensor, int, int], Tensor]) -> Swap:
+    return {"triangle": lambda state: state._replace(output=cut(*_ones(state)))}
+
+
+def _polarity(change: Callable[[Tensor], Tensor]) -> Swap:
+    return {"polarity": lambda state: state._replace(output=change(state.output))}
+
+
+def _cast(dtype: torch.dtype) -> Swap:
+    return _polarity(lambda mask: mask.to(dtype))
+
+
+def _lengths(L: Callable[[int, int], tuple[int, int]]) -> Swap:
+    def lengths(state: State) -> State:
+        query_len, key_len = state.lengths
+        return state._replace(lengths=L(query_len, query_len if key_len is None else key_len))
+
+    return {"lengths": lengths}
+
+
+def _additive(fill: Callable[[Tensor, torch.dtype], Tensor]) -> Swap:
+    """fill(mask, dtype) is the additive mask."""
+
+    def add_fill(state: State) -> State:
+        assert state.mask is not None
+        return state._replace(output=fill(state.mask, state.dtype))
+
+    return {"add_fill": add_fill}
+
+
+def _zeros(value: float) -> Swap:
+    return _additive(lambda mask, dtype: torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, value))
+
+
+def _to_float(mask: Tensor) -> Tensor:
+    return torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
+
+
+MISTAKES = (
+    Mistake(
+        "triangle-top-left",
+        _KATA,
+        "triangle",
+        "query i sees keys 0..i (top-left) although the queries are the last of the positions (bottom-right)",
+        "Right for key_len == query_len; with more keys the queries see only the oldest.",
+        _ALIGN,
+        (_triangle(lambda ones, L, S: ones.tril()),),
+    ),
+    Mistake(
+        "triangle-upper",
+        _KATA,
+        "triangle",
+        "the upper triangle is allowed (triu) instead of the lower one (tril)",
+        "A position sees itself and what comes after it.",
+        _BUILD,
+        (
+            _triangle(lambda ones, L, S: ones.triu(S - L)),
+            _triangle(lambda ones, L, S: ones.triu()),
+        ),
+    ),
+    Mistake(
+        "triangle-strict",
+        _KATA,
+        "triangle",
+        "the triangle is off by one: a position does not see itself",
+        "The first of the positions sees nothing.",
+        _BUILD,
+        (_triangle(lambda ones, L, S: ones.tril(S - L - 1)),),
+    ),
+    Mistake(
+        "triangle-one-ahead",
+        _KATA,
+        "triangle",
+        "the triangle is off by one: a position sees the one after it",
+        "What comes next leaks into each position.",
+        _BUILD,
+        (_triangle(lambda ones, L, S: ones.tril(S - L + 1)),),
+    ),
+    Mistake(
+        "triangle-missing",
+        _KATA,
+        "triangle",
+        "every query may attend to every key",
+        "Nothing is hidden.",
+        _BUILD,
+        (_triangle(lambda ones, L, S: ones),),
+    ),
+    Mistake(
+        "key-length-ignored",
+        _KATA,
+        "lengths",
+        "key_len is ignored and the mask is (query_len, query_len)",
+        "Right for key_len == query_len, of the wrong shape otherwise.",
+        _ALIGN,
+        (_lengths(lambda L, S: (L, L)),),
+    ),
+    Mistake(
+        "mask-for-all-positions",
+        _KATA,
+        "lengths",
+        "the mask is (key_len, key_len): the rows of the positions that are not queries are not cut away",
+        "Right for key_len == query_len, of the wrong shape otherwise.",
+        _ALIGN,
+        (_lengths(lambda L, S: (S, S)),),
+    ),
+    Mistake(
+        "lengths-exchanged",
+        _KATA,
+        "lengths",
+        "the mask is (key_len, query_len) instead of (query_len, key_len)",
+        "Right for key_len == query_len, of the wrong shape otherwise.",
+        _ALIGN,
+        (
+            _lengths(lambda L, S: (S, L)),
+            {
+                **_lengths(lambda L, S: (S, L)),
+                **_triangle(lambda ones, L, S: ones.tril()),
+            },
+        ),
+    ),
+    Mistake(
+        "polarity-inverted",
+        _KATA,
+        "polarity",
+        "True means hidden instead of may attend",
+        "The mask is the complement of the right one.",
+        _POLARITY,
+        (_polarity(lambda mask: ~mask),),
+    ),
+    Mistake(
+        "mask-not-bool",
+        _KATA,
+        "polarity",
+        "the mask has 1 and 0 instead of True and False: its dtype is not bool",
+        "~mask and masked_fill do not work with it, and adding it changes the scores by 1.",
+        _POLARITY,
+        tuple(_cast(dtype) for dtype in (torch.float32, torch.int64, torch.uint8, torch.int32)),
+    ),
+    Mistake(
+        "mask-additive",
+        _KATA,
+        "polarity",
+        "causal_mask returns the additive form, 0 and -inf, instead of True and False",
+        "It has to be added to scores, and nobody expects that of a boolean mask.",
+        _POLARITY,
+        (_polarity(_to_float),),
+    ),
+    Mistake(
+        "additive-inverted",
+        _KATA,
+        "add_fill",
+        "additive_mask has -inf where the mask is True and 0 where it is False",
+        "What may be attended to is hidden.",
+        _POLARITY,
+        (_additive(lambda mask, dtype: torch.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)),),
+    ),
+    Mistake(
+        "additive-finite",
+        _KATA,
+        "add_fill",
+        "additive_mask has a large negative number instead of -inf",
+        "A row without keys becomes a mean of all the values, and float16 may not hold the number.",
+        _FILL,
+        (
+            _zeros(-1e9),
+            _additive(lambda mask, dtype: torch.zeros(mask.shape).masked_fill(~mask, -1e9)),
+            _additive(
+                lambda mask, dtype: torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
+            ),
+            _zeros(-1e4),
+        ),
+    ),
+    Mistake(
+        "additive-zero-times-infinity",
+        _KATA,
+        "add_fill",
+        "additive_mask is (1 - mask) * -inf, where 0 * -inf is NaN",
+        "Every key that is allowed has NaN.",
+        _FILL,
+        (_additive(lambda mask, dtype: (~mask).to(dtype) * -math.inf),),
+    ),
+    Mistake(
+        "additive-one-where-allowed",
+        _KATA,
+        "add_fill",
+        "additive_mask has 1 where the mask is True instead of 0",
+        "The softmax does not notice, as all allowed scores move alike; the mask is not what was asked for.",
+        _FILL,
+        (_additive(lambda mask, dtype: mask.to(dtype).masked_fill(~mask, -math.inf)),),
+    ),
+    Mistake(
+        "additive-ones-and-zeros",
+        _KATA,
+        "add_fill",
+        "additive_mask is the mask as 1 and 0 instead of 0 and -inf",
+        "Added to scores it hides nothing.",
+        _FILL,
+        (_additive(lambda mask, dtype: mask.to(dtype)),),
+    ),
+    Mistake(
+        "additive-positive",
+        _KATA,
+        "add_fill",
+        "additive_mask has +inf instead of -inf",
+        "The softmax of a row with +inf is NaN.",
+        _FILL,
+        (_zeros(math.inf),),
+    ),
+    Mistake(
+        "additive-dtype-ignored",
+        _KATA,
+        "deliver",
+        "additive_mask ignores dtype and is always float32",
+        "float16 scores become float32 when it is added.",
+        _FILL,
+        ({"deliver": lambda state: state._replace(output=state.output.float())},),
+    ),
+)

@@ -1,0 +1,264 @@
+"""Mistakes that no output shows: of the layers, of the errors, of gradients, of inputs changed, of cost."""
+
+from collections.abc import Callable
+
+from grading.diagnosis.evidence import Decode, Facts, Shapes
+from grading.diagnosis.mistakes.record import CACHED, GROUPED, LAYERS, MASKED, Mistake
+
+_SIZES, _GROUPS, _ONE = "03_mha.ipynb#parameters", "04_gqa.ipynb#parameters", "06_mqa.ipynb#parameters"
+_NAMES = ("q_proj", "k_proj", "v_proj", "o_proj")
+_Widths = tuple[int, int, int, int]
+
+
+def _sizes(kata: str, facts: Facts) -> tuple[int, int, int]:
+    """D, K, E"""
+    D, H = facts.arguments["d_model"], facts.arguments["num_heads"]
+    return D, {"mha": H, "mqa": 1}.get(kata, facts.arguments.get("num_kv_heads", H)), D // H
+
+
+def _shapes(D: int, widths: _Widths, biases: tuple[str, ...] = _NAMES) -> Shapes:
+    shapes: Shapes = {f"{name}.weight": (width, D) for name, width in zip(_NAMES, widths, strict=True)}
+    return shapes | {f"{n}.bias": (w,) for n, w in zip(_NAMES, widths, strict=True) if n in biases}
+
+
+def _right(kata: str, facts: Facts, biases: tuple[str, ...] = _NAMES) -> Shapes:
+    D, K, E = _sizes(kata, facts)
+    return _shapes(D, (D, K * E, K * E, D), biases)
+
+
+def _state(widths: Callable[[int, int, int, int], _Widths]) -> Callable[[str, Facts], bool]:
+    """Whether the layers have these widths, widths(D, H, K, E), where others are right."""
+
+    def proof(kata: str, facts: Facts) -> bool:
+        if facts.state is None or not facts.arguments:
+            return False
+        D, K, E = _sizes(kata, facts)
+        expected = widths(D, D // E, K, E)
+        return expected != (D, K * E, K * E, D) and dict(facts.state) == _shapes(D, expected)
+
+    return proof
+
+
+def _biases(*names: str) -> Callable[[str, Facts], bool]:
+    """Whether bias=True gives biases to these layers alone."""
+
+    def proof(kata: str, facts: Facts) -> bool:
+        return bool(facts.arguments) and facts.state == _right(kata, facts, names)
+
+    return proof
+
+
+def _always_biased(kata: str, facts: Facts) -> bool:
+    return bool(facts.arguments) and facts.state_without_bias == _right(kata, facts)
+
+
+def _no_output_layer(kata: str, facts: Facts) -> bool:
+    if facts.state is None or not facts.arguments:
+        return False
+    return dict(facts.state) == {n: s for n, s in _right(kata, facts).items() if not n.startswith("o_proj")}
+
+
+def _raises(argument: str, *classes: str) -> Callable[[str, Facts], bool]:
+    return lambda kata, facts: facts.raised.get(argument) in classes
+
+
+def _asserts(kata: str, facts: Facts) -> bool:
+    return "AssertionError" in facts.raised.values()
+
+
+def _modified(*names: str) -> Callable[[str, Facts], bool]:
+    return lambda kata, facts: bool(set(names) & set(facts.modified))
+
+
+def _nan_gradient(kata: str, facts: Facts) -> bool:
+    # the softmax of an empty row: its NaN goes back to the scores, and so to query and key, and never to value
+    return {"query", "key"} <= set(facts.nan_gradients) and "value" not in facts.nan_gradients
+
+
+def _flops(decode: Decode, projected: int, queries: int = 1) -> int:
+    """Of one step when keys and values are projected for `projected` tokens and queries for `queries`."""
+    D, E = decode.d_model, decode.d_model // decode.num_heads
+    attend = 4 * queries * (decode.past + 1) * D
+    return 4 * queries * D * D + 4 * projected * D * decode.num_kv_heads * E + attend
+
+
+def _all_projected(kata: str, facts: Facts) -> bool:
+    seen = facts.decode
+    if seen is None:
+        return False
+    S = seen.past + 1
+    return seen.flops in (_flops(seen, S), _flops(seen, S, S))
+
+
+def _layer(
+    name: str, katas: tuple[str, ...], sentence: str, symptom: str, proof: Callable[[str, Facts], bool]
+) -> Mistake:
+    section = _GROUPS if katas != LAYERS else _SIZES
+    return Mistake(name, katas, "layers", sentence, symptom, section, proof=proof)
+
+
+MISTAKES = (
+    _layer(
+        "kv-projections-full-width",
+        (*GROUPED, "mqa"),
+        "k_proj and v_proj are Linear(d_model, d_model), as wide as q_proj, as in multi-head attention",
+        "Nothing is saved: each query head has keys and values of its own.",
+        _state(lambda D, H, K, E: (D, D, D, D)),
+    ),
+    _layer(
+        "v-projection-full-width",
+        (*GROUPED, "mqa"),
+        "v_proj is Linear(d_model, d_model), as wide as q_proj; only k_proj is narrow",
+        "Keys and values have different numbers of heads.",
+        _state(lambda D, H, K, E: (D, K * E, D, D)),
+    ),
+    _layer(
+        "kv-projections-of-group-size",
+        GROUPED,
+        "k_proj and v_proj have num_heads // num_kv_heads heads, the size of a group, instead of num_kv_heads",
+        "The number of groups and the size of a group are mixed up.",
+        _state(lambda D, H, K, E: (D, H // K * E, H // K * E, D)),
+    ),
+    _layer(
+        "kv-projections-of-one-head",
+        GROUPED,
+        "k_proj and v_proj have the width of one head, as in multi-query attention, instead of num_kv_heads heads",
+        "All query heads would have to share one key/value head.",
+        _state(lambda D, H, K, E: (D, E, E, D)),
+    ),
+    _layer(
+        "kv-projections-without-head-dim",
+        GROUPED,
+        "k_proj and v_proj are Linear(d_model, num_kv_heads), without the factor head_dim",
+        "A key/value head has one feature.",
+        _state(lambda D, H, K, E: (D, K, K, D)),
+    ),
+    _layer(
+        "all-projections-of-one-head",
+        ("mqa",),
+        "q_proj has the width of one head too, like k_proj and v_proj",
+        "There is one query head instead of num_heads.",
+        _state(lambda D, H, K, E: (E, E, E, D)),
+    ),
+    _layer(
+        "key-bias-missing",
+        LAYERS,
+        "k_proj has no bias while the others have one",
+        "No output shows it, as the softmax cancels a bias of the keys; the state_dict does.",
+        _biases("q_proj", "v_proj", "o_proj"),
+    ),
+    _layer(
+        "output-bias-missing",
+        LAYERS,
+        "o_proj has no bias while the others have one",
+        "bias=True is for all four layers.",
+        _biases("q_proj", "k_proj", "v_proj"),
+    ),
+    _layer(
+        "input-biases-missing",
+        LAYERS,
+        "o_proj has a bias while q_proj, k_proj and v_proj have none",
+        "bias=True is for all four layers.",
+        _biases("o_proj"),
+    ),
+    _layer(
+        "bias-never",
+        LAYERS,
+        "the layers have no bias, whatever the argument bias says",
+        "bias=True, the default, has no effect.",
+        _biases(),
+    ),
+    _layer(
+        "bias-always",
+        LAYERS,
+        "the layers have a bias, whatever the argument bias says",
+        "bias=False has no effect.",
+        _always_biased,
+    ),
+    _layer(
+        "output-layer-missing",
+        LAYERS,
+        "there is no layer o_proj",
+        "The heads never mix.",
+        _no_output_layer,
+    ),
+    _layer(
+        "layers-in-a-list",
+        LAYERS,
+        "the layers are not registered: they are in a plain list or dict, which nn.Module does not look into",
+        "The state_dict is empty and an optimiser finds no parameters.",
+        lambda kata, facts: facts.state == {},
+    ),
+    Mistake(
+        "divisibility-unchecked",
+        LAYERS,
+        "constructor",
+        "nothing is raised when num_heads does not divide d_model",
+        "The error comes later and says less, or never comes.",
+        "03_mha.ipynb#split-and-merge",
+        proof=_raises("d_model", ""),
+    ),
+    Mistake(
+        "groups-unchecked",
+        GROUPED,
+        "constructor",
+        "nothing is raised when num_kv_heads does not divide num_heads",
+        "The error comes later and says less, or never comes.",
+        "04_gqa.ipynb#groups",
+        proof=_raises("num_heads", ""),
+    ),
+    Mistake(
+        "assert-instead-of-error",
+        LAYERS,
+        "constructor",
+        "the sizes are checked with assert, which raises AssertionError instead of ValueError",
+        "python -O takes the check away.",
+        "03_mha.ipynb#split-and-merge",
+        proof=_asserts,
+    ),
+    Mistake(
+        "query-changed-in-place",
+        MASKED,
+        "input",
+        "query, key or value is changed in place, such as by query /= sqrt(head_dim)",
+        "The result is right once, and the caller's tensor is not what it was.",
+        "01_sdpa.ipynb#inputs",
+        proof=_modified("query", "key", "value"),
+    ),
+    Mistake(
+        "mask-changed-in-place",
+        MASKED,
+        "input",
+        "the mask is changed in place, such as by mask.logical_not_()",
+        "The result is right once, and the caller's mask is not what it was.",
+        "01_sdpa.ipynb#inputs",
+        proof=_modified("mask"),
+    ),
+    Mistake(
+        "cache-changed-in-place",
+        CACHED,
+        "input",
+        "the cache that was handed in is changed in place",
+        "A prefix cannot be continued twice.",
+        "05_gqa_kv_cache.ipynb#cache",
+        proof=_modified("kv_cache", "keys", "values"),
+    ),
+    Mistake(
+        "empty-row-nan-gradient",
+        MASKED,
+        "gradient",
+        "the softmax of a row of -inf is repaired after it is NaN: the value becomes 0, the gradient stays NaN",
+        "The output is right, and one training step makes all weights NaN.",
+        "01_sdpa.ipynb#empty-rows",
+        proof=_nan_gradient,
+    ),
+    Mistake(
+        "all-tokens-projected",
+        CACHED,
+        "cost",
+        "the keys and values of all tokens are projected at each step instead of those of the new tokens",
+        "The output is right, and a step costs as much as the sequence is long.",
+        "05_gqa_kv_cache.ipynb#cost",
+        proof=_all_projected,
+    ),
+)

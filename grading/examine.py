@@ -1,0 +1,130 @@
+"""Kata + source -> KataResult: runs the graders against a folder of submissions."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grading.catalog import ROOT, Catalog, Kata
+from grading.records import CheckFailed, CheckResult, KataResult, Outcome, Report
+
+if TYPE_CHECKING:
+    from grading.candidate.hosts import Host
+    from grading.plugin import Examination
+
+# Built-in plugins that a grade has no use for: each costs at start and at each test.
+UNUSED = (
+    "cacheprovider debugging doctest faulthandler junitxml legacypath logging pastebin setuponly setupplan stepwise "
+    "subtests terminal threadexception unittest unraisableexception warnings"
+).split()
+
+
+class Examiner:
+    """Grades as often as it is asked; candidates come from one host, and each grade has new ones.
+
+    The order of what happens here is what makes a grade as quick as `import torch`: the host is forked right after
+    that import, when nothing secret is in memory yet, and warms up while this process goes on importing.
+    """
+
+    def __init__(self, debug: bool = False) -> None:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+        for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+            os.environ.pop(name, None)
+        gc.disable()  # the collector takes a tenth of the import, and its last run at exit a quarter
+        from grading.candidate.hosts import DebugHost, host
+        from grading.candidate.limits import Limits
+
+        import torch
+
+        torch.set_num_threads(1)
+        gc.freeze()
+        gc.enable()
+        self._limits = Limits()
+        self._host: Host = DebugHost() if debug else host(self._limits)
+
+    def grade(self, stems: Sequence[str], folder: Path, seed: int | None = None, asked: bool = True) -> Report:
+        """The report on those katas.
+
+        Args:
+            folder: where the learner's files are, or one file.
+            seed: of the random inputs; a new one where it is None.
+            asked: whether the katas were asked for by name; a missing file is then broken, else not started.
+        """
+        from grading.plugin import Examination, new_seed
+
+        began = time.monotonic()
+        examination = Examination(self._host, folder, new_seed() if seed is None else seed, self._limits)
+        try:
+            unloaded = {stem: failed for stem in stems if (failed := _load(examination, stem))}
+            run([stem for stem in stems if stem not in unloaded], examination)
+            results = [self._result(Catalog()[stem], examination, unloaded.get(stem), asked) for stem in stems]
+        finally:
+            examination.close()
+        layers = next((learner.layers for learner in examination.learners.values() if learner.layers), ())
+        return Report(examination.seed, ("process", *layers), round(time.monotonic() - began, 3), tuple(results))
+
+    def _result(self, kata: Kata, examination: Examination, unloaded: CheckFailed | None, asked: bool) -> KataResult:
+        learner = examination.learner(kata.stem)
+        file = learner.where(0)
+        if unloaded:
+            failure = unloaded.failure
+            missing = not os.path.lexists(learner.path)
+            outcome: Outcome = "not started" if missing and not asked else "broken"
+            where, words = learner.where(failure.line), examination.printed.get(kata.stem, "")
+            return KataResult(
+                kata.stem, kata.title, file, outcome, 0, kata.checks, (), (), failure.message, where, words
+            )
+        checks = tuple(examination.checks.get(kata.stem, ()))
+        passed = sum(check.outcome == "passed" for check in checks)
+        return KataResult(kata.stem, kata.title, file, _outcome(checks, kata), passed, kata.checks, (), checks)
+
+    def close(self) -> None:
+        self._host.close()
+
+
+def _load(examination: Examination, stem: str) -> CheckFailed | None:
+    learner = examination.learner(stem)
+    try:
+        learner.load()
+    except CheckFailed as failed:
+        examination.printed[stem] = learner.printed()
+        return failed
+    return None
+
+
+def _outcome(checks: Sequence[CheckResult], kata: Kata) -> Outcome:
+    """Passed when all the expected checks ran and passed; not started when the stub's error still answers them all."""
+    if len(checks) == kata.checks and all(check.outcome == "passed" for check in checks):
+        return "passed"
+    return "not started" if checks and all(check.kind == "unwritten" for check in checks) else "failed"
+
+
+def run(stems: Sequence[str], examination: Examination) -> None:
+    """Run the graders of those katas; their results are in examination.checks."""
+    import pytest
+
+    if not stems:
+        return
+    files = [str(Catalog()[stem].tests) for stem in stems]
+    lean = [argument for name in UNUSED for argument in ("-p", f"no:{name}")]
+    options = ["-s", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *lean]
+    code = pytest.main([*options, *files], plugins=[_Given(examination)])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"the graders did not run to their end (pytest: {code!r})")
+
+
+class _Given:
+    """A pytest plugin that brings the examination with it."""
+
+    def __init__(self, examination: Examination) -> None:
+        self._examination = examination
+
+    def pytest_configure(self, config: object) -> None:
+        from grading.plugin import KEY
+
+        config.stash[KEY] = self._examination  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""What goes on between one grade and the next."""

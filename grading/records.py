@@ -1,0 +1,101 @@
+"""What passes between the parts of the engine, and what it reports: plain frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SCHEMA = 1
+
+Outcome = Literal["passed", "failed", "not started", "broken"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a check failed, in words that are always true.
+
+    Attributes:
+        message: one sentence.
+        wanted, got: what the contract says and what came; may have several lines (masks are drawn).
+        call: what was called, with the shapes of its tensors.
+        line: line of the learner's file, 0 where none is known.
+        kind: "differs", "raised", "unwritten" (the stub's NotImplementedError), "forbidden", "stopped" (time),
+            "died" (process), "load" (the file does not load), "skipped" (not run: the candidate was stopped).
+    """
+
+    message: str
+    wanted: str = ""
+    got: str = ""
+    call: str = ""
+    line: int = 0
+    kind: str = "differs"
+
+
+class CheckFailed(AssertionError):
+    """A check found the learner's code wrong."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check. `name` is the test's, `title` the rule in a learner's words; `where` is file:line."""
+
+    name: str
+    title: str
+    outcome: Literal["passed", "failed"]
+    call: str = ""
+    wanted: str = ""
+    got: str = ""
+    where: str = ""
+    message: str = ""
+    printed: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A mistake that reproduces the learner's numbers, and the notebook section that explains it."""
+
+    name: str
+    sentence: str
+    notebook: str
+
+
+@dataclass(frozen=True)
+class KataResult:
+    """One kata: how many of the expected checks passed, and why not all. `message` says why it is broken."""
+
+    kata: str
+    title: str
+    file: str
+    outcome: Outcome
+    passed: int
+    expected: int
+    causes: tuple[Cause, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    message: str = ""
+    where: str = ""
+    printed: str = ""
+
+    @property
+    def first_failure(self) -> CheckResult | None:
+        return next((check for check in self.checks if check.outcome == "failed"), None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A grade. Every screen, file and summary is a function of it, and `--json` prints it."""
+
+    seed: int
+    layers: tuple[str, ...]
+    seconds: float
+    katas: tuple[KataResult, ...] = field(default=())
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the README's description of --json: schema first."""
+        data = asdict(self)
+        return {"schema": data.pop("schema"), **data}

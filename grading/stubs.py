@@ -1,0 +1,59 @@
+"""The stub of a kata, made from its solution: bodies out, signatures and docstrings kept."""
+
+from __future__ import annotations
+
+import ast
+
+from grading.catalog import Catalog, Kata
+
+
+def stub(kata: Kata, steps: bool = True) -> str:
+    """The text of problems/<stem>.py. Without `steps` the TODO lists are left out, as in an interview."""
+    source = kata.solution.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    return _Stub(kata, source, steps).module(tree)
+
+
+class _Stub:
+    def __init__(self, kata: Kata, source: str, steps: bool) -> None:
+        self.kata = kata
+        self.lines = source.splitlines()
+        self.steps = steps
+
+    def module(self, tree: ast.Module) -> str:
+        blocks = [self._header(ast.get_docstring(tree, clean=False) or "")]
+        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        blocks.append("\n".join(self.lines[imports[0].lineno - 1 : imports[-1].end_lineno]))
+        blocks += [self._segment(node) for node in tree.body if isinstance(node, ast.Assign)]
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name in self.kata.holes:
+                blocks.append(f"\n{self._hole(node, node.name)}")
+            if isinstance(node, ast.ClassDef):
+                blocks.append(f"\n{self._class(node)}")
+        return "\n\n".join(blocks) + "\n"
+
+    def _header(self, contract: str) -> str:
+        kata, count = self.kata, len(Catalog().stems)
+        title = f"Kata {kata.number} of {count}: {kata.title[0].lower()}{kata.title[1:]}, about {kata.minutes} minutes."
+        return f'"""{title}\n\nGrade it with: python grader.py check {kata.stem}\n\n{contract}"""'
+
+    def _class(self, node: ast.ClassDef) -> str:
+        head = "\n".join(self.lines[node.lineno - 1 : node.body[0].end_lineno])
+        methods = [method for method in node.body if isinstance(method, ast.FunctionDef)]
+        holes = [(method, f"{node.name}.{method.name}") for method in methods]
+        bodies = [self._hole(method, name) for method, name in holes if name in self.kata.holes]
+        return "\n\n".join([head, *bodies])
+
+    def _hole(self, node: ast.FunctionDef, name: str) -> str:
+        """The function up to its docstring, a call of super().__init__ where it has one, the TODO and the error."""
+        kept, first = node.lineno - 1, node.body[0]
+        is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+        is_super = ast.unparse(first) == "super().__init__()"
+        end = first.end_lineno if is_docstring or is_super else first.lineno - 1
+        indent = " " * first.col_offset
+        todo = [f"{indent}# TODO:"] if self.steps else []
+        todo += [f"{indent}#   {i}. {step}" for i, step in enumerate(self.kata.holes[name], 1) if self.steps]
+        return "\n".join([*self.lines[kept:end], *todo, f'{indent}raise NotImplementedError("{name}")'])
+
+    def _segment(self, node: ast.stmt) -> str:
+        return "\n".join(self.lines[node.lineno - 1 : node.end_lineno])

@@ -1,0 +1,142 @@
+"""Build the notebooks: notebooks/src/NN_name.py (jupytext percent format) -> notebooks/NN_name.ipynb, executed.
+
+    python notebooks/build.py                 every notebook
+    python notebooks/build.py 01_sdpa sdpa    some, by stem or by kata
+    python notebooks/build.py --check         build in memory; exit 1 where the committed file differs
+    python notebooks/build.py --fresh         do not carry timings over
+
+A rebuild on the same machine is byte-identical: cell ids are numbers and times of execution are not recorded. The
+outputs of a cell tagged nbval-ignore-output (timings) are carried over from the committed file as long as its source
+and those of the cells before it stand as they are.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+SOURCES = FOLDER / "src"
+NOT_COMPARED = "nbval-ignore-output"
+# One thread: with several, the order of a sum, and so its last digit, is not fixed.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "JUPYTER_PLATFORM_DIRS": "1",
+}
+
+
+def stems() -> list[str]:
+    """Every notebook's stem, in order."""
+    return sorted(path.stem for path in SOURCES.glob("[0-9][0-9]_*.py"))
+
+
+def target(stem: str) -> Path:
+    """Where the notebook of a stem is kept."""
+    return FOLDER / f"{stem}.ipynb"
+
+
+def read_source(stem: str):
+    """The notebook that a percent script describes: ids and metadata set, nothing executed."""
+    import jupytext
+    from nbformat.v4 import new_notebook
+
+    cells = jupytext.read(SOURCES / f"{stem}.py", fmt="py:percent").cells
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number:02d}"
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = {"tags": tags} if tags else {}
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"},
+    }
+    return new_notebook(cells=cells, metadata=metadata)
+
+
+def execute(notebook, timeout: int = 60):
+    """Run every cell in a fresh kernel; an exception in a cell is raised here."""
+    from nbclient import NotebookClient
+
+    os.environ.update(ENVIRONMENT)
+    metadata = dict(notebook.metadata)
+    NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(FOLDER)}},
+    ).execute()
+    notebook.metadata = metadata  # the kernel adds its version
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
+            cell.metadata.pop("execution", None)
+    return notebook
+
+
+def _joined(outputs: list) -> list:
+    """Pieces of one stream arrive in as many parts as the kernel likes: one part each."""
+    joined: list = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last and output.output_type == "stream" == last.output_type and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def carry_over(notebook, committed) -> None:
+    """Give cells that are not compared the outputs they had, as long as nothing up to them has changed."""
+    from itertools import takewhile
+
+    pairs = takewhile(
+        lambda pair: pair[0].source == pair[1].source, zip(notebook.cells, committed.cells, strict=False)
+    )
+    for new, old in pairs:
+        if NOT_COMPARED in new.metadata.get("tags", []):
+            new.outputs = old.outputs
+
+
+def build(stem: str, fresh: bool = False) -> str:
+    """The text of the executed notebook."""
+    import nbformat
+
+    notebook = execute(read_source(stem))
+    if not fresh and target(stem).exists():
+        carry_over(notebook, nbformat.read(target(stem), as_version=4))
+    return nbformat.writes(notebook) + "\n"
+
+
+def chosen(names: list[str]) -> list[str]:
+    """Stems for names: a stem, or what follows its number."""
+    known = stems()
+    if unknown := [name for name in names if not any(name in (stem, stem[3:]) for stem in known)]:
+        raise SystemExit(f"no such notebook: {' '.join(unknown)}; there are {' '.join(known)}")
+    return [stem for stem in known if not names or stem in names or stem[3:] in names]
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--check", action="store_true", help="compare with the committed files, write nothing")
+    parser.add_argument("--fresh", action="store_true", help="take new outputs for cells that are not compared")
+    options = parser.parse_args(arguments)
+    differing = []
+    for stem in chosen(options.names):
+        text = build(stem, options.fresh)
+        same = target(stem).exists() and target(stem).read_text(encoding="utf-8") == text
+        if options.check:
+            differing += [] if same else [stem]
+        else:
+            target(stem).write_text(text, encoding="utf-8")
+        print(
+            f"{stem}: {len(text) // 1024} KB, {'as before' if same else 'differs' if options.check else 'written'}"
+        )
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,196 @@
+# %% [markdown]
+# # Start here
+#
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/00_start_here.ipynb)
+#
+# Six katas, one idea. This page says what follows from what, proves it in ten lines, and gives you a plan for an
+# hour or for a week.
+#
+# Reading time: 6 minutes.
+
+# %% tags=["colab"]
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:  # elsewhere this cell does nothing
+    repository = "https://github.com/OWNER/attention-katas"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+
+# %%
+import io
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from IPython.display import Image, display
+
+torch.manual_seed(0)
+plt.rcParams.update({"figure.figsize": (7, 3), "figure.dpi": 90, "axes.titlesize": "medium"})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000"]
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
+
+
+def show(fig, alt):
+    """Display the figure as one PNG with alt text, and close it."""
+    png = io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(fig)
+    display(Image(png.getvalue(), alt=alt))
+
+
+# %% [markdown]
+# ## The map
+#
+# Attention is a weighted mean of values; a softmax makes the weights. Everything else answers one of two
+# questions: *which values may be averaged* (the upper road) and *how many averages run side by side* (the lower
+# one). The cache is where the two meet.
+
+# %%
+boxes = {  # place, kata, what is new
+    "1 sdpa": (0.0, 0.5, "weighted mean\nof the values", 0),
+    "2 causal_mask": (1.25, 1.0, "only the past\ncounts", 2),
+    "3 mha": (1.25, 0.0, "H means\nside by side", 1),
+    "4 gqa": (2.5, 0.0, "K < H heads\nof keys, values", 1),
+    "5 gqa_kv_cache": (3.75, 0.5, "the past is\nnot recomputed", 3),
+    "6 mqa": (3.75, -0.45, "K = 1", 1),
+}
+roads = [
+    ("1 sdpa", "2 causal_mask"), ("1 sdpa", "3 mha"), ("3 mha", "4 gqa"), ("2 causal_mask", "5 gqa_kv_cache"),
+    ("4 gqa", "5 gqa_kv_cache"), ("4 gqa", "6 mqa"),
+]  # fmt: skip
+fig, ax = plt.subplots(figsize=(9.5, 3.6))
+for start, end in roads:
+    (x0, y0, *_), (x1, y1, *_) = boxes[start], boxes[end]
+    arrow = {"arrowstyle": "-|>", "color": "#666666", "shrinkA": 0, "shrinkB": 0, "linewidth": 1.5}
+    ax.annotate("", (x1 - 0.44, y1), (x0 + 0.44, y0), arrowprops=arrow)
+for name, (x, y, news, colour) in boxes.items():
+    frame = {"facecolor": "white", "edgecolor": OKABE_ITO[colour], "linewidth": 2.5}
+    ax.add_patch(plt.Rectangle((x - 0.44, y - 0.19), 0.88, 0.38, **frame))
+    ax.text(x, y + 0.1, name, ha="center", va="center", weight="bold", fontsize=10)
+    ax.text(x, y - 0.06, news, ha="center", va="center", fontsize=9)
+ax.text(2.5, 1.0, "which values?", ha="center", color=OKABE_ITO[2], fontsize=11)
+ax.text(2.1, -0.45, "how many means?", ha="center", color=OKABE_ITO[1], fontsize=11)
+ax.set(xlim=(-0.55, 4.3), ylim=(-0.7, 1.25))
+ax.axis("off")
+show(
+    fig,
+    "Map of the six katas. From sdpa one road leads over causal_mask to gqa_kv_cache, the other over mha and gqa to "
+    "gqa_kv_cache and to mqa.",
+)
+
+# %% [markdown]
+# ## Six equalities
+#
+# Each step keeps the one before as a special case. If you can say why these lines hold, you know the subject; the
+# notebooks are their proofs.
+#
+# | | equality | notebook |
+# |---|---|---|
+# | 1 | equal scores give the plain mean | [sdpa](01_sdpa.ipynb) |
+# | 2 | row i under a causal mask is attention over the first i + 1 keys alone | [causal_mask](02_causal_mask.ipynb) |
+# | 3 | H heads are H attentions on blocks of features | [mha](03_mha.ipynb) |
+# | 4 | K = H is multi-head; K < H is multi-head with repeated keys and values | [gqa](04_gqa.ipynb) |
+# | 5 | the last tokens over a cache are the last rows of one pass | [gqa_kv_cache](05_gqa_kv_cache.ipynb) |
+# | 6 | K = 1: all heads become rows of one matrix | [mqa](06_mqa.ipynb) |
+
+# %%
+attend = F.scaled_dot_product_attention
+H, K, T, E = 6, 2, 5, 4
+q, k, v = (torch.randn(heads, T, E, dtype=torch.float64) for heads in (H, K, K))
+wide_k, wide_v = k.repeat_interleave(H // K, 0), v.repeat_interleave(H // K, 0)
+see = torch.ones(T, T, dtype=torch.bool).tril()
+
+
+def same(a, b):
+    return torch.allclose(a, b, atol=1e-12)
+
+
+pass_ = attend(q, wide_k, wide_v, see)
+one_by_one = torch.stack([attend(q[h], k[h // 3], v[h // 3], see) for h in range(H)])
+grouped = attend(q[None], k[None], v[None], see[None, None], enable_gqa=True)[0]
+last_two = attend(q[:, 3:], wide_k, wide_v, see[3:])
+one_head = attend(q.reshape(H * T, E), k[0], v[0]).view(H, T, E)
+
+equalities = {
+    1: same(attend(torch.zeros_like(q), wide_k, wide_v), wide_v.mean(1, keepdim=True).expand(-1, T, -1)),
+    2: all(same(pass_[:, i], attend(q[:, i : i + 1], wide_k[:, : i + 1], wide_v[:, : i + 1])[:, 0]) for i in range(T)),
+    3: same(pass_, one_by_one),
+    4: same(grouped, pass_),
+    5: same(last_two, pass_[:, 3:]),
+    6: same(one_head, attend(q, k[:1].expand(H, -1, -1), v[:1].expand(H, -1, -1))),
+}
+assert all(equalities.values())
+print(equalities)
+
+# %% [markdown]
+# **And the two that fail**, because most wrong submissions are one of them. Repeating the heads as a tile (0 1 0 1
+# 0 1 instead of 0 0 0 1 1 1) gives the right shape and wrong numbers. So does PyTorch's `is_causal=True` for two
+# new tokens over five keys: its triangle starts at the top left, and a cache needs it at the bottom right.
+
+# %%
+tiled = attend(q, k.repeat(3, 1, 1), v.repeat(3, 1, 1), see)
+top_left = attend(q[:, 3:], wide_k, wide_v, is_causal=True)
+assert tiled.shape == pass_.shape
+assert top_left.shape == last_two.shape
+assert not same(tiled, pass_)
+assert not same(top_left, last_two)
+assert same(top_left[:, 0], wide_v[:, 0])  # its first new token sees only key 0
+print("same shapes, other numbers:", True)
+
+# %% [markdown]
+# ## How to practise
+#
+# 1. `python grader.py check sdpa` says "not started". Open `problems/sdpa.py`: the whole contract is at its top.
+# 2. Write it without this notebook, against the clock (15 to 30 minutes; each stub says how many).
+# 3. Check. A failure shows the call, what was wanted and what came. `python grader.py hint sdpa` gives one hint,
+#    and a further one each time you ask for the next.
+# 4. Passed? Read the notebook, *predict* before each experiment, and answer its questions aloud before you open
+#    them.
+# 5. Next day: the same kata from an empty stub. The second time is the one that stays.
+#
+# The tests are in `tests/`; reading them is allowed.
+#
+# ## One hour before the interview
+#
+# | minutes | do |
+# |---|---|
+# | 0-10 | write kata 1 from memory, with a mask; say aloud what a query sees that may attend to nothing |
+# | 10-25 | write kata 4; K = H and K = 1 give you katas 3 and 6 |
+# | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](05_gqa_kv_cache.ipynb) |
+# | 35-60 | the questions at the end of each notebook, one of each, aloud |
+#
+# ## Letters
+#
+# B batch, L queries, S keys, D model width, H query heads, K key/value heads, E = D / H head size. Masks are
+# boolean, True means *may attend*. Papers on grouped attention write G for K.
+
+# %% [markdown]
+# ## What the sources get wrong
+#
+# The katas grew out of five tutorials that many people learn from, called A to E here. Their code was run, their
+# claims were measured. Most of it is right, and these are the errors worth knowing, for interviewers have read the
+# same pages:
+#
+# | source | it says or does | in fact | treated in |
+# |---|---|---|---|
+# | A | a mask gets `unsqueeze(1)` whatever its shape | with L = H each head gets a query's mask | [mha](03_mha.ipynb) |
+# | B | grouped attention takes a mask | and ignores it | [gqa](04_gqa.ipynb) |
+# | C | FlashAttention is 2-4x faster | version 1 is, in attention alone | [sdpa](01_sdpa.ipynb#Online-softmax) |
+# | D | `F.scaled_dot_product_attention` on (B, L, H, E) | tokens never mix | [sdpa](01_sdpa.ipynb#Heads-as-positions) |
+# | D | an einsum for grouped scores | sums the group's queries | [gqa](04_gqa.ipynb) |
+# | E | cross-attention: queries from the encoder | from the decoder | [mha](03_mha.ipynb) |
+# | E | multi-query is fast because it has fewer parameters | because it reads a smaller cache | [mqa](06_mqa.ipynb) |
+#
+# `docs/sources.md` in this repository lists every claim of the five, the verdict, the number measured, and the
+# section that deals with it.
+#
+# The einsum has a story. It comes from a public implementation that was wrong from its first draft in July 2023
+# until May
+# 2024. It had tests, and they passed: they asserted shapes, and one of them asserted the bug's. This is why the
+#       graders here compare numbers, with sizes that are all different, and why every claim in these notebooks is
+#       an `assert`.
+#
+# ## Next
+#
+# [1. Scaled dot-product attention](01_sdpa.ipynb)

@@ -1,0 +1,778 @@
+# %% [markdown]
+# # 1. Scaled dot-product attention
+#
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/01_sdpa.ipynb)
+#
+# **After this page** you can write attention on a whiteboard, say where the square root comes from and what it
+# does not do, survive float16, long inputs and a mask that forbids everything, and correct what tutorials get
+# wrong about all of it.
+#
+# Reading time: 25 minutes. Kata: `python grader.py check sdpa`
+
+# %% tags=["colab"]
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:  # elsewhere this cell does nothing
+    repository = "https://github.com/OWNER/attention-katas"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+
+# %%
+import io
+import math
+import time
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from IPython.display import Image, display
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+torch.manual_seed(0)
+plt.rcParams.update({"figure.figsize": (7, 3), "figure.dpi": 90, "axes.titlesize": "medium"})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000"]
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
+
+
+def show(fig, alt):
+    """Display the figure as one PNG with alt text, and close it."""
+    png = io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(fig)
+    display(Image(png.getvalue(), alt=alt))
+
+
+def near(got, wanted, relative):
+    return abs(got - wanted) <= relative * abs(wanted)
+
+
+# %% [markdown]
+# ## The interview question
+#
+# > *Here are query (..., L, E), key (..., S, E) and value (..., S, Ev). Write attention. Why the root? What if a
+# > query may see nothing? Would you ship it in float16?*
+#
+# The formula is $\mathrm{softmax}(QK^\top/\sqrt{E})\,V$. Source A calls it "single-head self-attention". It is
+# neither: it has no projections and no heads, and nothing says that queries and keys come from one sequence.
+# Source E dates attention to 2017; Bahdanau et al. had it in 2014, with a decoder state as the query and the
+# encoder's states as keys and values at once; self-attention followed in 2016. New in 2017 were the scale and
+# doing without recurrence.
+
+# %% [markdown]
+# ## Three tokens by hand
+#
+# E = 4, so the root is 2. Queries $q_0=(2,0,0,0)$, $q_1=(0,2,0,0)$, $q_2=0$; keys $k_0=(\ln 2,0,0,0)$,
+# $k_1=(0,\ln 8,0,0)$, $k_2=0$; values $(8,0)$, $(0,4)$, $(4,4)$.
+#
+# | query | scaled scores | exponentials | weights | output |
+# |---|---|---|---|---|
+# | $q_0$ | $\ln 2,\ 0,\ 0$ | 2, 1, 1 | 1/2, 1/4, 1/4 | (5, 2) |
+# | $q_1$ | $0,\ \ln 8,\ 0$ | 1, 8, 1 | 0.1, 0.8, 0.1 | (1.2, 3.6) |
+# | $q_2$ | 0, 0, 0 | 1, 1, 1 | 1/3, 1/3, 1/3 | (4, 8/3) |
+#
+# The steps as a person takes them, one query at a time, without a tensor:
+
+# %%
+def attend_one(query, keys, values):
+    """One query, plain lists: similarity, softmax, weighted mean."""
+    similarity = [sum(q * k for q, k in zip(query, key, strict=True)) / math.sqrt(len(query)) for key in keys]
+    exponentials = [math.exp(s) for s in similarity]
+    shares = [e / sum(exponentials) for e in exponentials]
+    return [sum(w * x for w, x in zip(shares, feature, strict=True)) for feature in zip(*values, strict=True)]
+
+
+queries = [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]]
+keys = [[math.log(2), 0, 0, 0], [0, math.log(8), 0, 0], [0, 0, 0, 0]]
+values = [[8, 0], [0, 4], [4, 4]]
+by_hand = torch.tensor([attend_one(q, keys, values) for q in queries])
+assert torch.allclose(by_hand, torch.tensor([[5, 2], [1.2, 3.6], [4, 8 / 3]]))
+for row in by_hand.tolist():
+    print([float(f"{x:.3g}") for x in row])
+
+# %% [markdown]
+# PyTorch agrees. Look at the shape: three queries, three keys, two value features, and the result is (3, 2).
+# Source E calls row $z_i$ "the attention score of token $i$", with a length of seq_len. A row of the *weights* has
+# a length of seq_len. A row of the result is $A_iV$: a vector where the values live.
+
+# %%
+as_tensors = (torch.tensor(x, dtype=torch.float32) for x in (queries, keys, values))
+torch_says = F.scaled_dot_product_attention(*as_tensors)
+assert torch.allclose(torch_says, by_hand, atol=1e-6)
+assert torch_says.shape == (3, 2)
+print("same as PyTorch, shape", tuple(torch_says.shape))
+
+# %% [markdown]
+# ## A weighted mean
+#
+# Write $\kappa(q,k)=e^{q^\top k/\sqrt E}$. Then $o_i=\sum_j\kappa(q_i,k_j)\,v_j\big/\sum_j\kappa(q_i,k_j)$: a
+# kernel average, known to statisticians since 1964 (Nadaraya, Watson). The dot product is the similarity; among
+# six tokens, the row of one token is six numbers that sum to one. Four facts follow without a model:
+#
+# 1. $o_i$ lies between the smallest and the largest value, feature by feature.
+# 2. Pairs $(k_j,v_j)$ may come in any order; queries may too, and the outputs follow them.
+# 3. Any number of keys will do. There is no parameter that knows S.
+# 4. The weights are computed from the input. A fully connected layer across positions has the same weights for
+#    every input, and one size.
+
+# %%
+q, k, v = torch.randn(4, 8).double(), torch.randn(6, 8).double(), torch.randn(6, 3).double()
+out = F.scaled_dot_product_attention(q, k, v)
+order, order_q = torch.randperm(6), torch.randperm(4)
+assert (out >= v.min(0).values).all() and (out <= v.max(0).values).all()  # 1
+assert torch.allclose(F.scaled_dot_product_attention(q, k[order], v[order]), out)  # 2
+assert torch.allclose(F.scaled_dot_product_attention(q[order_q], k, v), out[order_q])  # 2
+assert F.scaled_dot_product_attention(q, k[:5], v[:5]).shape == out.shape  # 3
+across_positions = nn.Linear(6, 4).double()
+a, b = across_positions(v.T), across_positions(10 * v.T)
+assert torch.allclose(b - a, 9 * (v.T @ across_positions.weight.T))  # 4: one matrix, whatever the input
+try:
+    across_positions(v[:5].T)
+    refused = False
+except RuntimeError:
+    refused = True
+assert refused
+print("convex, order-free, any length; the linear layer refuses 5 positions:", refused)
+
+# %% [markdown]
+# ## Why the square root
+#
+# **Assume** that the components of $q$ and $k$ have mean 0 and variance 1, that $q$ and $k$ are independent, and
+# that the products $q_ik_i$ are uncorrelated. Then $\mathbb E[q_ik_i]=0$,
+# $\mathrm{Var}(q_ik_i)=\mathbb E[q_i^2]\,\mathbb E[k_i^2]=1$, and variances of uncorrelated terms add:
+#
+# $$\mathrm{Var}(q^\top k)=E,\qquad \mathrm{Var}\big(q^\top k/\sqrt E\big)=1.$$
+#
+# Nothing needs to be Gaussian. E is the size of *one head*. Source E writes "the embedding dimension", and in one
+# place "divide by d_k", without the root.
+#
+# **Predict:** variance over E is 1 at any E, for signs too.
+
+# %%
+sizes = [4, 16, 64, 256, 1024]
+pairs = 10_000
+measured = []
+for E in sizes:
+    q, k = torch.randn(2, pairs, E)
+    measured.append((q * k).sum(-1).var().item())
+    assert near(measured[-1] / E, 1, 0.06)
+q, k = torch.randn(2, pairs, 64).sign()
+assert near((q * k).sum(-1).var().item() / 64, 1, 0.06)
+print("variance / E, rounded:", [round(m / E, 1) for m, E in zip(measured, sizes, strict=True)])
+
+# %% [markdown]
+# **Break the assumptions.** E = 64, and the scores before the root:
+#
+# - mean $\mu$ instead of 0: mean $E\mu^2$, variance $E(1+2\mu^2)$. At $\mu=0.5$ that is 16 and 96. Scaling makes
+#   the mean 2, not 0: "scaling gives mean 0 and variance 1" (source E) has it from the assumption.
+# - all components equal: variance $E^2=4096$. The root is too weak.
+# - $q=k$, as on the diagonal of self-attention with tied projections: mean 64, variance 128.
+
+# %%
+# checks: Q2
+E, many = 64, 100_000
+q, k = torch.randn(2, many, E)
+shifted = ((q + 0.5) * (k + 0.5)).sum(-1)
+equal = E * q[:, 0] * k[:, 0]
+same = (q * q).sum(-1)
+assert near(shifted.mean().item(), 16, 0.02) and near(shifted.var().item(), 96, 0.03)
+assert near(shifted.mean().item() / math.sqrt(E), 2.0, 0.02)
+assert near(equal.var().item(), 4096, 0.05)
+assert near(same.mean().item(), 64, 0.01) and near(same.var().item(), 128, 0.03)
+print(f"mean 0.5: mean {shifted.mean():.0f}, after scaling {shifted.mean() / 8:.1f}; tied: mean {same.mean():.0f}")
+
+# %% [markdown]
+# **Real layers.** PyTorch's default `nn.Linear` draws weights from $U(\pm1/\sqrt d)$: variance $1/(3d)$, so $q_i$
+# has variance 1/3 and the scaled score 1/9. A fresh layer attends almost uniformly and *hides a wrong scale from a
+# test*. Xavier gives 1. T5 divides by nothing and trains: source E credits "T5's Xavier initialisation", but T5
+# draws $W_Q$ with standard deviation $(d\,E)^{-1/2}$. The root has moved into the weights.
+
+# %%
+# checks: Q3
+x, y = torch.randn(2, 2000, 512)
+E = 64
+
+
+def scaled_score_variance(weight_std, scale):
+    w_q, w_k = weight_std[0] * torch.randn(512, E), weight_std[1] * torch.randn(512, E)
+    return (((x @ w_q) @ (y @ w_k).T) * scale).var().item()
+
+
+one = 512**-0.5
+default = scaled_score_variance([one / math.sqrt(3)] * 2, 1 / 8)
+xavier = scaled_score_variance([one] * 2, 1 / 8)  # Glorot for a (512, 512) matrix: variance 2 / (512 + 512)
+t5 = scaled_score_variance([(512 * 64) ** -0.5, one], 1)
+assert near(nn.Linear(512, 512).weight.var().item(), 1 / (3 * 512), 0.02)
+assert near(default, 1 / 9, 0.15) and near(xavier, 1, 0.15) and near(t5, 1, 0.15)
+print(f"score variance: default {default:.1f}, Xavier {xavier:.0f}, T5 without a root {t5:.0f}")
+
+# %% [markdown]
+# ## Softmax Jacobian
+#
+# Why care about a variance? Because of the softmax behind it. With $p=\mathrm{softmax}(s)$,
+#
+# $$J=\frac{\partial p}{\partial s}=\mathrm{diag}(p)-pp^\top,\qquad J\mathbf 1=0,\qquad
+# u^\top Ju=\mathrm{Var}_{j\sim p}(u_j)\ \ge 0,\qquad \mathrm{tr}J=1-\|p\|^2 .$$
+#
+# For $\|u\|=1$ a variance is at most a quarter of the squared range, and the squared range at most 2: so
+# $\|J\|\le 1/2$, with equality at $p=(\frac12,\frac12)$. And if the best score leads by a gap $\Delta$ over $n-1$
+# others, then $1-p_{\max} \le(n-1)e^{-\Delta}$, hence $\mathrm{tr}J\le2(n-1)e^{-\Delta}$: the gradient dies
+# exponentially in the gap, and unscaled gaps grow like $\sqrt E$.
+
+# %%
+# checks: Q4
+s = torch.randn(64, dtype=torch.float64)
+p = s.softmax(0)
+formula = p.diag() - p.outer(p)
+by_autograd = torch.autograd.functional.jacobian(lambda t: t.softmax(0), s)
+assert (formula - by_autograd).abs().max() < 1e-15 and formula.sum(1).abs().max() < 1e-15
+rows = (3 * torch.randn(1000, 5, dtype=torch.float64)).softmax(-1)
+largest = torch.linalg.eigvalsh(rows.diag_embed() - rows[:, :, None] * rows[:, None, :])[:, -1].max()
+half = torch.tensor([0.5, 0.5]).double()
+assert 0.49 < largest <= 0.5 + 1e-12 and torch.linalg.eigvalsh(half.diag() - half.outer(half))[-1] == 0.5
+leads = torch.zeros(64, dtype=torch.float64)
+leads[0] = 10
+trace, bound = 1 - leads.softmax(0).square().sum(), (1 - leads.softmax(0).max()) * 2
+assert trace <= bound <= 2 * 63 * math.exp(-10)
+print(f"norm never above 0.5; a gap of 10 leaves {bound / 2:.2g} to the other 63, and a trace of {trace:.2g}")
+
+# %% [markdown]
+# **Predict:** 64 keys. Without the root, the trace collapses as E grows; with it, nothing happens. Divided by E
+# instead of its root, the weights go to 1/64: the entropy reaches its maximum, $\ln 64=4.16$, and the layer has
+# become a mean.
+
+# %%
+# checks: Q1
+n = 64
+trace, entropy, dead, gradient = {}, {}, {}, {}
+for E in (16, 64, 256, 1024):
+    q, k = torch.randn(60, 100, E), torch.randn(60, n, E)
+    raw = q @ k.transpose(1, 2)
+    upstream = torch.randn(60, 100, n) * math.sqrt(E)  # of a loss sum(output * g), with v and g N(0, 1)
+    for name, scale in {"no scale": 1, "root": E**-0.5, "E": 1 / E}.items():
+        p = (raw * scale).softmax(-1)
+        trace[name, E] = (1 - p.square().sum(-1)).median().item()
+        entropy[name, E] = -(p * p.clamp_min(1e-30).log()).sum(-1).mean().item()
+        to_query = scale * (p * (upstream - (p * upstream).sum(-1, keepdim=True))) @ k
+        gradient[name, E] = to_query.norm(dim=-1).median().item()
+        dead[name, E] = (to_query.norm(dim=-1) < 1e-3).float().mean().item()
+assert near(trace["no scale", 64], 0.23, 0.1) and trace["no scale", 1024] < 1e-3
+assert all(0.95 < trace["root", E] < 0.98 for E in (16, 64, 256, 1024))
+assert [round(entropy[name, 64], 1) for name in ("no scale", "root", "E")] == [0.6, 3.7, 4.2]
+assert round(math.log(64), 2) == 4.16
+print("entropy at E = 64:", {name: f"{entropy[name, 64]:.1f}" for name in ("no scale", "root", "E")})
+
+# %%
+fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.1), constrained_layout=True)
+left.loglog(sizes, measured, "o-", label="$q^T k$")
+left.loglog(sizes, [m / E for m, E in zip(measured, sizes, strict=True)], "s-", label=r"$q^T k\,/\,\sqrt{E}$")
+left.loglog(sizes, [m / E**2 for m, E in zip(measured, sizes, strict=True)], "^-", label="$q^T k\\,/\\,E$")
+left.set(xlabel="head size E", ylabel="variance of the score", title="What the scale does to scores")
+left.legend(frameon=False)
+for name, marker in (("no scale", "o"), ("root", "s"), ("E", "^")):
+    right.semilogx([16, 64, 256, 1024], [trace[name, E] for E in (16, 64, 256, 1024)], marker + "-")
+for ax in (left, right):
+    ticks = sizes if ax is left else sizes[1:]
+    ax.set_xticks(ticks, map(str, ticks))
+    ax.minorticks_off()
+right.text(110, 0.22, "saturated: one key takes all", fontsize=9)
+nothing = "divided by E: weights nearly equal,\nthe gradient is fine, nothing is selected"
+right.text(1024, 0.92, nothing, fontsize=9, va="top", ha="right")
+right.set(xlabel="head size E", ylabel="median trace of J", title="What it does to the softmax (64 keys)")
+right.set_ylim(-0.05, 1.1)
+show(
+    fig,
+    "Left: score variance against head size, growing from 4 to 1024 without a scale, flat at 1 with the root, "
+    "falling with 1/E. Right: median trace of the softmax Jacobian, zero without a scale, 0.97 with the root.",
+)
+
+# %% [markdown]
+# **An honest caveat.** "Without the root gradients vanish" is half the truth. Without it the gradient to the query
+# also lacks a factor $1/\sqrt E$, so the *median* gradient is larger up to E = 256. What grows is the share of
+# queries that learn nothing (norm below 0.001): about 0%, 2%, 12% and 34% for E = 16, 64, 256, 1024. With the
+# root: none. Training fails one row at a time.
+
+# %%
+# checks: Q1
+for E, wanted in {16: 0.00, 64: 0.02, 256: 0.12, 1024: 0.34}.items():
+    assert abs(dead["no scale", E] - wanted) < 0.03 and dead["root", E] == 0
+    assert (gradient["no scale", E] > gradient["root", E]) == (E <= 256)
+percent = [100 * wanted for wanted in (0.02, 0.12, 0.34)]
+assert [round(x) for x in percent] == [2, 12, 34]
+print("median gradient larger without the root:", {E: E <= 256 for E in (16, 64, 256, 1024)})
+
+# %% [markdown]
+# ## Masks and rows that see nothing
+#
+# For a non-empty set $M$ of allowed keys,
+# $\lim_{c\to\infty}\mathrm{softmax}(s-c\,1_{\bar M})_j=e^{s_j}1_M(j)\big/ \sum_{i\in M}e^{s_i}$. So filling with
+# $-\infty$ equals zeroing after the softmax *and renormalising*. Zeroing alone leaves rows that do not sum to one.
+#
+# For an empty $M$ there is no limit, and each recipe falls somewhere else. A dead row with scores 1, 2, 3:
+
+# %%
+# checks: Q5
+scores = torch.tensor([1.0, 2.0, 3.0])
+nothing = torch.tensor([False, False, False])
+recipes = {
+    "add -1e4": (scores - 1e4).softmax(0),
+    "add -1e9, float32": (scores - 1e9).softmax(0),
+    "add -1e9, float64": (scores.double() - 1e9).softmax(0),
+    "fill -1e9": scores.masked_fill(~nothing, -1e9).softmax(0),
+    "fill -inf": scores.masked_fill(~nothing, -math.inf).softmax(0),
+    "PyTorch, the kata": F.scaled_dot_product_attention(  # values the identity: the output is the weights
+        torch.ones(1, 1), scores[:, None], torch.eye(3), attn_mask=nothing[None]
+    )[0],
+}
+unmasked = torch.tensor([0.090, 0.245, 0.665])
+assert torch.allclose(recipes["add -1e4"], unmasked, atol=1e-3)
+assert torch.allclose(recipes["add -1e9, float64"].float(), unmasked, atol=1e-3)
+assert torch.allclose(recipes["add -1e9, float32"], torch.full((3,), 1 / 3))  # lost: 1e9 has steps of 64
+assert torch.allclose(recipes["fill -1e9"], torch.full((3,), 1 / 3))
+assert recipes["fill -inf"].isnan().all() and recipes["PyTorch, the kata"].eq(0).all()
+allowed = torch.tensor([True, False, True])
+renormalised = scores.softmax(0) * allowed / (scores.softmax(0) * allowed).sum()
+assert torch.allclose(scores.masked_fill(~allowed, -math.inf).softmax(0), renormalised)
+fig, ax = plt.subplots(figsize=(6, 2.6), constrained_layout=True)
+shown = torch.stack([row.float() for row in recipes.values()])
+ax.imshow(shown.nan_to_num(0), cmap="cividis", vmin=0, vmax=0.8, aspect="auto")
+for row, column in torch.cartesian_prod(torch.arange(6), torch.arange(3)).tolist():
+    number = shown[row, column].item()
+    ax.text(column, row, "NaN" if math.isnan(number) else f"{number:.2f}", ha="center", va="center",
+            color="black" if number > 0.45 else "white")  # fmt: skip
+ax.set(xticks=range(3), yticks=range(6), yticklabels=list(recipes))
+ax.set_xticklabels(["score 1", "score 2", "score 3"])
+ax.set_title("Weights of a query that may see none of three keys")
+show(
+    fig,
+    "Weights of a dead row under six recipes: adding -1e4 gives the unmasked softmax .09 .24 .67, adding -1e9 in "
+    "float32 and filling -1e9 give one third each, filling -inf gives NaN, PyTorch and the kata give zeros.",
+)
+
+# %% [markdown]
+# Sources A, B and E fill with a finite number: their dead row is the plain mean of values it must not see. In B's
+# own example the second sample is such a row. The contract here is PyTorch's: zeros.
+#
+# **Gradients are the trap behind the trap.** Cleaning up NaN *after* the softmax mends the output and not the
+# backward pass, because NaN times 0 is NaN:
+
+# %%
+# checks: Q5
+k, v = torch.randn(3, 4), torch.randn(3, 2)
+forbid = torch.full((3,), -math.inf)
+
+
+def query_gradient(clean_up):
+    q = torch.ones(4, requires_grad=True)
+    (clean_up((k @ q + forbid).softmax(0)) @ v).sum().backward()
+    return q.grad
+
+
+for clean_up in (torch.nan_to_num, lambda w: torch.where(w.isnan(), 0.0, w)):
+    assert query_gradient(clean_up).isnan().all()
+q = torch.ones(1, 4, requires_grad=True)
+F.scaled_dot_product_attention(q, k, v, attn_mask=torch.zeros(1, 3, dtype=torch.bool)).sum().backward()
+assert q.grad.eq(0).all()
+print("output finite, gradient NaN:", True, "| PyTorch's gradient for the dead row is zero:", True)
+
+# %% [markdown]
+# ## Half precision
+#
+# float16 ends at 65,504. Three ways to fall off, all of them in the sources:
+
+# %%
+# checks: Q6
+half_scores = torch.zeros(2, dtype=torch.float16)
+hide_first = torch.tensor([True, False])
+refused = []
+for fill in (-1e9, -1e20, -65504.0, -math.inf):
+    try:
+        half_scores.masked_fill(hide_first, fill)
+    except RuntimeError:
+        refused.append(fill)
+assert refused == [-1e9, -1e20]  # sources A, E and B
+assert half_scores.bfloat16().masked_fill(hide_first, -1e9).isfinite().all()
+
+leak = torch.tensor([-1e4, -1.2e4]).softmax(0)  # a "safe" fill beside a real score of -12,000: the masked key wins
+assert leak[0] == 1 and -1.2e4 == -12_000
+
+q = k = torch.full((1, 128), 30.0, dtype=torch.float16)
+after, before = (q @ k.T) / math.sqrt(128), (q / math.sqrt(128)) @ k.T  # divide after the product, or before
+assert after.isinf().all() and near(before.item(), 128 * 30 * 30 / math.sqrt(128), 0.01)
+assert 128 * 30 * 30 == 115_200 > torch.finfo(torch.float16).max == 65_504
+assert F.scaled_dot_product_attention(q, k, k).isfinite().all()
+print("fills refused by float16:", refused, "| scaled after the product:", after.item())
+
+# %% [markdown]
+# Divide the query, not the product. The reference does; PyTorch does; source E's Llama block does not, and one
+# such row is NaN for the rest of the run.
+
+# %% [markdown]
+# ## Mistakes and their symptoms
+#
+# Five tokens, E = 16. Each picture is what the mistake does to the same weights; rows are queries.
+
+# %%
+torch.manual_seed(1)
+q, k = torch.randn(2, 5, 16)
+raw = torch.einsum("id,jd->ij", q, k)
+see = torch.ones(5, 5, dtype=torch.bool).tril()
+maps = {
+    "right": (raw / 4).masked_fill(~see, -math.inf).softmax(-1),
+    "no scale": raw.masked_fill(~see, -math.inf).softmax(-1),
+    "divided by E": (raw / 16).masked_fill(~see, -math.inf).softmax(-1),
+    "softmax over queries": (raw / 4).masked_fill(~see, -math.inf).softmax(-2),
+    "boolean mask added": (raw / 4 + see).softmax(-1),
+    "zeroed afterwards": (raw / 4).softmax(-1) * see,
+}
+right = maps["right"]
+row_sums = {name: m.sum(-1) for name, m in maps.items()}
+future = {name: (m * ~see).sum().item() for name, m in maps.items()}
+distance = {name: (m - right).abs().max().item() for name, m in maps.items()}
+assert all((distance[name] > 0.1) for name in maps if name != "right")
+assert not torch.allclose(row_sums["softmax over queries"], torch.ones(5)) and future["boolean mask added"] > 1
+assert row_sums["zeroed afterwards"].min() < 0.5
+by_size = [((raw * c * c / scale).softmax(-1) @ k).sub((raw * c * c / 4).softmax(-1) @ k).abs().max() * c
+           for scale, c in ((1, 1), (1, 0.01))]  # fmt: skip
+assert by_size[0] > 0.1
+assert by_size[1] < 1e-5
+
+# %%
+fig, axes = plt.subplots(2, 3, figsize=(8, 4.6), constrained_layout=True)
+for ax, (name, m) in zip(axes.flat, maps.items(), strict=True):
+    picture = ax.imshow(m, cmap="cividis", vmin=0, vmax=1)
+    ax.set(title=name, xticks=range(5), yticks=range(5))
+    ax.text(4.7, -0.75, "sum", va="center", fontsize=8)
+    for i in range(5):
+        odd = abs(m[i].sum() - 1) > 0.01
+        ax.text(4.7, i, f"{m[i].sum():.2f}", va="center", fontsize=8, color="#D55E00" if odd else "black")
+axes[0, 0].set_ylabel("query")
+axes[1, 0].set(xlabel="key", ylabel="query")
+fig.colorbar(picture, ax=axes, label="weight", shrink=0.6)
+show(
+    fig,
+    "Six attention maps of five causal tokens, row sums beside them. No scale: nearly one-hot. Divided by E: "
+    "nearly uniform. Softmax over queries, zeroed afterwards: rows do not sum to one. Boolean mask added: the "
+    "future is seen.",
+)
+
+# %% [markdown]
+# ### No scale
+# Rows are nearly one-hot. Shapes, sums and causality are all right: only numbers can tell.
+#
+# ### Divided by head dim
+# Nearly uniform rows. Invisible with small inputs: with components of size 0.01 the output differs by less than
+# 1e-5.
+#
+# ### Softmax over queries
+# `dim=-2`. Columns sum to one. With L = S no shape complains.
+#
+# ### Boolean mask added
+# True is 1: allowed keys get a factor of $e$, the future keeps its weight. No error.
+#
+# ### Zeroed after the softmax
+# The first row sums to what was left of it. Zero *and renormalise*, or fill before.
+#
+# ### Finite fill in a dead row
+# The mean of forbidden values, as above.
+#
+# ### Scaled after the product
+# Right in float32, infinite in float16, as above.
+#
+# ### Heads as positions
+# Source D hands `F.scaled_dot_product_attention` a tensor (B, L, H, E). It takes the last two axes, so heads
+# attend to heads and tokens never meet. The shape is right, so is the code's "test", which prints the shape.
+
+# %%
+# checks: Q7
+q, k, v = torch.randn(3, 1, 256, 8, 64)  # (B, L, H, E), as in source D
+good = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v))).transpose(1, 2)
+bad = F.scaled_dot_product_attention(q, k, v)
+assert good.shape == bad.shape == (1, 256, 8, 64)
+assert near(bad.std().item(), 0.48, 0.05) and near(good.std().item(), 0.10, 0.08)
+far = v.clone()
+far[:, 1:] = 100
+assert torch.equal(F.scaled_dot_product_attention(q, k, far)[:, 0], bad[:, 0])  # no other token can move token 0
+print(f"largest error {(good - bad).abs().max():.1f}; spread {bad.std():.2f} instead of {good.std():.2f}")
+
+# %%
+reach = {}
+for layout in ("(B, H, L, E)", "(B, L, H, E)"):
+    moved = torch.zeros(6, 6)
+    for changed in range(6):
+        q, k, v = (torch.linspace(-1, 1, 6 * 2 * 4).roll(r).view(1, 6, 2, 4) for r in range(3))
+        nudged = v.clone()
+        nudged[:, changed] += 1
+        swap = (lambda t: t.transpose(1, 2)) if layout == "(B, H, L, E)" else (lambda t: t)
+        outputs = [swap(F.scaled_dot_product_attention(*map(swap, (q, k, value)))) for value in (v, nudged)]
+        moved[:, changed] = (outputs[1] - outputs[0]).abs().amax((0, 2, 3))
+    reach[layout] = moved > 1e-6
+assert reach["(B, H, L, E)"].all() and torch.equal(reach["(B, L, H, E)"], torch.eye(6, dtype=torch.bool))
+fig, axes = plt.subplots(1, 2, figsize=(6, 2.7), constrained_layout=True)
+for ax, (layout, moved), verdict in zip(axes, reach.items(), ("tokens mix", "tokens never meet"), strict=True):
+    ax.imshow(moved, cmap="cividis", vmin=0, vmax=1)
+    ax.set(title=f"{layout}: {verdict}", xlabel="value changed at position", ylabel="output moved at position")
+    ax.title.set_fontsize(10)
+show(
+    fig,
+    "Which output positions move when one value is changed. Heads before positions: all of them. "
+    "Positions before heads: only the diagonal, so each token sees itself alone.",
+)
+
+# %% [markdown]
+# ## Online softmax
+#
+# The weights of 8,192 tokens, 32 heads, in float16, are 4 GiB, written and read back to be averaged away. They are
+# never needed whole. Read keys in blocks, keep per query a maximum $m$, a sum $\ell$ and a vector $O$:
+#
+# $$m'=\max(m,\max S^{(j)}),\quad \ell'=e^{m-m'}\ell+\textstyle\sum e^{S^{(j)}-m'},\quad
+# O'=e^{m-m'}O+e^{S^{(j)}-m'}V^{(j)},\quad\text{out}=O/\ell .$$
+#
+# **Invariant.** After any set $B$ of keys: $m=\max_Bs$, $\ell=\sum_Be^{s_i-m}$, $O=\sum_Be^{s_i-m}v_i$. **Proof.**
+# The factor $e^{m-m'}$ changes the reference from $m$ to $m'$ in the old terms; the block adds its own, in that
+# reference. At the end $m$ cancels in $O/\ell$. Merging two states is associative and commutative, so blocks may
+# even be computed on different machines.
+
+# %%
+class Running:
+    """Attention of one query over the keys seen so far."""
+
+    def __init__(self, width, dtype):
+        self.top, self.total, self.mix = -math.inf, 0.0, torch.zeros(width, dtype=dtype)
+
+    def read(self, scores, values, correct=True):
+        top = max(self.top, scores.max().item())
+        if top == -math.inf:  # nothing allowed so far: exp(-inf + inf) would be NaN
+            return self
+        old = math.exp(self.top - top) if correct else 1.0
+        new = (scores - top).exp()
+        self.top, self.total, self.mix = top, old * self.total + new.sum(), old * self.mix + new @ values
+        return self
+
+    def merge(self, other):
+        top = max(self.top, other.top)
+        a, b = math.exp(self.top - top), math.exp(other.top - top)
+        self.top, self.total, self.mix = top, a * self.total + b * other.total, a * self.mix + b * other.mix
+        return self
+
+
+torch.manual_seed(0)
+q, k, v = 3 * torch.randn(16).double(), torch.randn(100, 16).double(), torch.randn(100, 8).double()
+exact = F.scaled_dot_product_attention(q[None], k, v)[0]
+error = {}
+for dtype in (torch.float64, torch.float32):
+    scores, values = (k @ q / 4).to(dtype), v.to(dtype)
+    for block in (1, 2, 4, 7, 16, 32, 64, 100):
+        state = Running(8, dtype)
+        for piece in range(0, 100, block):
+            state.read(scores[piece : piece + block], values[piece : piece + block])
+        error[dtype, block] = (state.mix / state.total - exact).abs().max().item()
+        assert error[dtype, block] < (1e-14 if dtype == torch.float64 else 2e-6)
+print("exact for every block size, in float64 and float32:", True)
+
+# %% [markdown]
+# Exact, not approximate. Now break it, and try what makes it worth having:
+
+# %%
+# checks: Q8
+scores = k @ q / 4
+no_correction, left, right_half = Running(8, torch.float64), Running(8, torch.float64), Running(8, torch.float64)
+for piece in range(0, 100, 7):
+    no_correction.read(scores[piece : piece + 7], v[piece : piece + 7], correct=False)
+wrong_by = (no_correction.mix / no_correction.total - exact).abs().max()
+assert wrong_by > 0.1
+left.read(scores[:40], v[:40])
+right_half.read(scores[40:], v[40:])
+state = right_half.merge(left)
+assert torch.allclose(state.mix / state.total, exact, atol=1e-14)
+assert math.isclose(state.top + math.log(state.total), scores.logsumexp(0))
+huge = scores * 1e4 / scores.abs().max()  # exp(1e4) is not a number that float64 has
+assert not (huge.exp() / huge.exp().sum()).isfinite().all()
+state = Running(8, torch.float64).read(huge[:50], v[:50]).read(huge[50:], v[50:])
+assert torch.allclose(state.mix / state.total, huge.softmax(0) @ v)
+masked = scores.masked_fill(torch.arange(100) < 7, -math.inf)  # the first block sees nothing
+state = Running(8, torch.float64).read(masked[:7], v[:7]).read(masked[7:], v[7:])
+assert torch.allclose(state.mix / state.total, masked.softmax(0) @ v)
+assert 8192**2 * 32 * 2 == 4 * 2**30  # tokens^2, heads, bytes: 4 GiB
+print("merge, logsumexp, scores of 1e4, dead first block: right. Without the correction: off by more than 0.1")
+
+# %%
+fig, (one, two) = plt.subplots(1, 2, figsize=(9.5, 3.1), constrained_layout=True)
+blocks = [1, 2, 4, 7, 16, 32, 64, 100]
+for dtype, marker, label in ((torch.float32, "o", "float32"), (torch.float64, "s", "float64")):
+    one.loglog(blocks, [max(error[dtype, b], 1e-17) for b in blocks], marker + "-", label=label)
+one.axhline(wrong_by, color="#D55E00", linestyle="--", label="no correction factor")
+one.set(xlabel="block size (keys)", ylabel="largest error", title="Exact at any block size", ylim=(1e-17, 10))
+one.legend(frameon=False, ncol=2, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.9))
+lengths = torch.tensor([512, 1024, 2048, 4096, 8192, 16384, 32768])
+two.loglog(lengths, 32 * lengths**2 * 2 / 2**20, "o-", label="all weights, float16")
+two.loglog(lengths, 32 * lengths * (128 + 2) * 4 / 2**20, "s-", label="running m, l, O, float32")
+two.set(xlabel="tokens", ylabel="MiB per layer (32 heads)", title="Quadratic against linear")
+two.legend(frameon=False, fontsize=9)
+show(
+    fig,
+    "Left: error of the online softmax near 1e-16 in float64 and 1e-7 in float32 for every block size, above 0.1 "
+    "without the correction. Right: memory of all weights grows quadratically, of the running state linearly.",
+)
+
+# %% [markdown]
+# **"FlashAttention: 2-4x faster"** (source C, naming version 2 in its code). The figure is version *1*'s: the
+# abstract of version 2 quotes "2-4x over optimized baselines" for its predecessor and adds about 2x. It is
+# attention alone; whole models gained 15% (BERT-large) to 3x (GPT-2). It does *more* FLOPs: what falls is traffic
+# to memory. PyTorch has it built in; source C's switch for Hugging Face needs the flash-attn package, a GPU and
+# half precision, and as printed lacks its import. This machine's ratio, for what one CPU run is worth (never
+# compared, never asserted):
+
+# %% tags=["nbval-ignore-output"]
+q, k, v = torch.randn(3, 1, 4, 1024, 64)
+
+
+def best_of(attend, runs=3):
+    started, took = 0.0, []
+    for _ in range(runs):
+        started = time.perf_counter()
+        attend()
+        took.append(time.perf_counter() - started)
+    return min(took)
+
+
+naive = best_of(lambda: torch.matmul(torch.matmul(q, k.mT).div(8).softmax(-1), v))
+fused = best_of(lambda: F.scaled_dot_product_attention(q, k, v))
+print(f"naive {1e3 * naive:.0f} ms, PyTorch {1e3 * fused:.0f} ms: {naive / fused:.1f}x at 1,024 tokens")
+
+# %% [markdown]
+# ## Edge cases
+
+# %%
+def oracle(*shape_q, S=3, Ev=5, dtype=torch.float64):
+    *lead, L, E = shape_q
+    q, k, v = (torch.randn(*lead, *s, dtype=dtype) for s in ((L, E), (S, E), (S, Ev)))
+    return F.scaled_dot_product_attention(q, k, v), v
+
+
+assert oracle(7, 4)[0].shape == (7, 5)  # L, S, E and Ev all different, no batch
+assert oracle(2, 1, 3, 7, 4)[0].shape == (2, 1, 3, 7, 5)  # any leading dimensions
+out, v = oracle(2, 4, S=1)
+assert torch.equal(out, v.expand(2, 5))  # one key: its weight is 1, whatever the scores
+assert all(oracle(7, 4, dtype=d)[0].dtype == d for d in (torch.float16, torch.bfloat16, torch.float32))
+q = k = torch.full((2, 4), 1e4).double()
+halves = F.scaled_dot_product_attention(q, k, torch.eye(2).double())
+assert torch.allclose(halves, torch.tensor(0.5).double())
+weights = F.dropout(torch.full((1000, 8), 1 / 8), 0.1, training=True)
+assert not torch.allclose(weights.sum(-1), torch.ones(1000), atol=0.05)  # dropout: rows no longer sum to one
+print("sizes, dtypes, one key, scores of 2e8, dropout:", True)
+
+# %% [markdown]
+# ## Equivalences
+#
+# Kata 1 is kata 3 with one head and identity projections; and the whole tensor is a loop of `attend_one`.
+
+# %%
+x = torch.randn(1, 5, 4)
+layer = nn.MultiheadAttention(4, 1, bias=False, batch_first=True).eval()
+with torch.no_grad():
+    layer.in_proj_weight.copy_(torch.eye(4).repeat(3, 1))
+    layer.out_proj.weight.copy_(torch.eye(4))
+    from_layer = layer(x, x, x, need_weights=False)[0]
+rows = [attend_one(token, x[0].tolist(), x[0].tolist()) for token in x[0].tolist()]
+assert torch.allclose(from_layer, F.scaled_dot_product_attention(x, x, x), atol=1e-6)
+assert torch.allclose(from_layer[0], torch.tensor(rows), atol=1e-6)
+print("loop = PyTorch's function = PyTorch's layer with one head:", True)
+
+# %% [markdown]
+# ## What it costs
+#
+# Two products of $L\times S\times E$, a multiplication and an addition each: $4\,L\,S\,E$ FLOPs a head, no
+# parameters. One layer, 4,096 tokens, float16, counted by PyTorch:
+
+# %%
+# checks: Q9
+E, N = 128, 4096
+models = {"Llama-2-7B": (32, 32), "Llama-2-70B": (64, 8), "Llama-3-8B": (32, 8), "Qwen2-7B": (28, 4)}
+print(f"{'':12} heads  kv  parameters  GFLOP  all weights, MiB  K and V, MiB")
+for model, (H, K) in models.items():
+    q = k = v = torch.empty(1, H, N, E, dtype=torch.float16, device="meta")  # shapes only: nothing is computed
+    with FlopCounterMode(display=False) as counter:
+        (q @ k.mT).softmax(-1) @ v
+    flops, weights, cache = counter.get_total_flops(), 2 * H * N * N, 2 * 2 * N * K * E
+    assert flops == 4 * N * N * E * H
+    assert weights // 2**20 == {32: 1024, 64: 2048, 28: 896}[H]
+    print(f"{model:12} {H:5} {K:3} {0:11} {round(flops / 1e9):6} {weights // 2**20:17} {cache // 2**20:13}")
+assert 4 * N * N * E * 32 == 274_877_906_944
+assert round(274_877_906_944 / 1e9) == 275
+
+# %% [markdown]
+# ## Interview questions
+#
+# <details><summary>Q1. Why divide by the root of E, and not by E?</summary>
+#
+# Independent components of mean 0 and variance 1 give a dot product of variance E; the root makes it 1. Without
+# it, with 64 keys and E = 64, the weights' entropy is 0.6 of at most 4.16 nats, and as E goes from 64 to 256 to
+# 1024 the share of queries with no gradient goes from 2% to 12% to 34%. Dividing by E gives an entropy of 4.2: a
+# plain mean.
+# </details>
+#
+# <details><summary>Q2. Does scaling make the scores standard normal?</summary>
+#
+# No. It rescales. Mean 0 was an assumption: components of mean 0.5 at E = 64 give scaled scores of mean 2.
+# Correlated components give a variance of up to 4096 instead of 64 before the scale.
+# </details>
+#
+# <details><summary>Q3. T5 has no scale. Why does it train?</summary>
+#
+# It starts with queries that are already small: the root of E = 64 is in the initialisation of the query
+# projection. Not "Xavier". Beware the opposite: PyTorch's default linear layer gives scaled scores a variance of
+# 1/9, which hides a missing scale.
+# </details>
+#
+# <details><summary>Q4. What is the gradient of softmax, and how large can it be?</summary>
+#
+# diag(p) - p p^T. Symmetric, kills constants, its quadratic form is a variance under p, its norm is at most 0.5.
+# With a lead of 10 over 63 others its trace is below 2 * 63 * exp(-10).
+# </details>
+#
+# <details><summary>Q5. A query may attend to no key. What comes out?</summary>
+#
+# By convention zeros, with finite gradients. -inf gives NaN; a finite fill gives 1/3 to each of 3 forbidden keys;
+# adding -1e4 gives the unmasked weights 0.090, 0.245, 0.665. Replacing NaN after the softmax leaves NaN gradients.
+# </details>
+#
+# <details><summary>Q6. What breaks in float16?</summary>
+#
+# Fills like -1e9 do not fit (the largest number is 65,504), and 128 products of 30 by 30 are 115,200: infinite
+# unless the query is scaled before the product. A fill of -1e4 is not safe either: a real score of -12,000 loses
+# to it.
+# </details>
+#
+# <details><summary>Q7. Your attention has the right shape and the model does not learn. First suspicion?</summary>
+#
+# The axes: (B, L, H, E) instead of (B, H, L, E). For 256 tokens and 8 heads of 64 the output's spread is 0.48
+# instead of 0.10, because it averages 8 values and not 256. Test: change another token's value; nothing moves.
+# </details>
+#
+# <details><summary>Q8. How does FlashAttention avoid the L x S matrix, and is it exact?</summary>
+#
+# Exact. Per query a running maximum, sum and weighted sum; a block that raises the maximum rescales the old sums.
+# At 8192 tokens and 32 heads the weights it never stores are 4 GiB in float16. More arithmetic, far less memory
+# traffic.
+# </details>
+#
+# <details><summary>Q9. FLOPs of attention at 4096 tokens in Llama-2-7B, a layer?</summary>
+#
+# 4 N N E H with E = 128, H = 32: 275 GFLOP, without the projections and without counting a causal half. The
+# weights would be 1024 MiB in float16.
+# </details>
+#
+# <details><summary>Q10. Attention or a fully connected layer across positions?</summary>
+#
+# Attention computes its weights from the input, takes any length and follows permutations. A linear layer's
+# weights are the same for every input and belong to positions.
+# </details>
+
+# %% [markdown]
+# ## What to try next
+#
+# - Write the kata; then give it a dead row in float16 and look at the gradient.
+# - Extend `Running` to return the log-sum-exp and combine two halves of a cache: that is flash decoding.
+# - Go on to [2. Causal mask](02_causal_mask.ipynb): which keys a query may see, and what that makes possible.

@@ -1,0 +1,828 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. Grouped-query attention
+#
+# [![Open In
+# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/04_gqa.ipynb)
+#
+# H query heads, K key/value heads, K between 1 and H. After this notebook you can say which key/value head each
+# query head reads, prove that the layer is multi-head attention with tied weights, state what K shrinks and what
+# it leaves alone, and spot two published mistakes that no shape test sees.
+#
+# Reading time 25 minutes. Kata: `python grader.py check gqa`
+
+# %% tags=["colab"]
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:  # elsewhere this cell does nothing
+    repository = "https://github.com/OWNER/attention-katas"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+
+# %%
+import io
+import math
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from IPython.display import Image, display
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+torch.manual_seed(0)
+torch.set_default_dtype(torch.float64)
+plt.rcParams.update({"figure.figsize": (7, 3), "figure.dpi": 90, "axes.titlesize": "medium"})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000"]
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
+
+
+def show(fig, alt):
+    """Display the figure as one PNG with alt text, and close it."""
+    png = io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(fig)
+    display(Image(png.getvalue(), alt=alt))
+
+
+def distance(a, b):
+    """The largest absolute difference; shapes must agree."""
+    assert a.shape == b.shape
+    return (a - b).abs().max().item()
+
+# %% [markdown]
+# ## The interview question
+#
+# > *Llama-3-8B has 32 query heads and 8 key/value heads. Write the layer. Then tell me what became smaller
+# > compared with 32 and 32, by how much, and what did not.*
+#
+# Most candidates get the constructor right and lose the question in one line: the map from query head to key/value
+# head. The papers call the number of key/value heads G; here it is K, as in the kata, and $r = H/K$ is the number
+# of queries that share one.
+
+# %% [markdown]
+# ## Three tokens by hand
+#
+# H = 4, K = 2, and head size 1, so that scores need no scaling and every number is a fraction. Three tokens; the
+# last one asks.
+#
+# | | token 0 | token 1 | token 2 |
+# |---|---|---|---|
+# | key of kv head 0 | $0$ | $\ln 2$ | $\ln 3$ |
+# | value of kv head 0 | 6 | 0 | 0 |
+# | key of kv head 1 | $\ln 2$ | $0$ | $0$ |
+# | value of kv head 1 | 20 | 0 | 0 |
+#
+# The four queries of the last token are $1, 0, 1, -1$. Heads 0 and 1 read kv head 0, heads 2 and 3 read kv head 1:
+#
+# - head 0: weights $(1,2,3)/6$, output $6 \cdot 1/6 = 1$
+# - head 1: weights $(1,1,1)/3$, output $6 \cdot 1/3 = 2$
+# - head 2: weights $(2,1,1)/4$, output $20 \cdot 2/4 = 10$
+# - head 3: weights $(1,2,2)/5$, output $20 \cdot 1/5 = 4$
+#
+# Heads 0 and 1 share their keys and values, and still attend differently. The toy below does exactly this, one
+# head at a time; `reads[h]` names the kv head that query head h reads, so a wrong layer is only a wrong list.
+
+
+# %%
+def attend_by_loop(query, key, value, reads, mask=None):
+    """query (H, L, E), key and value (K, S, E): head h reads kv head reads[h], one head after the other."""
+    outputs = []
+    for h, kv in enumerate(reads):
+        scores = query[h] @ key[kv].T / math.sqrt(query.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        outputs.append(torch.softmax(scores, dim=-1) @ value[kv])
+    return torch.stack(outputs)
+
+
+ln2, ln3 = math.log(2), math.log(3)
+hand_q = torch.tensor([1.0, 0, 1, -1]).view(4, 1, 1)
+hand_k = torch.tensor([[0, ln2, ln3], [ln2, 0, 0]]).view(2, 3, 1)
+hand_v = torch.tensor([[6.0, 0, 0], [20, 0, 0]]).view(2, 3, 1)
+
+grouped = attend_by_loop(hand_q, hand_k, hand_v, reads=[0, 0, 1, 1]).flatten()
+tiled = attend_by_loop(hand_q, hand_k, hand_v, reads=[0, 1, 0, 1]).flatten()
+assert torch.allclose(grouped, torch.tensor([1.0, 2, 10, 4]))
+assert torch.allclose(tiled, torch.tensor([1, 20 / 3, 1, 4]))
+print("neighbours share   ", [f"{x:.3g}" for x in grouped.tolist()])
+print("tiled              ", [f"{x:.3g}" for x in tiled.tolist()])
+
+# %% [markdown] The second line is the classic mistake: the kv heads were laid out 0 1 0 1 instead of 0 0 1 1. Note
+# that the first and the last head come out right either way. A test that looks at head 0 sees nothing.
+#
+# ## Derivation
+#
+# For $h = 0, \dots, H-1$ and $g(h) = \lfloor h / r \rfloor$,
+#
+# $$\mathrm{head}_h = \mathrm{softmax}\!\left(\frac{(xW_Q^{h})\,(xW_K^{g(h)})^{\top}}{\sqrt{E}}\right)
+# xW_V^{g(h)} .$$
+#
+# **Claim.** This is multi-head attention whose key and value weights are tied: $\tilde W_K^{h} := W_K^{g(h)}$,
+# $\tilde W_V^{h} := W_V^{g(h)}$. *Proof:* put $\tilde W$ in the formula for multi-head attention; it is the
+# formula above, letter by letter. Biases tie in the same way.
+#
+# **Corollary.** If $K$ divides $K'$, tie $K'$ heads in blocks of $K'/K$ and get the same function, hence
+# $\text{MQA} = \text{GQA}(1) \subset \text{GQA}(K) \subset \text{GQA}(K') \subset \text{GQA}(H) = \text{MHA}$.
+#
+# Measured against PyTorch: `F.scaled_dot_product_attention(..., enable_gqa=True)` for the map, and an
+# `nn.MultiheadAttention` loaded with repeated rows for the claim.
+
+# %%
+H, E, L, S = 8, 4, 5, 7
+D = H * E
+for K in (1, 2, 4, 8):
+    q, k, v = torch.randn(H, L, E), torch.randn(K, S, E), torch.randn(K, S, E)
+    mask = torch.rand(L, S) < 0.7
+    mask[:, 0] = True
+    ours = attend_by_loop(q, k, v, [h // (H // K) for h in range(H)], mask)
+    theirs = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=mask, enable_gqa=True)[0]
+    assert distance(ours, theirs) < 1e-12
+print("the loop is PyTorch's grouped attention for K = 1, 2, 4, 8:", True)
+
+# %%
+x = torch.randn(L, D)
+w_q, w_o = torch.randn(D, D) / math.sqrt(D), torch.randn(D, D) / math.sqrt(D)
+
+
+def heads_of(y, count):
+    """(L, count * E) -> (count, L, E)"""
+    return torch.stack(y.chunk(count, dim=-1))
+
+
+def grouped_layer(x, w_k, w_v, K, reads=None):
+    """Grouped self-attention of x (L, D) by the loop; weights as in nn.Linear, one row per output feature."""
+    reads = reads or [h // (H // K) for h in range(H)]
+    heads = attend_by_loop(heads_of(x @ w_q.T, H), heads_of(x @ w_k.T, K), heads_of(x @ w_v.T, K), reads)
+    return torch.cat(list(heads), dim=-1) @ w_o.T
+
+
+def torch_mha(x, w_k, w_v):
+    """PyTorch's own multi-head attention with the same w_q and w_o."""
+    layer = nn.MultiheadAttention(D, H, bias=False, batch_first=True)
+    with torch.no_grad():
+        layer.in_proj_weight.copy_(torch.cat([w_q, w_k, w_v]))
+        layer.out_proj.weight.copy_(w_o)
+        return layer(x[None], x[None], x[None], need_weights=False)[0][0]
+
+
+def tie(w, K, times, tile=False):
+    """Rows of K heads, each head written `times` times: in place (0 0 1 1) or tiled (0 1 0 1)."""
+    heads = list(w.chunk(K))
+    order = heads * times if tile else [head for head in heads for _ in range(times)]
+    return torch.cat(order)
+
+
+for K in (1, 2, 4, 8):
+    w_k, w_v = torch.randn(K * E, D) / math.sqrt(D), torch.randn(K * E, D) / math.sqrt(D)
+    right = grouped_layer(x, w_k, w_v, K)
+    assert distance(right, torch_mha(x, tie(w_k, K, H // K), tie(w_v, K, H // K))) < 1e-12  # the claim
+    if K < H:  # the corollary: the same function with twice as many heads
+        assert distance(right, grouped_layer(x, tie(w_k, K, 2), tie(w_v, K, 2), 2 * K)) < 1e-12
+    wrong = torch_mha(x, tie(w_k, K, H // K, tile=True), tie(w_v, K, H // K, tile=True))
+    assert (distance(right, wrong) < 1e-12) == (K in (1, H))
+    print(f"K = {K}   tied in place: equal   tiled: {'equal' if K in (1, H) else 'differs'}")
+
+# %% [markdown] Tiling is invisible at K = 1 and K = H. **Only a test with 1 < K < H can tell the two layouts
+# apart**, which is why the kata never tests grouping at the ends alone.
+#
+# The inclusion is strict. Stacked over all heads, tied key weights have rank at most $K \cdot E$, and a general
+# multi-head layer has rank $H \cdot E$. What is lost is lost in the keys and values: queries and output keep their
+# H heads.
+
+# %%
+for K in (1, 2, 4, 8):
+    w_k = torch.randn(K * E, D)
+    assert torch.linalg.matrix_rank(tie(w_k, K, H // K)) == K * E
+print("rank of the stacked key weights for K = 1, 2, 4, 8:", [K * E for K in (1, 2, 4, 8)], "of", D)
+
+# %% [markdown]
+# ## A shared head collects its gradients
+#
+# By the chain rule a tied weight receives the sum over everything tied to it: $\partial \ell / \partial k_g =
+# \sum_{h:\,g(h)=g} \partial \ell / \partial \tilde k_h$. A kv head in a group of four gets four gradients added
+# up, not averaged. You can see it by keeping a separate copy of the keys per query head.
+
+# %%
+K = 2
+q, k, v = torch.randn(H, L, E), torch.randn(K, S, E), torch.randn(K, S, E)
+reads = [h // (H // K) for h in range(H)]
+probe = torch.randn(H, L, E)  # an arbitrary loss: the sum of probe * output
+
+shared = k.clone().requires_grad_()
+(attend_by_loop(q, shared, v, reads) * probe).sum().backward()
+copies = k[reads].clone().requires_grad_()  # (H, S, E): one key head per query head
+(attend_by_loop(q, copies, v[reads], range(H)) * probe).sum().backward()
+
+for g in range(K):
+    members = [h for h in range(H) if reads[h] == g]
+    assert distance(shared.grad[g], sum(copies.grad[h] for h in members)) < 1e-12
+print("gradient of a shared key head = sum over its group of", len(members), "heads:", True)
+
+# %% [markdown]
+# ## Group count and group size
+#
+# Sources A and D mix the two up ("8 // 4 = 2 groups" for 8 query heads and 4 kv heads). The paper's GQA-G has G
+# **groups**, one per kv head; $H/G$ is how many queries sit **in** each. Say "K groups of H/K" and nobody can
+# misread you.
+
+# %%
+for source, heads, kv_heads, in_source in (("A", 8, 4, 2), ("D", 8, 2, 4)):
+    groups, size = kv_heads, heads // kv_heads
+    assert in_source == size != groups
+    print(f"source {source}: {heads} query and {kv_heads} kv heads = {groups} groups of {size}")
+
+# %% [markdown]
+# ## Experiment 1 - is a group of one mind
+#
+# Source D says that the queries in a group share the same attention weights, and that this lowers the complexity.
+#
+# **Predict.** They share $k$, not $q$, so the weights should differ inside a group as much as between groups.
+# Measure the total variation (half the summed absolute difference, 0 = the same, 1 = disjoint) between two heads'
+# rows, with source D's sizes: 8 query heads, 2 kv heads, 256 tokens of 64 random features.
+
+# %%
+torch.manual_seed(0)
+q, k = torch.randn(8, 256, 64), torch.randn(2, 256, 64)
+reads = [h // 4 for h in range(8)]
+weights = torch.stack([torch.softmax(q[h] @ k[reads[h]].T / 8, dim=-1) for h in range(8)])
+
+variation = torch.stack([(weights - w).abs().sum(-1).mean(-1) / 2 for w in weights])  # (8, 8)
+same_group = torch.tensor([[reads[a] == reads[b] for b in range(8)] for a in range(8)])
+inside = variation[same_group & ~torch.eye(8, dtype=torch.bool)].mean().item()
+between = variation[~same_group].mean().item()
+assert abs(inside - 0.52) < 0.01
+assert abs(between - 0.52) < 0.01
+print(f"mean total variation inside a group {inside:.2f}, between groups {between:.2f}")
+
+# %% [markdown] **Explain.** No difference at all: 0.52 both times. The heads of a group share what is looked *at*
+# (keys, values and so the cache), not where they *look*. And there are still H maps of L x S scores to compute:
+# the complexity of the scores is untouched (counted [below](#Cost)).
+#
+# ## Experiment 2 - the einsum that sums a group away
+#
+# Source D, following a popular repository, computes scores with the pattern `b g h n d, b h s d -> b h n s`: the
+# group axis g is missing on the right.
+#
+# **Predict.** einsum sums every axis that does not come back. By linearity the scores are those of the *summed*
+# queries, $\sum_{h \in g} q_h k^\top = \big(\sum_{h \in g} q_h\big) k^\top$: variance r instead of 1, sharper
+# rows, and K output heads instead of H.
+
+# %%
+by_group = q.view(2, 4, 256, 64)  # (K, r, L, E)
+kept = torch.einsum("krle,kse->krls", by_group, k) / 8
+summed = torch.einsum("krle,kse->kls", by_group, k) / 8
+
+
+def row_entropy(scores):
+    p = torch.softmax(scores, dim=-1)
+    return -(p * p.clamp_min(1e-300).log()).sum(-1).mean().item()
+
+
+assert distance(summed, by_group.sum(1) @ k.transpose(1, 2) / 8) < 1e-12
+assert distance(torch.softmax(kept, dim=-1).flatten(0, 1), weights) < 1e-12
+for name, scores, std, entropy in (("kept", kept, 1.0, 5.05), ("summed", summed, 2.0, 3.78)):
+    assert abs(scores.std().item() - std) < 0.05
+    assert abs(row_entropy(scores) - entropy) < 0.05
+    maps = scores.flatten(0, -3).shape[0]
+    print(f"group axis {name:6}  {maps} maps   std {scores.std():.2f}   row entropy {row_entropy(scores):.2f}")
+
+# %%
+small_q, small_k = 2 * torch.randn(4, 12, 8), torch.randn(12, 8)  # one group of four, wide queries
+logits = small_q @ small_k.T / math.sqrt(8)
+maps = [*torch.softmax(logits, dim=-1), torch.softmax(logits.sum(0), dim=-1)]
+fig, axes = plt.subplots(1, 5, figsize=(11, 2.9), sharey=True, constrained_layout=True)
+for i, (ax, one) in enumerate(zip(axes, maps, strict=True)):
+    image = ax.imshow(one, vmin=0, vmax=1, cmap="cividis")
+    ax.set_title(f"query head {i}" if i < 4 else "group summed")
+    ax.set_xlabel("key position")
+axes[0].set_ylabel("query position")
+fig.colorbar(image, ax=axes, label="attention weight", shrink=0.8)
+show(fig, "Five attention maps, 12 by 12. Four query heads over the same keys attend in four patterns. The map "
+          "of the summed group is a fifth, almost one-hot.")
+assert all(distance(maps[4], one) > 0.5 for one in maps[:4])
+
+# %% [markdown] **Explain.** Four opinions became one loud one, that belongs to none of the four. Nothing raises:
+# only the output shrank from 8 heads to 2. In the repository this lived from July 2023 to May 2024, because its
+# tests asserted the number of heads in the output to be K, the bug itself; what ended it was a comparison with
+# `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a test. (PyTorch has had `enable_gqa`
+# since 2.5; "there is no official GQA" is out of date.)
+#
+# ## Experiment 3 - converting a multi-head checkpoint
+#
+# The paper converts a trained model: each new kv head is the **mean** of the r old ones. That is no folklore: for
+# one group, $f(W) = \sum_h \lVert W^h - W \rVert^2$ has gradient $2\sum_h (W - W^h)$, zero exactly at the mean
+# $\bar W = \frac1r \sum_h W^h$. How much is left over? Let heads have norm 1 and pairwise cosine $\rho$. Then
+# $\lVert \bar W \rVert^2 = \frac1r + \rho\,(1 - \frac1r)$ and, relative to $\lVert W^h \rVert^2$,
+#
+# $$\text{mean: } (1-\rho)\big(1-\tfrac1r\big), \qquad \text{first of the group: } 2(1-\rho)\big(1-\tfrac1r\big),
+# \qquad \text{random head: } 2 .$$
+#
+# **Predict.** The mean always halves the error of keeping one head. With independent heads ($\rho = 0$) it still
+# loses nearly everything; converted models work because trained heads are alike, and because they are trained on
+# (5 % of the pre-training compute in the paper).
+
+# %%
+heads, width, size, tokens = 16, 64, 16, 32
+
+
+def alike(rho):
+    """16 random heads with pairwise cosine rho: a common part and a part of its own."""
+    common, own = torch.randn(1, width, size), torch.randn(heads, width, size)
+    return (math.sqrt(rho) * common + math.sqrt(1 - rho) * own) / math.sqrt(width)
+
+
+def converted(w, K, how):
+    groups = w.view(K, heads // K, width, size)
+    fresh = torch.randn(K, width, size) / math.sqrt(width)
+    kept = {"mean": groups.mean(1), "first": groups[:, 0], "random": fresh}[how]
+    return kept[[h // (heads // K) for h in range(heads)]]
+
+
+def conversion_error(rho, K, how, seeds=8):
+    """(squared relative error of the weights, relative error of the heads' outputs), averaged over seeds."""
+    found = []
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        x, w_q = torch.randn(tokens, width), 4 * torch.randn(heads, width, size) / math.sqrt(width)
+        w_k, w_v = alike(rho), alike(rho)
+        new_k, new_v = converted(w_k, K, how), converted(w_v, K, how)
+        old = F.scaled_dot_product_attention(x @ w_q, x @ w_k, x @ w_v)
+        new = F.scaled_dot_product_attention(x @ w_q, x @ new_k, x @ new_v)
+        found.append([((new_k - w_k).norm() / w_k.norm()) ** 2, (new - old).norm() / old.norm()])
+    return torch.tensor(found).mean(0).tolist()
+
+
+kv_counts = [16, 8, 4, 2, 1]
+errors = {(rho, how): [conversion_error(rho, K, how) for K in kv_counts]
+          for rho in (0.0, 0.9) for how in ("mean", "first", "random")}
+for (rho, how), found in errors.items():
+    for K, (weight, _) in zip(kv_counts, found, strict=True):
+        theory = 2 if how == "random" else (1 if how == "mean" else 2) * (1 - rho) * (1 - K / heads)
+        assert abs(weight - theory) < 0.06
+    print(f"cosine {rho}  {how:6}  K = 4: weights {found[2][0]:.2f}  outputs {found[2][1]:.2f}")
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), sharey=True, constrained_layout=True)
+for ax, rho in zip(axes, (0.0, 0.9), strict=True):
+    for how, marker in (("random", "s"), ("first", "^"), ("mean", "o")):
+        ax.plot(kv_counts, [output for _, output in errors[rho, how]], marker=marker, label=how)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(kv_counts, [str(K) for K in kv_counts])
+    ax.invert_xaxis()
+    ax.set_title("independent heads" if rho == 0 else f"heads with cosine {rho}")
+    ax.set_xlabel("kv heads left of 16")
+axes[0].set_ylabel("relative error of the output")
+axes[0].legend(title="new head is the ...", loc="lower right")
+show(fig, "Relative output error after conversion against the kv heads left. Random heads: 1.4 throughout. "
+          "Independent heads: mean about 1.0, first about 1.2. Cosine 0.9: both far lower, mean below first.")
+for rho in (0.0, 0.9):
+    for i in range(1, 5):
+        mean, first, random = (errors[rho, how][i][1] for how in ("mean", "first", "random"))
+        assert mean < first < random
+
+# %% [markdown] **Explain.** The order mean < first < random is the one in the paper's Figure 4. The left panel is
+# the honest part: an error near 1.0 means that the converted head is no better than an output of zeros. Which
+# makes the next question: what is bought at this price?
+#
+# ## Experiment 4 - does sharing survive the repeat
+#
+# The usual implementation repeats the kv heads up to H and goes on as multi-head attention. Source B's comment
+# calls that broadcasting.
+#
+# **Predict.** Broadcasting would allocate nothing. `expand` broadcasts (stride 0); `repeat_interleave` writes.
+
+# %%
+kv = torch.randn(2, 4, 125, 128, dtype=torch.float32)  # (B, K, S, E)
+repeated = kv.repeat_interleave(2, dim=1)
+viewed = kv.unsqueeze(2).expand(-1, -1, 2, -1, -1)  # (B, K, 2, S, E)
+
+
+def bytes_held(t):
+    return t.untyped_storage().nbytes()
+
+
+assert bytes_held(kv) == 512_000
+assert bytes_held(repeated) == 1_024_000
+assert bytes_held(viewed) == 512_000
+assert viewed.stride(2) == 0
+assert bytes_held(viewed.flatten(1, 2)) == 1_024_000  # flattening the heads makes the copy after all
+for name, tensor in (("kv heads", kv), ("repeat_interleave", repeated), ("expand", viewed)):
+    print(f"{name:18} {bytes_held(tensor):>9,} bytes")
+
+# %% [markdown]
+# **Explain.** Repeating is correct and fine in an interview, and it rebuilds in memory what the model just saved:
+# every byte is read, written r times and read again. Say so, and say that a kernel (`enable_gqa`, FlashAttention)
+# indexes the shared head instead. The next notebook measures it.
+#
+# ## Break it
+#
+# Five ways to lose this kata. On the left what each head of the output should read, then what it reads.
+
+# %%
+right = [0, 0, 1, 1, 2, 2]
+layouts = {
+    "right": right,
+    "tiled-kv-heads": [0, 1, 2, 0, 1, 2],
+    "summed-group": [0, 1, 2],
+    "swapped-group-size": [0, 0, 0, 1, 1, 1, 2, 2, 2],
+}
+fig, axes = plt.subplots(1, 4, figsize=(10, 3.8), sharex=True, sharey=True, constrained_layout=True)
+for ax, (name, reads) in zip(axes, layouts.items(), strict=True):
+    for row, kv_head in enumerate(reads):
+        good = row < 6 and kv_head == right[row] and name != "summed-group"
+        ax.add_patch(plt.Rectangle((kv_head - 0.45, row - 0.45), 0.9, 0.9, color="#0072B2" if good else "#D55E00"))
+        ax.text(kv_head, row, str(kv_head), color="white", ha="center", va="center", weight="bold")
+    ax.axhline(5.5, color="black", linewidth=1, linestyle=":")
+    ax.set_title(name)
+    ax.set_xlabel("kv head")
+    ax.set(xlim=(-0.6, 2.6), ylim=(8.6, -0.6), xticks=range(3), yticks=range(9))
+    ax.grid(False)
+axes[0].set_ylabel("head of the output (should be 0 to 5)")
+show(fig, "Which kv head each output head reads, for 6 query heads and 3 kv heads. Right: 0 0 1 1 2 2. Tiled: "
+          "0 1 2 0 1 2, right only in the first and last row. Summed: only three heads. Swapped: nine heads.")
+
+# %% [markdown] How loud is each one? Sixteen query heads, every K, the largest absolute error. A zero is a mistake
+# that a test at that K cannot see.
+
+# %%
+heads, tokens, size = 16, 6, 4
+causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+
+
+def with_mistake(name, q, k, v):
+    """Heads of the output after one mistake."""
+    K, r = len(k), len(q) // len(k)
+    grouped = [h // r for h in range(len(q))]
+    if name == "tiled-kv-heads":
+        return attend_by_loop(q, k, v, [h % K for h in range(len(q))], causal)
+    if name == "summed-group":
+        return attend_by_loop(q.view(K, r, tokens, size).sum(1), k, v, range(K), causal)
+    if name == "swapped-group-size":  # each kv head K times instead of r times; a single head broadcasts
+        swapped = [g for g in range(K) for _ in range(K)]
+        scores = (q @ k[swapped].mT / math.sqrt(size)).masked_fill(~causal, -math.inf)
+        return torch.softmax(scores, dim=-1) @ v[swapped]
+    if name == "joined-group-first":  # heads split as (K, r), joined again as (r, K)
+        return attend_by_loop(q, k, v, grouped, causal).view(K, r, tokens, size).transpose(0, 1).flatten(0, 1)
+    return attend_by_loop(q, k, v, grouped)  # ignored-mask
+
+
+names = ["tiled-kv-heads", "joined-group-first", "swapped-group-size", "summed-group", "ignored-mask"]
+symptoms = {name: [] for name in names}
+for K in kv_counts:
+    q, k, v = torch.randn(heads, tokens, size), torch.randn(K, tokens, size), torch.randn(K, tokens, size)
+    wanted = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=causal, enable_gqa=True)[0]
+    for name in names:
+        try:
+            got = with_mistake(name, q, k, v)
+            symptoms[name].append(distance(got, wanted) if got.shape == wanted.shape else f"{len(got)} of 16 heads")
+        except RuntimeError:
+            symptoms[name].append("raises")
+
+unseen = {name: [K for K, s in zip(kv_counts, symptoms[name], strict=True) if s in range(1) or (
+    isinstance(s, float) and s < 1e-12)] for name in names}
+assert unseen == {"tiled-kv-heads": [16, 1], "joined-group-first": [16, 1], "swapped-group-size": [4, 1],
+                  "summed-group": [16], "ignored-mask": []}
+
+# %%
+fig, ax = plt.subplots(figsize=(8, 2.9), constrained_layout=True)
+for row, name in enumerate(names):
+    for column, symptom in enumerate(symptoms[name]):
+        number = isinstance(symptom, float)
+        hidden = number and symptom < 1e-12
+        color = OKABE_ITO[3] if hidden else OKABE_ITO[0] if number else "#999999"
+        ax.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=color))
+        text = "0 (unseen)" if hidden else f"{symptom:.1f}" if number else symptom
+        ax.text(column, row, text, ha="center", va="center", color="white", weight="bold")
+ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5), xlabel="kv heads K, for 16 query heads")
+ax.set_xticks(range(5), [str(K) for K in kv_counts])
+ax.set_yticks(range(5), names)
+ax.set_title("largest error of the output; grey: it shows in the shape")
+show(fig, "Largest error of five mistakes for 16, 8, 4, 2 and 1 kv heads. Tiled and joined-group-first are unseen "
+          "at 16 and 1, swapped-group-size at 4 and 1, summed-group at 16, ignored-mask nowhere.")
+
+# %% [markdown]
+# ### Tiled kv heads
+#
+# `repeat` instead of `repeat_interleave` (or `h % K` instead of `h // r`). Same shape, plausible numbers, wrong
+# for all heads where the two maps differ; invisible at both ends of K.
+#
+# ### Joined group first
+#
+# Heads are split as (K, r) and put back as (r, K). Every head is computed correctly and handed to the wrong block
+# of `o_proj`. Again invisible at both ends.
+#
+# ### Swapped group size
+#
+# Repeating K times instead of H / K times (the mix-up of groups and sizes, as code). Raises, except where
+# $K^2 = H$, and at K = 1, where broadcasting forgives it. With H = 4 and K = 2, a favourite in examples, nobody
+# notices.
+#
+# ### Summed group
+#
+# The einsum above. Only the shape tells; a test written after the code blesses it.
+#
+# ### Ignored mask
+#
+# Source B's forward takes `attention_mask` and never reads it. Every K shows it, as soon as one test has a mask.
+#
+# ## Edge cases
+#
+# One key makes the softmax 1, so each head must return the value of its kv head, whatever the scores. Let kv head
+# n hold the constant n, and the layer prints its own map: the shortest useful test.
+
+# %%
+q, k = torch.randn(6, 1, 4), torch.randn(3, 1, 4)
+v = torch.arange(3.0).view(3, 1, 1).expand(3, 1, 4)
+read_out = F.scaled_dot_product_attention(q[None], k[None], v[None], enable_gqa=True)[0, :, 0, 0]
+assert read_out.tolist() == [0, 0, 1, 1, 2, 2]
+print("query heads 0..5 read kv head", [int(n) for n in read_out])
+
+# %%
+# K must divide H: 6 query heads cannot share 4 (a layer should say so when it is built, not when it is called)
+try:
+    F.scaled_dot_product_attention(torch.randn(1, 6, 3, 4), *torch.randn(2, 1, 4, 3, 4), enable_gqa=True)
+    refused = False
+except RuntimeError:
+    refused = True
+assert refused
+
+# A query that may attend to nothing: zero from every head, not NaN; after the projection its row is o_proj.bias.
+q, k, v = torch.randn(1, 6, 3, 4), torch.randn(1, 3, 5, 4), torch.randn(1, 3, 5, 4)
+mask = torch.ones(3, 5, dtype=torch.bool)
+mask[1] = False
+heads_out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)  # (1, 6, 3, 4)
+project = nn.Linear(24, 24)
+assert (heads_out[:, :, 1] == 0).all()
+assert distance(project(heads_out.transpose(1, 2).flatten(2))[0, 1], project.bias) == 0
+print("K that does not divide H is refused, a query without keys gives the bias:", refused)
+
+# %% [markdown]
+# ## Equivalences
+#
+# K = H is the neighbour before (multi-head, shown above with `nn.MultiheadAttention`), K = 1 the kata after the
+# next (multi-query: the one head broadcasts). And the loop, PyTorch's flag and repeated heads are one function.
+
+# %%
+for K in (1, 2, 4, 8):
+    q, k, v = torch.randn(8, 5, 4), torch.randn(K, 7, 4), torch.randn(K, 7, 4)
+    loop = attend_by_loop(q, k, v, [h // (8 // K) for h in range(8)])
+    flag = F.scaled_dot_product_attention(q[None], k[None], v[None], enable_gqa=True)[0]
+    repeated = F.scaled_dot_product_attention(q, *(t.repeat_interleave(8 // K, dim=0) for t in (k, v)))
+    assert distance(loop, flag) < 1e-12
+    assert distance(loop, repeated) < 1e-12
+    if K == 1:
+        assert distance(loop, F.scaled_dot_product_attention(q, k.expand(8, 7, 4), v.expand(8, 7, 4))) < 1e-12
+print("loop = enable_gqa = repeated heads, and K = 1 = one broadcast head:", True)
+
+# %% [markdown]
+# ## Cost
+#
+# **Parameters.** `q_proj` and `o_proj` are $D \times D$, `k_proj` and `v_proj` are $D \times KE$:
+# $2D^2 + 2DKE = D^2(2 + 2K/H)$, plus $2D + 2KE$ with biases. K can remove at most half of the layer.
+#
+# **FLOPs** of N tokens: $4ND^2 + 4NDKE + 4N^2D$. K is in the middle term only.
+#
+# **Cache**, per token and layer: $2KE$ numbers. H is not in it.
+#
+# Count them for real models. Source E lists the 70B shape under multi-head attention and counts $4h^2 + 4h$ for
+# every variant; source C's pattern 32/8 fits Llama-3-8B, but Qwen2-7B is 28/4.
+
+# %%
+MODELS = {  # layers, D, H, K
+    "Llama-2-7B": (32, 4096, 32, 32),
+    "Llama-2-70B": (80, 8192, 64, 8),
+    "Llama-3-8B": (32, 4096, 32, 8),
+    "Qwen2-7B": (28, 3584, 28, 4),
+}
+
+
+def parameters(D, H, K):
+    """Weights of one attention layer, counted on layers that allocate nothing."""
+    out_features = [D, K * (D // H), K * (D // H), D]
+    layers = [nn.Linear(D, out, bias=False, device="meta") for out in out_features]
+    return sum(layer.weight.numel() for layer in layers)
+
+
+def cache_bytes_per_token(layers, D, H, K, element=2):
+    return 2 * layers * K * (D // H) * element
+
+
+print("attention parameters per layer      as built           K = H         K = 1")
+for name, (_, D, H, K) in MODELS.items():
+    counts = [parameters(D, H, k) for k in (K, H, 1)]
+    assert counts == [D * D * (2 * H + 2 * k) // H for k in (K, H, 1)]
+    print(f"{name:12} H={H} K={K:2}         {counts[0]:>15,} {counts[1]:>15,} {counts[2]:>13,}")
+print("cache per token in 16 bits [KiB]    as built           K = H         K = 1")
+for name, (layers, D, H, K) in MODELS.items():
+    kib = [cache_bytes_per_token(layers, D, H, k) // 1024 for k in (K, H, 1)]
+    print(f"{name:12} H={H} K={K:2}         {kib[0]:>15,} {kib[1]:>15,} {kib[2]:>13,}")
+
+assert [parameters(D, H, K) for _, D, H, K in MODELS.values()] == [67108864, 150994944, 41943040, 29360128]
+assert [cache_bytes_per_token(*m) // 1024 for m in MODELS.values()] == [512, 320, 128, 56]
+assert [p + 2 * 512 + 2 * K * 64 for K in (8, 4, 2, 1) for p in [parameters(512, 8, K)]] == [
+    1_050_624, 787_968, 656_640, 590_976]  # D = 512 with biases: 4h^2 + 4h is only the first
+
+# %%
+def layer_flops(N, D, H, K):
+    """FLOPs of one layer over N tokens as FlopCounterMode counts them, on tensors without data."""
+    E = D // H
+    x, scores = torch.empty(N, D, device="meta"), torch.empty(H, N, N, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        q, k, v = (x @ torch.empty(D, n * E, device="meta") for n in (H, K, K))
+        q, k, v = (t.view(N, -1, E).transpose(0, 1) for t in (q, k, v))
+        scores = q @ k.repeat_interleave(H // K, dim=0).mT
+        heads = scores @ v.repeat_interleave(H // K, dim=0)
+        heads.transpose(0, 1).reshape(N, D) @ torch.empty(D, D, device="meta")
+    return counter.get_total_flops()
+
+
+N, D, H = 512, 512, 8
+for K in (8, 4, 2, 1):
+    counted = layer_flops(N, D, H, K)
+    assert counted == 4 * N * D * D + 4 * N * D * K * (D // H) + 4 * N * N * D
+    print(f"K = {K}   layer {counted:>13,} FLOPs, of which scores and values {4 * N * N * D:>11,}")
+assert layer_flops(N, D, H, 8) == 1_610_612_736
+assert layer_flops(N, D, H, 1) == 1_140_850_688
+
+# %%
+D, H = 8192, 64
+ks = [64, 32, 16, 8, 4, 2, 1]
+curves = {
+    "FLOPs of scores and values": ([1.0] * len(ks), "s"),
+    "parameters of the layer": ([parameters(D, H, K) / parameters(D, H, H) for K in ks], "^"),
+    "KV cache": ([K / H for K in ks], "o"),
+}
+fig, ax = plt.subplots(figsize=(7, 3.5), constrained_layout=True)
+for label, (ratio, marker) in curves.items():
+    ax.plot(ks, ratio, marker=marker, label=label)
+ax.axvline(8, color="black", linewidth=1, linestyle=":")
+ax.text(7.6, 0.018, "Llama-2-70B", ha="left")
+ax.set_xscale("log", base=2)
+ax.set_yscale("log", base=2)
+ax.set_xticks(ks, [str(K) for K in ks])
+ax.set_yticks([1, 1 / 2, 1 / 8, 1 / 64], ["1", "1/2", "1/8", "1/64"])
+ax.invert_xaxis()
+ax.set(xlabel="kv heads K of 64", ylabel="share of the multi-head layer")
+ax.legend(loc="lower left")
+show(fig, "Share of the multi-head cost against kv heads K from 64 to 1. The KV cache falls to 1/64, the "
+          " parameters level off at one half, the FLOPs of scores and values stay at 1.")
+assert curves["parameters of the layer"][0][-1] > 0.5
+assert curves["KV cache"][0][3] == 1 / 8
+
+# %% [markdown] So a model that goes from K = H to K = H/8 gives up 7/8 of its keys and values, saves less than
+# half of the layer's parameters and none of the score FLOPs. If decoding becomes faster, it is because of
+# **bytes**; source B says this best of the five.
+#
+# ## What the paper measured
+#
+# Source D claims quality near multi-head "at 3x the speed". Table 1 of the GQA paper (T5.1.1, decoder only; time
+# per sample and chip, average over 7 data sets; both converted models trained on for 5 %):
+
+# %%
+PAPER = {"MHA-Large": (0.37, 46.0), "MHA-XXL": (1.51, 47.2), "MQA-XXL": (0.24, 46.6), "GQA-8-XXL": (0.28, 47.1)}
+fig, ax = plt.subplots(figsize=(6.5, 3.2), constrained_layout=True)
+for i, (name, (seconds, quality)) in enumerate(PAPER.items()):
+    ax.scatter(seconds, quality, s=70, marker="s^Do"[i])
+    ax.annotate(name, (seconds, quality), xytext=(9, -4), textcoords="offset points")
+ax.set(xlabel="time per sample [s]", ylabel="average quality [points]", xlim=(0, 1.8), ylim=(45.8, 47.4))
+show(fig, "Quality against time per sample. MHA-XXL: 1.51 s, 47.2. GQA-8-XXL: 0.28 s, 47.1, nearly the quality of "
+          "MHA-XXL at nearly the time of MQA-XXL (0.24 s, 46.6). MHA-Large: 0.37 s, 46.0.")
+
+speedup = {name: PAPER["MHA-XXL"][0] / PAPER[name][0] for name in ("GQA-8-XXL", "MQA-XXL")}
+loss = {name: PAPER["MHA-XXL"][1] - PAPER[name][1] for name in speedup}
+for name in speedup:
+    print(f"{name:10} {speedup[name]:.1f} times faster than MHA-XXL, quality -{loss[name]:.1f}")
+
+# %% [markdown]
+# Not 3 but 5.4 times, at a cost of 0.1 points. The large multi-head model (0.37 s, 46.0) is both slower and worse
+# than either: sharing heads in a big model beat shrinking the model.
+#
+# ## Interview questions
+#
+# <details><summary>Q1. 32 query heads, 8 kv heads: which one does query head 13 read?</summary>
+#
+# $\lfloor 13/4 \rfloor = 3$. Tiling gives $13 \bmod 8 = 5$. The maps agree for 4 of the 32 heads (0, 10, 21, 31),
+# so spot checks on the first and last head pass.
+#
+# </details>
+#
+# <details><summary>Q2. Llama-3-8B with 8 instead of 32 kv heads: what shrinks, what does not?</summary>
+#
+# Attention parameters by 37.5 % (41,943,040 a layer instead of 67,108,864), the KV cache by 75 % (128 KiB a token
+# instead of 512), FLOPs of scores and values by 0 %.
+#
+# </details>
+#
+# <details><summary>Q3. Do the queries of a group share their attention weights?</summary>
+#
+# No. They share keys and values. With random inputs the weights of two heads differ by 0.52 in total variation,
+# inside a group as between groups.
+#
+# </details>
+#
+# <details><summary>Q4. So why is decoding faster?</summary>
+#
+# Each step reads the whole cache once. At 4,096 tokens Llama-2-70B reads 1.25 GiB per sequence instead of 10 GiB;
+# the arithmetic is the same and was not the bottleneck.
+#
+# </details>
+#
+# <details><summary>Q5. How do MHA and MQA fit in? Is every MHA a GQA?</summary>
+#
+# K = H and K = 1. Every GQA is an MHA with tied heads, not the reverse: with 8 heads of size 4 and K = 2 the
+# stacked key weights have rank 8 of 32.
+#
+# </details>
+#
+# <details><summary>Q6. You have a multi-head checkpoint and want 8 kv heads. How?</summary>
+#
+# Average the key and value heads of each group: the least-squares optimum. For independent heads in groups of 4 it
+# leaves 0.75 of the squared weight norm, keeping the first head leaves 1.5, a random one 2. Then train on; the
+# paper took 5 % of the original steps.
+#
+# </details>
+#
+# <details><summary>Q7. What did the paper gain?</summary>
+#
+# GQA-8 XXL is 5.4 times faster than MHA-XXL at 0.1 points less; MQA 6.3 times at 0.6 less.
+#
+# </details>
+#
+# <details><summary>Q8. Which test catches `repeat` in place of `repeat_interleave`?</summary>
+#
+# One with 1 < K < H, for example 6 and 3, where one key and constant values print 0 1 2 0 1 2 instead of
+# 0 0 1 1 2 2. At K = 1 and K = H the error is 0.
+#
+# </details>
+#
+# <details><summary>Q9. Is repeating the kv heads free?</summary>
+#
+# No, `repeat_interleave` copies: 1,024,000 bytes from 512,000 in the example. `expand` is a view and holds
+# 512,000. If you must repeat, repeat after the cache, never in it: for Llama-2-70B that would be 8 times the
+# memory.
+#
+# </details>
+#
+# <details><summary>Q10. What gradient reaches a shared key head?</summary>
+#
+# The sum over its r = H/K queries, 4 for 8 heads with K = 2. Not the mean.
+#
+# </details>
+#
+# Each number above, asserted:
+
+# %%
+# checks: Q1, Q2, Q4
+assert (13 // (32 // 8), 13 % 8) == (3, 5)
+assert [h for h in range(32) if h // 4 == h % 8] == [0, 10, 21, 31]
+assert (parameters(4096, 32, 8), parameters(4096, 32, 32)) == (41_943_040, 67_108_864)
+assert 100 * (1 - parameters(4096, 32, 8) / parameters(4096, 32, 32)) == 37.5
+kib = [cache_bytes_per_token(32, 4096, 32, K) / 1024 for K in (8, 32)]
+assert (kib, 100 * (1 - kib[0] / kib[1])) == ([128, 512], 75)
+gib = [4096 * cache_bytes_per_token(80, 8192, 64, K) / 2**30 for K in (8, 64)]
+assert gib == [1.25, 10]
+
+# %%
+# checks: Q3, Q5, Q10
+assert abs(inside - 0.52) < 0.01
+assert abs(between - 0.52) < 0.01
+assert torch.linalg.matrix_rank(tie(torch.randn(2 * 4, 32), 2, 4)) == 8
+assert len(members) == 8 // 2 == 4
+
+# %%
+# checks: Q6, Q7
+weight_errors = [errors[0.0, how][kv_counts.index(4)][0] for how in ("mean", "first", "random")]
+assert all(abs(got - want) < 0.02 for got, want in zip(weight_errors, (0.75, 1.5, 2.0), strict=True))
+assert {name: round(s, 1) for name, s in speedup.items()} == {"GQA-8-XXL": 5.4, "MQA-XXL": 6.3}
+assert {name: round(d, 1) for name, d in loss.items()} == {"GQA-8-XXL": 0.1, "MQA-XXL": 0.6}
+
+# %%
+# checks: Q8, Q9
+constants = torch.arange(3.0).view(3, 1, 1)
+one_key = [attend_by_loop(torch.randn(6, 1, 1), torch.randn(3, 1, 1), constants, reads).flatten().tolist()
+           for reads in ([h % 3 for h in range(6)], [h // 2 for h in range(6)])]
+assert one_key == [[0, 1, 2, 0, 1, 2], [0, 0, 1, 1, 2, 2]]
+assert unseen["tiled-kv-heads"] == [16, 1]
+assert (bytes_held(kv.repeat_interleave(2, dim=1)), bytes_held(viewed)) == (1_024_000, 512_000)
+assert cache_bytes_per_token(80, 8192, 64, 64) // cache_bytes_per_token(80, 8192, 64, 8) == 8
+
+# %% [markdown]
+# ## What to try next
+#
+# - Write it: `problems/gqa.py`, then `python grader.py check gqa`. Avoid the repeat if you can; one reshape does
+#   it.
+# - Set `rho` to 0.99 with one head left: mean pooling then loses about 0.20 of the output.
+# - On to [the cache](05_gqa_kv_cache.ipynb), where a smaller K pays, and [one head](06_mqa.ipynb), its limit.

@@ -1,0 +1,59 @@
+"""Kata 4 of 6: grouped-query attention, about 25 minutes.
+
+Grade it with: python grader.py check gqa
+
+Grouped-query attention: H query heads share K key/value heads.
+
+    B batch    L query length    S key length    D d_model    H num_heads    K num_kv_heads    E head_dim = D / H
+
+    query (B, L, D)    key (B, S, D)    value (B, S, D)    ->    output (B, L, D)
+
+- Layers: q_proj and o_proj are nn.Linear(D, D); k_proj and v_proj are nn.Linear(D, K * E). All with a bias or
+  all without.
+- Query head h reads key/value head h // (H // K): neighbours share. Head h owns the h-th block of E features.
+- mask is boolean, True means *may attend*: (L, S), (B, L, S) or (B, 1 or H, L, S).
+- A query that may attend to nothing: every head contributes zeros, so its row is o_proj's bias.
+- Dropout acts on the attention weights, in training only.
+- ValueError when num_heads does not divide d_model, or num_kv_heads does not divide num_heads.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class GroupedQueryAttention(nn.Module):
+    """Grouped-query attention: K = H is multi-head attention, K = 1 is multi-query attention.
+
+    Args:
+        d_model: D, features of query, key, value and output.
+        num_heads: H, query heads; divides d_model.
+        num_kv_heads: K, key/value heads; divides num_heads.
+        dropout: probability of dropping an attention weight, in training.
+        bias: whether the four projections have a bias.
+
+    Raises:
+        ValueError: num_heads does not divide d_model, or num_kv_heads does not divide num_heads.
+
+    Source: "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints", section 2.2.
+    """
+
+    def __init__(
+        self, d_model: int, num_heads: int, num_kv_heads: int, dropout: float = 0.0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        # TODO:
+        #   1. ValueError unless num_heads divides d_model and num_kv_heads divides num_heads
+        #   2. the four projections, with or without bias, and the dropout
+        raise NotImplementedError("GroupedQueryAttention.__init__")
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, L, D), (B, S, D), (B, S, D), bool mask (L, S) | (B, L, S) | (B, 1 or H, L, S) -> (B, L, D)."""
+        # TODO:
+        #   1. project and split: query into H heads, key and value into K heads
+        #   2. scores of each query head with its own key head, scaled
+        #   3. apply the mask: (L, S), (B, L, S) or (B, 1 or H, L, S)
+        #   4. weights, with dropout in training
+        #   5. weighted mean of the values of its own value head, heads joined, projected out
+        raise NotImplementedError("GroupedQueryAttention.forward")

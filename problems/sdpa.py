@@ -1,0 +1,43 @@
+"""Kata 1 of 6: scaled dot-product attention, about 15 minutes.
+
+Grade it with: python grader.py check sdpa
+
+Scaled dot-product attention: every query takes a weighted mean of the values.
+
+    B... leading dimensions, any number    L query length    S key length    E head_dim    Ev value dim
+
+    query (..., L, E)    key (..., S, E)    value (..., S, Ev)    ->    output (..., L, Ev)
+
+- The scores are the dot products of queries and keys, times 1/sqrt(E).
+- mask is boolean, True means *may attend*, and broadcasts to (..., L, S).
+- A query that may attend to nothing gets a row of zeros: never NaN, and the gradients stay finite.
+- float16, bfloat16, float32 and float64 come out as they went in, and the work is done in at least that
+  precision. Scores of 1e4 are safe, in float16 too. The inputs are not modified.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention of query over key and value.
+
+    Args:
+        query: (..., L, E), floating point; key and value have the same leading dimensions and dtype.
+        key: (..., S, E)
+        value: (..., S, Ev)
+        mask: bool, broadcastable to (..., L, S), True = may attend; None lets every query attend to every key.
+
+    Returns:
+        (..., L, Ev), in the dtype of query.
+
+    Source: "Attention Is All You Need", section 3.2.1, equation 1.
+    """
+    # TODO:
+    #   1. scores of every query with every key, scaled
+    #   2. where a mask is given, keys that may not be attended to get no weight
+    #   3. scores to weights: each query's weights sum to one, or to zero when it may attend to nothing
+    #   4. weighted mean of the values
+    raise NotImplementedError("scaled_dot_product_attention")

@@ -1,0 +1,10 @@
+"""The grader's fixtures and options, for every test."""
+
+from grading.plugin import (  # noqa: F401
+    draw,
+    learner,
+    pytest_addoption,
+    pytest_configure,
+    pytest_report_header,
+    pytest_runtest_makereport,
+)

@@ -1,0 +1,380 @@
+"""The notebooks' own lint: what notebooks/src/README.md promises, nbval cannot see.
+
+nbval runs every notebook and compares its outputs; here nothing is executed but one rebuild.
+"""
+
+import ast
+import importlib.util
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+START = "00_start_here"
+
+_spec = importlib.util.spec_from_file_location("notebooks_build", NOTEBOOKS / "build.py")
+build = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(build)
+
+STEMS = build.stems()
+KATAS = ["sdpa", "causal_mask", "mha", "gqa", "gqa_kv_cache", "mqa"]
+# words of markdown, code cells, plots: (least, most)
+LIMITS = {"words": (1200, 2200), "code cells": (20, 35), "plots": (3, 6)}
+START_LIMITS = {"words": (300, 1500), "code cells": (2, 12), "plots": (1, 3)}
+MOST_BYTES = 400 * 1024
+
+
+def load(stem: str) -> dict:
+    return json.loads((NOTEBOOKS / f"{stem}.ipynb").read_text(encoding="utf-8"))
+
+
+def source(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def code_cells(stem: str) -> list[dict]:
+    return [cell for cell in load(stem)["cells"] if cell["cell_type"] == "code"]
+
+
+def markdown(stem: str) -> str:
+    return "\n\n".join(source(cell) for cell in load(stem)["cells"] if cell["cell_type"] == "markdown")
+
+
+def printed(cell: dict) -> str:
+    """The text that a code cell left: streams and text results, not the names of images."""
+    texts = []
+    for output in cell["outputs"]:
+        texts.append("".join(output.get("text", [])))
+        data = output.get("data", {})
+        if "image/png" not in data:
+            texts.append("".join(data.get("text/plain", [])))
+    return "\n".join(texts)
+
+
+def pictures(stem: str) -> list[dict]:
+    outputs = (output for cell in code_cells(stem) for output in cell["outputs"])
+    return [output for output in outputs if "image/png" in output.get("data", {})]
+
+
+def headings(text: str) -> list[str]:
+    without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return re.findall(r"^#{1,6} +(.+?) *$", without_code, flags=re.MULTILINE)
+
+
+def anchors(stem: str) -> list[str]:
+    return [heading.replace(" ", "-") for heading in headings(markdown(stem))]
+
+
+def words(text: str) -> int:
+    text = re.sub(r"<[^>]+>", " ", text)
+    text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", " formula ", text, flags=re.DOTALL)
+    return len([word for word in text.split() if re.search(r"\w", word)])
+
+
+each_notebook = pytest.mark.parametrize("stem", STEMS)
+each_kata_notebook = pytest.mark.parametrize("stem", [stem for stem in STEMS if stem != START])
+
+
+def test_there_is_a_map_and_one_notebook_for_each_kata():
+    assert [START] + [f"{number:02d}_{kata}" for number, kata in enumerate(KATAS, start=1)] == STEMS
+
+
+def test_no_notebook_without_a_source():
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == STEMS
+
+
+@each_notebook
+def test_source_and_notebook_agree(stem):
+    wanted = build.read_source(stem)
+    got = load(stem)
+    assert [cell["id"] for cell in got["cells"]] == [cell.id for cell in wanted.cells]
+    for new, old in zip(wanted.cells, got["cells"], strict=True):
+        assert (new.cell_type, new.source, dict(new.metadata)) == (old["cell_type"], source(old), old["metadata"])
+    assert got["metadata"] == wanted.metadata
+
+
+@each_notebook
+def test_every_code_cell_was_run_once_and_in_order(stem):
+    counts = [cell["execution_count"] for cell in code_cells(stem)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_notebook
+def test_outputs_are_text_and_png_and_nothing_went_wrong(stem):
+    for cell in code_cells(stem):
+        for output in cell["outputs"]:
+            assert output["output_type"] in {"stream", "display_data", "execute_result"}, source(cell)
+            assert output.get("name", "stdout") == "stdout", f"standard error: {output.get('text')}"
+            assert set(output.get("data", {})) <= {"text/plain", "image/png"}, source(cell)
+
+
+@each_notebook
+def test_no_path_or_address_of_a_machine(stem):
+    notebook = load(stem)
+    text = "\n".join([*map(source, notebook["cells"]), *map(printed, code_cells(stem)), str(notebook["metadata"])])
+    found = re.findall(r"/(?:home|root|tmp|work|usr|mnt|opt|Users)/\S*|[A-Z]:\\\w\S*|\b0x[0-9a-f]{6,}\b", text)
+    assert not found
+
+
+@each_notebook
+def test_time_is_measured_only_where_outputs_are_not_compared(stem):
+    for cell in code_cells(stem):
+        if "nbval-ignore-output" not in tags(cell):
+            assert not re.search(r"\b(perf_counter|process_time|timeit|monotonic|time\.time)\b", source(cell))
+            assert not re.search(r"\d ?(ms|us|µs|ns)\b", printed(cell)), printed(cell)
+        assert not re.search(r"assert .*(seconds|elapsed|\btime)", source(cell)), "never assert a time"
+
+
+@each_notebook
+def test_printed_floats_have_at_most_three_significant_digits(stem):
+    """More digits than that differ between processors and versions of PyTorch."""
+    for cell in code_cells(stem):
+        if "nbval-ignore-output" in tags(cell):
+            continue
+        for number in re.findall(r"(?<![\w.,])\d+\.\d+(?![.\d])", printed(cell)):
+            digits = number.replace(".", "").lstrip("0")
+            assert len(digits) <= 3 or number.endswith(".0"), f"{number} in:\n{printed(cell)}"
+
+
+@each_notebook
+def test_file_is_small(stem):
+    assert (NOTEBOOKS / f"{stem}.ipynb").stat().st_size <= MOST_BYTES
+
+
+@each_notebook
+def test_length(stem):
+    limits = START_LIMITS if stem == START else LIMITS
+    counted = {"words": words(markdown(stem)), "code cells": len(code_cells(stem)), "plots": len(pictures(stem))}
+    assert all(limits[what][0] <= number <= limits[what][1] for what, number in counted.items()), counted
+
+
+@each_notebook
+def test_every_picture_says_what_it_shows(stem):
+    for picture in pictures(stem):
+        alt = picture["metadata"].get("image/png", {}).get("alt", "")
+        assert len(alt.split()) >= 8, f"alt text: {alt!r}"
+
+
+@each_notebook
+def test_headings_are_distinct_and_make_links(stem):
+    found = headings(markdown(stem))
+    assert len(found) == len(set(found))
+    # a link to a heading with mark-up or punctuation is spelled differently by each viewer
+    assert [heading for heading in found[1:] if not re.fullmatch(r"[A-Za-z0-9][\w -]*", heading)] == []
+
+
+@each_notebook
+def test_opening(stem):
+    cells = load(stem)["cells"]
+    first, colab = source(cells[0]), cells[1]
+    assert first.startswith("# ")
+    assert "colab-badge.svg" in first
+    assert f"notebooks/{stem}.ipynb" in first
+    assert "minutes" in first
+    if stem != START:
+        assert f"python grader.py check {stem[3:]}" in first
+    assert tags(colab) == ["colab"]
+    assert source(colab) == source(load(START)["cells"][1]), "the Colab cell is the same everywhere"
+    assert colab["outputs"] == []
+
+
+# ---- questions ----
+
+
+def questions(stem: str) -> dict[str, str]:
+    """Q1 -> its answer."""
+    blocks = re.findall(
+        r"<details>\s*<summary>(?:<b>)?(Q\d+)\b(.*?)</summary>(.*?)</details>", markdown(stem), flags=re.DOTALL
+    )
+    assert len(blocks) == len(re.findall("<details>", markdown(stem))), "a summary begins with Q and its number"
+    return {name: answer for name, _, answer in blocks}
+
+
+def checks(stem: str) -> dict[str, list[dict]]:
+    """Q1 -> the cells that say they check it."""
+    found: dict[str, list[dict]] = {}
+    for cell in code_cells(stem):
+        if match := re.match(r"# checks: (Q\d+(?:, Q\d+)*)", source(cell)):
+            assert "assert" in source(cell)
+            for name in match[1].split(", "):
+                found.setdefault(name, []).append(cell)
+    return found
+
+
+def numbers(text: str) -> set[float]:
+    """The numbers in a text, without those that are part of a name (Llama-3-8B, H100, float16, arXiv ids)."""
+    text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", text)
+    return {float(n) for n in re.findall(r"(?<![\w.\-^{])\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)", text)}
+
+
+@each_kata_notebook
+def test_eight_to_ten_questions_in_order(stem):
+    names = list(questions(stem))
+    assert 8 <= len(names) <= 10
+    assert names == [f"Q{number}" for number in range(1, len(names) + 1)]
+
+
+@each_kata_notebook
+def test_checks_name_questions_that_are_there(stem):
+    assert set(checks(stem)) <= set(questions(stem))
+
+
+@each_kata_notebook
+def test_every_number_in_an_answer_is_asserted(stem):
+    """0, 1 and 2 are too common to look for."""
+    for name, answer in questions(stem).items():
+        plain = re.sub(r"\$[^$]*\$|`[^`]*`", " ", answer)
+        wanted = numbers(plain) - {0, 1, 2}
+        cells = checks(stem).get(name, [])
+        asserted = set().union(*(numbers(source(cell)) for cell in cells)) if cells else set()
+        assert wanted <= asserted, f"{name}: {sorted(wanted - asserted)} in no cell that checks it"
+
+
+# ---- self-contained, no spoilers ----
+
+
+def tree(cell: dict) -> ast.Module:
+    return ast.parse(re.sub(r"^[%!].*$", "", source(cell), flags=re.MULTILINE))
+
+
+@each_notebook
+def test_nothing_is_imported_from_the_katas_or_the_engine(stem):
+    forbidden = {"problems", "solutions", "grading", "tests"}
+    for cell in code_cells(stem):
+        for node in ast.walk(tree(cell)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not forbidden & {name.split(".")[0] for name in names}
+        assert not re.search(r"\b(problems|solutions)[./]\w", source(cell))
+
+
+class Anonymous(ast.NodeTransformer):
+    """Names become their order of appearance, annotations go: what is left of a copy with new names."""
+
+    def __init__(self):
+        self.names = {}
+
+    def _number(self, name: str) -> str:
+        return self.names.setdefault(name, f"n{len(self.names)}")
+
+    def visit_Name(self, node):
+        return ast.Name(self._number(node.id), node.ctx)
+
+    def visit_arg(self, node):
+        return ast.arg(self._number(node.arg), None)
+
+    def visit_AnnAssign(self, node):
+        return self.visit(ast.Assign([node.target], node.value)) if node.value else None
+
+    def visit_FunctionDef(self, node):
+        node = self.generic_visit(node)
+        node.name, node.returns = self._number(node.name), None
+        return node
+
+
+def anonymous(statements: list[ast.stmt]) -> list[str]:
+    """Statements as text without names; a value that is returned and one that is assigned are the same."""
+    walk = Anonymous()
+    dumped = []
+    for statement in statements:
+        node = ast.parse(ast.unparse(statement)).body[0]
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        kept = node.value if isinstance(node, ast.Return | ast.Expr) or isinstance(target, ast.Name) else node
+        dumped.append(ast.dump(walk.visit(kept)) if kept else "return")
+        if isinstance(target, ast.Name):
+            walk.visit(target)  # so that later uses of the name are numbered alike
+    return dumped
+
+
+def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    match body:
+        case [ast.Expr(ast.Constant(str())), *rest]:
+            return rest
+    return body
+
+
+def bodies(module: ast.Module) -> list[list[ast.stmt]]:
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+    return [without_docstring(node.body) for node in functions if without_docstring(node.body)]
+
+
+def blocks(module: ast.Module) -> list[list[ast.stmt]]:
+    """Every run of statements: the module's, and each body inside it."""
+    return [
+        without_docstring(node.body) for node in ast.walk(module) if isinstance(getattr(node, "body", None), list)
+    ]
+
+
+def shows(module: ast.Module, body: list[ast.stmt]) -> bool:
+    wanted = anonymous(body)
+    return any(
+        anonymous(block[start : start + len(body)]) == wanted
+        for block in blocks(module)
+        for start in range(len(block) - len(body) + 1)
+    )
+
+
+REFERENCES = {
+    f"{path.stem}, line {body[0].lineno}": body
+    for path in sorted((ROOT / "solutions").glob("*.py"))
+    for body in bodies(ast.parse(path.read_text(encoding="utf-8")))
+}
+
+
+def test_the_search_for_spoilers_finds_a_copy_with_other_names():
+    assert REFERENCES
+    for text in (path.read_text(encoding="utf-8") for path in (ROOT / "solutions").glob("*.py")):
+        renamed = re.sub(r"\b(scores|weights|query|key|value|mask|allowed)\b", r"my_\1", text)
+        renamed = re.sub(r"\.my_", ".", renamed)
+        for body in bodies(ast.parse(text)):
+            assert shows(ast.parse(renamed), body) or "my_" in ast.unparse(body)
+    one_line = "def f(m, dtype):\n    return torch.zeros(m.shape, dtype=dtype).masked_fill(~m, -math.inf)"
+    assert any(shows(ast.parse(one_line), body) for body in REFERENCES.values())
+
+
+@each_notebook
+def test_no_body_of_a_reference_solution_is_shown(stem):
+    for cell, (name, body) in itertools.product(code_cells(stem), REFERENCES.items()):
+        assert not shows(tree(cell), body), f"this is solutions/{name}:\n{source(cell)}"
+
+
+# ---- links ----
+
+
+def linked_sections() -> list[tuple[str, str, str]]:
+    """(file, notebook, anchor) for every link to a section of a notebook in the repository."""
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((NOTEBOOKS / "src").glob("*.py"))]
+    files += [path for path in sorted((ROOT / "grading").rglob("*")) if path.suffix in {".py", ".toml"}]
+    found = []
+    for path in (path for path in files if path.exists()):
+        text = path.read_text(encoding="utf-8")
+        found += [(path.name, *link) for link in re.findall(r"(\d\d_\w+)\.ipynb#([\w-]+)", text)]
+        if path.parent == NOTEBOOKS / "src":
+            found += [(path.name, path.stem, link) for link in re.findall(r"\]\(#([^)]+)\)", text)]
+    return found
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_every_linked_section_is_there(stem):
+    known = anchors(stem)
+    missing = [
+        (file, anchor) for file, notebook, anchor in linked_sections() if notebook == stem and anchor not in known
+    ]
+    assert not missing, f"sections of {stem}: {known}"
+
+
+def test_every_linked_notebook_is_there():
+    assert {notebook for _, notebook, _ in linked_sections()} <= set(STEMS)
+
+
+def test_a_rebuild_gives_the_same_bytes():
+    """`python notebooks/build.py --check` does this for all, against the committed files of this machine."""
+    assert build.build(START) == build.build(START)

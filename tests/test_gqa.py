@@ -1,0 +1,113 @@
+"""Grader of kata 4, grouped-query attention. Most of its rules are in layer_rules.py, shared with katas 3 and 6."""
+
+import pytest
+import torch
+
+from grading.diagnosis.compare import close, numbers, raises, shaped
+from grading.diagnosis.oracle import attend, layer_weights
+from tests.layer_rules import (  # noqa: F401
+    Family,
+    inputs,
+    test_a_layer_is_used_again,
+    test_a_query_without_keys_gets_the_bias,
+    test_d_model_must_be_divisible,
+    test_dropout_acts_on_the_weights,
+    test_dropout_differs_between_weights,
+    test_dropout_of_everything,
+    test_dtype_is_kept,
+    test_each_input_has_its_own_projection,
+    test_equals_pytorch,
+    test_gradients,
+    test_heads_are_joined_in_order,
+    test_inputs_are_not_modified,
+    test_large_scores_are_safe,
+    test_mask_by_keyword,
+    test_masks,
+    test_masks_of_colliding_sizes,
+    test_no_dropout_in_eval,
+    test_one_head_without_keys,
+    test_output_shape,
+    test_parameters,
+    test_positions_are_not_mixed_with_features,
+    test_scale_is_the_root_of_head_dim,
+    test_self_attention,
+    test_strides_do_not_matter,
+)
+
+
+@pytest.fixture
+def family():
+    return Family("GroupedQueryAttention", kv_heads=2, takes_kv_heads=True)
+
+
+@pytest.mark.parametrize("sizes", [(24, 6, 4), (24, 4, 3), (24, 2, 4)], ids=str)
+def test_num_heads_must_be_divisible(learner, sizes):
+    """ValueError when num_kv_heads does not divide num_heads"""
+    call = "GroupedQueryAttention(d_model={}, num_heads={}, num_kv_heads={})".format(*sizes)
+    raises("ValueError", lambda: learner.GroupedQueryAttention(*sizes), call)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
+def test_each_query_head_reads_its_own_kv_head(learner, draw, kv_heads):
+    """each query head reads its own kv head"""
+    # one key; value head n holds the constant n, so each query head's output is the head that it read
+    heads, head_dim = 6, 2
+    layer = Family("GroupedQueryAttention", kv_heads, True).plain(learner, 12, heads)
+    value = torch.zeros(1, 1, 12).double()
+    value[..., : kv_heads * head_dim] = torch.arange(kv_heads).repeat_interleave(head_dim)
+    out = layer(draw(1, 1, 12), draw(1, 1, 12), value)
+    shaped(out, (1, 1, 12))
+    wanted = [head // (heads // kv_heads) for head in range(heads)]
+    numbers(
+        out[0, 0, ::head_dim].tolist(),
+        wanted,
+        "value head read by query heads 0..5",
+        "query heads read the wrong value heads",
+    )
+
+
+@pytest.mark.parametrize("kv_heads", [2, 3])
+def test_scores_come_from_the_same_kv_head(learner, kv_heads):
+    """each query head is scored with its own key head"""
+    # key s is large in key head s alone, and every value of position s is s: a query head shows the key head it used
+    heads, head_dim = 6, 2
+    layer = Family("GroupedQueryAttention", kv_heads, True).plain(learner, 12, heads)
+    key = torch.zeros(1, kv_heads, 12).double()
+    key[0, :, : kv_heads * head_dim] = 40 * torch.eye(kv_heads).repeat_interleave(head_dim, dim=1)
+    value = torch.arange(kv_heads).double()[None, :, None].expand(1, kv_heads, 12)
+    out = layer(torch.ones(1, 1, 12).double(), key, value)
+    shaped(out, (1, 1, 12))
+    wanted = [head // (heads // kv_heads) for head in range(heads)]
+    numbers(
+        out[0, 0, ::head_dim].tolist(),
+        wanted,
+        "key head used by query heads 0..5",
+        "query heads are scored with the wrong key heads",
+    )
+
+
+def test_query_heads_of_a_group_have_their_own_scores(learner):
+    """the query heads of a group have scores of their own"""
+    # one kv head, two keys; query head h points at key h, and the value of key s is s
+    layer = Family("GroupedQueryAttention", 1, True).plain(learner, 4, 2)
+    query = torch.tensor([[[40.0, 0.0, 0.0, 40.0]]]).double()
+    key = torch.eye(2, 4)[None].double()
+    value = torch.tensor([[[0.0] * 4, [1.0] * 4]]).double()
+    out = layer(query, key, value)
+    shaped(out, (1, 1, 4))
+    numbers(
+        out[0, 0].tolist(),
+        [0, 0, 1, 1],
+        "key picked, by feature of the output",
+        "the heads of a group do not attend by themselves",
+    )
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
+def test_every_number_of_kv_heads(learner, draw, kv_heads):
+    """every num_kv_heads that divides num_heads, 1 and num_heads too"""
+    weights = layer_weights(draw, 24, 6, kv_heads)
+    layer = learner.GroupedQueryAttention(24, 6, kv_heads).set(weights)
+    for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 6, 5, 7)):
+        given = inputs(draw)
+        close(layer(*given, mask), attend(*given, weights, 6, mask))

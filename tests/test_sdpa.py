@@ -1,0 +1,254 @@
+"""Grader of kata 1, scaled dot-product attention."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from grading.diagnosis.compare import close, holds, numbers, shaped, typed
+
+HALF = {torch.float16: 1e-2, torch.bfloat16: 8e-2, torch.float32: 1e-5, torch.float64: 1e-12}
+MASKS = [(7,), (1, 7), (5, 1), (5, 7), (3, 5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (2, 3, 5, 7)]
+# leading dimensions, L, S, E, Ev: all different, then the sizes that coincide
+SIZES = [((2, 3), 5, 7, 4, 6), ((3,), 1, 7, 4, 4), ((), 5, 7, 4, 6), ((2, 1, 3), 5, 1, 8, 2), ((4, 4), 4, 4, 4, 4)]
+
+
+def attention(query, key, value, mask=None):
+    """PyTorch's own, which wants a mask of two dimensions or more."""
+    return F.scaled_dot_product_attention(query, key, value, mask if mask is None or mask.dim() > 1 else mask[None])
+
+
+def drawn(draw, lead, length, keys, head_dim, value_dim):
+    return draw(*lead, length, head_dim), draw(*lead, keys, head_dim), draw(*lead, keys, value_dim)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_output_shape(learner, draw, size):
+    """the output has the shape (..., L, Ev)"""
+    lead, length, _, _, value_dim = size
+    out = learner.scaled_dot_product_attention(*drawn(draw, *size))
+    shaped(out, (*lead, length, value_dim))
+
+
+def test_one_key_gives_its_value(learner, draw):
+    """with a single key every query gets that key's value"""
+    value = torch.tensor([[3.0, 1.0, 4.0]])
+    out = learner.scaled_dot_product_attention(draw(2, 4).float(), draw(1, 4).float(), value)
+    shaped(out, (2, 3))
+    numbers(
+        out.flatten().tolist(),
+        [3, 1, 4, 3, 1, 4],
+        "the value, for both queries",
+        "the weights of one key are not 1",
+    )
+
+
+def test_equal_scores_give_the_mean_of_the_values(learner, draw):
+    """equal scores give the mean of the values"""
+    value = torch.tensor([[0.0], [3.0], [9.0]], dtype=torch.float64)
+    out = learner.scaled_dot_product_attention(torch.zeros(2, 4).double(), draw(3, 4), value)
+    shaped(out, (2, 1))
+    numbers(
+        out.flatten().tolist(),
+        [4, 4],
+        "the mean of 0, 3 and 9",
+        "each query's weights have to sum to one over the keys",
+    )
+
+
+def test_scores_are_scaled_by_the_root_of_head_dim(learner):
+    """the scores are scaled by 1/sqrt(E)"""
+    # E = 16: the product is 4 ln 3, so the scaled scores are 0 and ln 3, and the weights 1/4 and 3/4
+    query = torch.full((1, 16), 1.0).double()
+    key = torch.stack([torch.zeros(16), torch.full((16,), math.log(3) / 4)]).double()
+    out = learner.scaled_dot_product_attention(query, key, torch.eye(2).double())
+    shaped(out, (1, 2))
+    numbers(
+        out.flatten().tolist(),
+        [0.25, 0.75],
+        "weights of two keys, E = 16",
+        "the scores are not scaled by 1/sqrt(E)",
+    )
+
+
+def test_true_means_may_attend(learner, draw):
+    """a mask's True means may attend"""
+    value = torch.tensor([[1.0], [2.0], [4.0], [8.0]], dtype=torch.float64)
+    mask = torch.tensor([[True, True, False, False], [False, False, True, False], [True, False, False, True]])
+    out = learner.scaled_dot_product_attention(torch.zeros(3, 4).double(), draw(4, 4), value, mask)
+    shaped(out, (3, 1))
+    numbers(
+        out.flatten().tolist(),
+        [1.5, 4, 4.5],
+        "means of the values allowed to each query",
+        "the mask is not followed",
+    )
+
+
+@pytest.mark.parametrize("shape", MASKS, ids=str)
+def test_masks_broadcast(learner, draw, shape):
+    """a mask broadcasts to (..., L, S)"""
+    query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
+    mask = draw.mask(*shape) if shape[-1] > 1 else torch.tensor([[True], [True], [False], [True], [False]])
+    close(
+        learner.scaled_dot_product_attention(query, key, value, mask),
+        attention(query, key, value, mask),
+    )
+
+
+def test_masks_of_colliding_sizes(learner, draw):
+    """a mask broadcasts when all sizes are the same"""
+    query, key, value = drawn(draw, (4, 4), 4, 4, 4, 4)
+    for shape in [(4,), (4, 4), (4, 4, 4), (4, 1, 4, 4), (4, 1, 1, 4), (4, 4, 4, 4)]:
+        mask = draw.mask(*shape)
+        wanted = attention(query, key, value, mask)
+        close(learner.scaled_dot_product_attention(query, key, value, mask), wanted)
+
+
+def test_masked_keys_have_no_influence(learner, draw):
+    """a key that may not be seen has no influence"""
+    query, key, value = drawn(draw, (2,), 5, 7, 4, 6)
+    mask = draw.mask(7)
+    before = learner.scaled_dot_product_attention(query, key, value, mask)
+    key[:, ~mask], value[:, ~mask] = 50.0, 1e6
+    after = learner.scaled_dot_product_attention(query, key, value, mask)
+    shaped(before, (2, 5, 6))
+    close(after, before, "the output with other numbers in the masked keys and values")
+
+
+def test_a_query_without_keys_gets_zeros(learner, draw):
+    """a query that may attend to nothing gets a row of zeros"""
+    query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
+    mask = draw.mask(2, 1, 5, 7)
+    mask[0, 0, 2], mask[1, 0, 4] = False, False
+    out = learner.scaled_dot_product_attention(query, key, value, mask)
+    shaped(out, (2, 3, 5, 6))
+    holds(not out.isnan().any(), "NaN where a query may attend to nothing", "zeros", "NaN")
+    numbers(
+        out[0, 0, 2].tolist(),
+        [0.0] * 6,
+        "the row without keys",
+        "a query that may attend to nothing gets no zeros",
+    )
+    close(out, attention(query, key, value, mask))
+
+
+def test_nothing_allowed_at_all(learner, draw):
+    """a mask that allows nothing gives zeros"""
+    query, key, value = drawn(draw, (2,), 3, 4, 8, 5)
+    out = learner.scaled_dot_product_attention(query, key, value, torch.zeros(3, 4, dtype=torch.bool))
+    close(out, torch.zeros(2, 3, 5, dtype=torch.float64))
+
+
+def gradients(query, key, value, mask, cotangent):
+    inputs = [x.clone().requires_grad_() for x in (query, key, value)]
+    (attention(*inputs, mask) * cotangent).sum().backward()
+    return [x.grad for x in inputs]
+
+
+@pytest.mark.parametrize("kind", ["no mask", "mask", "empty row"])
+def test_gradients(learner, draw, kind):
+    """gradients are right"""
+    query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
+    mask = None if kind == "no mask" else draw.mask(2, 1, 5, 7)
+    if kind == "empty row":
+        mask[0, 0, 2] = False
+    cotangent = draw(2, 3, 5, 6)
+    back = learner.scaled_dot_product_attention.backward(cotangent, query, key, value, mask)
+    for name, got, wanted in zip(
+        ("query", "key", "value"), back.inputs, gradients(query, key, value, mask, cotangent), strict=True
+    ):
+        holds(got is not None, f"no gradient reaches {name}")
+        close(got, wanted.nan_to_num(), f"the gradient of {name}")
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=lambda dtype: str(dtype).removeprefix("torch."))
+def test_dtype_is_kept(learner, draw, dtype):
+    """the dtype is kept, and the work done in at least its precision"""
+    inputs = [x.to(dtype) for x in drawn(draw, (2, 3), 5, 7, 4, 6)]
+    for mask in (None, draw.mask(5, 7)):
+        out = learner.scaled_dot_product_attention(*inputs, mask)
+        wanted = attention(*[x.double() for x in inputs], mask)
+        shaped(out, (2, 3, 5, 6))
+        typed(out, dtype)
+        close(out, wanted.to(dtype), tolerance=HALF[dtype])
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=lambda dtype: str(dtype).removeprefix("torch."))
+def test_empty_rows_in_each_dtype(learner, draw, dtype):
+    """a query without keys gets zeros in each dtype"""
+    query, key, value = (x.to(dtype) for x in drawn(draw, (2,), 3, 4, 8, 5))
+    mask = draw.mask(3, 4)
+    mask[1] = False
+    out = learner.scaled_dot_product_attention(query, key, value, mask)
+    shaped(out, (2, 3, 5))
+    typed(out, dtype)
+    numbers(
+        out[:, 1].flatten().tolist(),
+        [0.0] * 10,
+        "the rows without keys",
+        "a query that may attend to nothing gets no zeros",
+    )
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0], ids=["+1e4", "-1e4"])
+@pytest.mark.parametrize("dtype", HALF, ids=lambda dtype: str(dtype).removeprefix("torch."))
+def test_large_scores_are_safe(learner, dtype, sign):
+    """scores of 1e4 are safe"""
+    # E = 128: the products pass 65504, float16's largest number, and the scaled scores are near 1e4
+    query = torch.full((2, 128), 30.0, dtype=dtype) * sign
+    key = torch.stack([torch.full((128,), x) for x in (30.0, 29.0, 28.0, 31.0)]).to(dtype)
+    value = torch.tensor([[1.0], [2.0], [3.0], [4.0]], dtype=dtype)
+    # the key with the largest score is out of the second query's sight
+    mask = torch.tensor(
+        [[True, True, True, True], [True, True, True, False] if sign > 0 else [True, True, False, True]]
+    )
+    for given, wanted in ((None, [4, 4] if sign > 0 else [3, 3]), (mask, [4, 1] if sign > 0 else [3, 2])):
+        out = learner.scaled_dot_product_attention(query, key, value, given)
+        shaped(out, (2, 1))
+        typed(out, dtype)
+        numbers(out.flatten().tolist(), wanted, "the value with the largest score", "large scores are not handled")
+
+
+def test_inputs_are_not_modified(learner, draw):
+    """the inputs are not modified"""
+    query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
+    mask = draw.mask(5, 7)
+    mask[2] = False
+    for given in ([query, key, value], [query, key, value, mask]):
+        _, after, _ = learner.scaled_dot_product_attention.echo(*given)
+        for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=False):
+            holds(torch.equal(was, now) and was.dtype == now.dtype, f"{name} was modified in place")
+
+
+def test_strides_do_not_matter(learner, draw):
+    """transposed and expanded inputs are taken as they are"""
+    query, key = draw(2, 5, 3, 4).transpose(1, 2), draw(2, 4, 3, 7).permute(0, 2, 3, 1)
+    value = draw(1, 1, 7, 6).expand(2, 3, 7, 6)
+    for mask in (None, draw.mask(7, 5).T, draw.mask(1, 7).expand(5, 7)):
+        close(
+            learner.scaled_dot_product_attention(query, key, value, mask),
+            attention(
+                query.contiguous(), key.contiguous(), value.contiguous(), mask
+            ).nan_to_num(),
+        )
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_equals_pytorch(learner, draw, size):
+    """the numbers are those of F.scaled_dot_product_attention"""
+    lead, length, keys, _, _ = size
+    for scale in (0.3, 1.0, 3.0):
+        query, key, value = (x * scale for x in drawn(draw, *size))
+        for mask in (None, draw.mask(length, keys), draw.mask(*lead, length, keys)):
+            wanted = attention(query, key, value, mask)
+            close(learner.scaled_dot_product_attention(query, key, value, mask), wanted)
+
+
+def test_mask_by_keyword(learner, draw):
+    """the arguments are named query, key, value and mask"""
+    query, key, value = drawn(draw, (2,), 5, 7, 4, 6)
+    mask = draw.mask(5, 7)
+    out = learner.scaled_dot_product_attention(query=query, key=key, value=value, mask=mask)
+    close(out, attention(query, key, value, mask))
