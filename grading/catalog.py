@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,10 +52,9 @@ class Catalog:
     def __init__(self, path: Path = ROOT / "grading" / "katas.toml") -> None:
         self._path = path
 
-    @cached_property
+    @property
     def katas(self) -> tuple[Kata, ...]:
-        entries = tomllib.loads(self._path.read_text(encoding="utf-8"))["kata"]
-        return tuple(_kata(number, entry) for number, entry in enumerate(entries, start=1))
+        return _katas(self._path)
 
     def __getitem__(self, stem: str) -> Kata:
         """The kata of that stem; KeyError where there is none."""
@@ -64,6 +63,12 @@ class Catalog:
     @property
     def stems(self) -> tuple[str, ...]:
         return tuple(kata.stem for kata in self.katas)
+
+
+@cache
+def _katas(path: Path) -> tuple[Kata, ...]:
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["kata"]
+    return tuple(_kata(number, entry) for number, entry in enumerate(entries, start=1))
 
 
 def _kata(number: int, entry: dict[str, object]) -> Kata:

@@ -37,7 +37,10 @@ def main(argv: Sequence[str]) -> int:
         return FAIL
     except Exception:
         traceback.print_exc()
-        print("\ngrader: this is a fault of the grader, not of your code. Please report it with the lines above.", file=sys.stderr)
+        print(
+            "\ngrader: this is a fault of the grader, not of your code. Please report it with the lines above.",
+            file=sys.stderr,
+        )
         return FAULT
 
 
@@ -54,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     check = verbs.add_parser("check", help="grade these katas, or all that were started (the default verb)")
     check.add_argument("katas", nargs="*", metavar="KATA", type=_kata)
-    check.add_argument("--problems", type=_folder, default=ROOT / "problems", metavar="DIR", help="grade files elsewhere")
+    check.add_argument(
+        "--problems", type=_folder, default=ROOT / "problems", metavar="DIR", help="grade files elsewhere"
+    )
     check.add_argument("--json", action="store_true", help="print the report as JSON and nothing else")
     check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
     check.add_argument("--seed", type=int, help="repeat a run's random inputs")
@@ -75,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_EPILOG = "Without a verb: grade what was started. Exit status: 0 all pass, 1 not all, 2 usage, 3 a fault of the grader."
+_EPILOG = (
+    "Without a verb: grade what was started. Exit status: 0 all pass, 1 not all, 2 usage, 3 a fault of the grader."
+)
 
 
 def _kata(stem: str) -> Kata:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog, Kata
 from grading.records import CheckFailed, CheckResult, KataResult, Outcome, Report
 
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from grading.plugin import Examination
 
 # Built-in plugins that a grade has no use for: each costs at start and at each test.
-UNUSED = (
-    "cacheprovider debugging doctest faulthandler junitxml legacypath logging pastebin setuponly setupplan stepwise "
-    "subtests terminal threadexception unittest unraisableexception warnings"
-).split()
+UNUSED = """cacheprovider debugging doctest faulthandler junitxml legacypath logging pastebin setuponly setupplan
+stepwise subtests terminal threadexception unittest unraisableexception warnings""".split()
 
 
 class Examiner:
@@ -30,22 +29,9 @@ class Examiner:
     that import, when nothing secret is in memory yet, and warms up while this process goes on importing.
     """
 
-    def __init__(self, debug: bool = False) -> None:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
-        for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-            os.environ.pop(name, None)
-        gc.disable()  # the collector takes a tenth of the import, and its last run at exit a quarter
-        from grading.candidate.hosts import DebugHost, host
-        from grading.candidate.limits import Limits
-
-        import torch
-
-        torch.set_num_threads(1)
-        gc.freeze()
-        gc.enable()
-        self._limits = Limits()
-        self._host: Host = DebugHost() if debug else host(self._limits)
+    def __init__(self, debug: bool = False, host: Host | None = None, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._host = host or _prepare(debug, self._limits)
 
     def grade(self, stems: Sequence[str], folder: Path, seed: int | None = None, asked: bool = True) -> Report:
         """The report on those katas.
@@ -85,6 +71,22 @@ class Examiner:
 
     def close(self) -> None:
         self._host.close()
+
+
+def _prepare(debug: bool, limits: Limits) -> Host:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    gc.disable()  # the collector takes a tenth of the import, and its last run at exit a quarter
+    import torch
+
+    from grading.candidate.hosts import DebugHost, host
+
+    torch.set_num_threads(1)
+    gc.freeze()
+    gc.enable()
+    return DebugHost() if debug else host(limits)
 
 
 def _load(examination: Examination, stem: str) -> CheckFailed | None:

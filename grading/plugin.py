@@ -68,9 +68,7 @@ def stem_of(path: Path) -> str | None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("katas")
-    group.addoption(
-        "--candidate", default="solutions", help="folder, or one file, to be graded (default: solutions)"
-    )
+    group.addoption("--candidate", default="solutions", help="folder, or one file, to be graded (default: solutions)")
     group.addoption("--seed", type=int, default=None, help="seed of the random inputs (default: a new one)")
 
 
@@ -93,13 +91,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    report: pytest.TestReport = yield  # type: ignore[misc,assignment]
+    report: pytest.TestReport = yield  # type: ignore[assignment]
     stem = stem_of(item.path)
     if stem and (report.when == "call" or (report.when == "setup" and not report.passed)):
         examination = item.config.stash[KEY]
-        result = check_result(
-            item, report, call.excinfo.value if call.excinfo else None, examination.learner(stem)
-        )
+        result = check_result(item, report, call.excinfo.value if call.excinfo else None, examination.learner(stem))
         examination.checks.setdefault(stem, []).append(result)
         if result.outcome == "failed":
             report.longrepr = _as_text(result)
@@ -179,7 +175,7 @@ def _failure_of(error: BaseException | None) -> Failure:
 
 def _title(item: pytest.Item) -> str:
     """The docstring's first line, with the parameters of a parametrised test."""
-    doc = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]  # type: ignore[union-attr]
+    doc = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]
     parameters = getattr(item, "callspec", None)
     return f"{doc} [{parameters.id}]" if parameters else doc
 

@@ -1,38 +1,11 @@
-"""Grader of kata 4, grouped-query attention. Most of its rules are in layer_rules.py, shared with katas 3 and 6."""
+"""Grader of kata 4, grouped-query attention. Shares layer_rules.py and layer_numbers.py with katas 3 and 6."""
 
 import pytest
 import torch
 
 from grading.diagnosis.compare import close, numbers, raises, shaped
 from grading.diagnosis.oracle import attend, layer_weights
-from tests.layer_rules import (  # noqa: F401
-    Family,
-    inputs,
-    test_a_layer_is_used_again,
-    test_a_query_without_keys_gets_the_bias,
-    test_d_model_must_be_divisible,
-    test_dropout_acts_on_the_weights,
-    test_dropout_differs_between_weights,
-    test_dropout_of_everything,
-    test_dtype_is_kept,
-    test_each_input_has_its_own_projection,
-    test_equals_pytorch,
-    test_gradients,
-    test_heads_are_joined_in_order,
-    test_inputs_are_not_modified,
-    test_large_scores_are_safe,
-    test_mask_by_keyword,
-    test_masks,
-    test_masks_of_colliding_sizes,
-    test_no_dropout_in_eval,
-    test_one_head_without_keys,
-    test_output_shape,
-    test_parameters,
-    test_positions_are_not_mixed_with_features,
-    test_scale_is_the_root_of_head_dim,
-    test_self_attention,
-    test_strides_do_not_matter,
-)
+from tests.layer_rules import *
 
 
 @pytest.fixture
@@ -62,7 +35,7 @@ def test_each_query_head_reads_its_own_kv_head(learner, draw, kv_heads):
         out[0, 0, ::head_dim].tolist(),
         wanted,
         "value head read by query heads 0..5",
-        "query heads read the wrong value heads",
+        "the output of the query heads is not that of their value heads",
     )
 
 
@@ -82,7 +55,7 @@ def test_scores_come_from_the_same_kv_head(learner, kv_heads):
         out[0, 0, ::head_dim].tolist(),
         wanted,
         "key head used by query heads 0..5",
-        "query heads are scored with the wrong key heads",
+        "the query heads do not pick what their key heads point at",
     )
 
 
@@ -99,8 +72,11 @@ def test_query_heads_of_a_group_have_their_own_scores(learner):
         out[0, 0].tolist(),
         [0, 0, 1, 1],
         "key picked, by feature of the output",
-        "the heads of a group do not attend by themselves",
+        "the query heads of a group do not pick what each points at",
     )
+
+
+from tests.layer_numbers import *
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])

@@ -61,12 +61,8 @@ def test_parameters(learner, draw, bias):
     """the layers are q_proj, k_proj, v_proj, o_proj, with the contract's shapes"""
     layer = learner.CachedGroupedQueryAttention(D, H, K, bias=bias)
     wanted = {name: tuple(weight.shape) for name, weight in layer_weights(draw, D, H, K, bias).items()}
-    odd = {
-        name for name in wanted.keys() | layer.parameters.keys() if wanted.get(name) != layer.parameters.get(name)
-    }
-    show = [
-        ", ".join(f"{n} {shapes[n]}" for n in sorted(odd) if n in shapes) for shapes in (wanted, layer.parameters)
-    ]
+    odd = {name for name in wanted.keys() | layer.parameters.keys() if wanted.get(name) != layer.parameters.get(name)}
+    show = [", ".join(f"{n} {shapes[n]}" for n in sorted(odd) if n in shapes) for shapes in (wanted, layer.parameters)]
     holds(
         not odd,
         f"the parameters of {layer.made} are not the contract's",
@@ -153,7 +149,7 @@ def test_a_token_sees_the_past_and_itself(learner, draw, past):
         seen,
         wanted,
         f"tokens seen by new tokens 0..2 after {past} cached ones",
-        "new tokens do not see what they should",
+        "the new tokens do not see the past and what came before them",
     )
 
 
@@ -170,7 +166,7 @@ def test_each_query_head_reads_its_own_kv_head(learner, draw, kv_heads):
         output[0, 0, ::2].tolist(),
         wanted,
         "kv head read by query heads 0..5",
-        "query heads read the wrong kv heads",
+        "the output of the query heads is not that of their kv heads",
     )
 
 
@@ -188,7 +184,7 @@ def test_scale_is_the_root_of_head_dim(learner):
         shares,
         [0.75, 0.75],
         "the new token's weight in each head",
-        "the scores are not scaled by 1/sqrt(head_dim)",
+        "these are not the weights of scores times 1/sqrt(head_dim)",
     )
 
 

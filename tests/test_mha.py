@@ -1,4 +1,4 @@
-"""Grader of kata 3, multi-head attention. Most of its rules are in layer_rules.py, shared with katas 4 and 6."""
+"""Grader of kata 3, multi-head attention. Shares layer_rules.py and layer_numbers.py with katas 4 and 6."""
 
 import pytest
 import torch
@@ -6,34 +6,7 @@ from torch import nn
 
 from grading.diagnosis.compare import close, numbers, shaped
 from grading.diagnosis.oracle import layer_weights
-from tests.layer_rules import (  # noqa: F401
-    Family,
-    inputs,
-    test_a_layer_is_used_again,
-    test_a_query_without_keys_gets_the_bias,
-    test_d_model_must_be_divisible,
-    test_dropout_acts_on_the_weights,
-    test_dropout_differs_between_weights,
-    test_dropout_of_everything,
-    test_dtype_is_kept,
-    test_each_input_has_its_own_projection,
-    test_equals_pytorch,
-    test_gradients,
-    test_heads_are_joined_in_order,
-    test_inputs_are_not_modified,
-    test_large_scores_are_safe,
-    test_mask_by_keyword,
-    test_masks,
-    test_masks_of_colliding_sizes,
-    test_no_dropout_in_eval,
-    test_one_head_without_keys,
-    test_output_shape,
-    test_parameters,
-    test_positions_are_not_mixed_with_features,
-    test_scale_is_the_root_of_head_dim,
-    test_self_attention,
-    test_strides_do_not_matter,
-)
+from tests.layer_rules import *
 
 
 @pytest.fixture
@@ -52,8 +25,14 @@ def test_each_head_reads_its_own_block(learner, family):
     shaped(out, (1, 2, heads * head_dim))
     wanted = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     numbers(
-        out[0, 0].tolist(), wanted, "key picked, by feature of the output", "heads do not read their own blocks"
+        out[0, 0].tolist(),
+        wanted,
+        "key picked, by feature of the output",
+        "the output is not what each head's own block of features points at",
     )
+
+
+from tests.layer_numbers import *
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -40,7 +40,7 @@ def test_one_key_gives_its_value(learner, draw):
         out.flatten().tolist(),
         [3, 1, 4, 3, 1, 4],
         "the value, for both queries",
-        "the weights of one key are not 1",
+        "the output is not the one value",
     )
 
 
@@ -53,7 +53,7 @@ def test_equal_scores_give_the_mean_of_the_values(learner, draw):
         out.flatten().tolist(),
         [4, 4],
         "the mean of 0, 3 and 9",
-        "each query's weights have to sum to one over the keys",
+        "the output is not the mean of the values",
     )
 
 
@@ -68,7 +68,7 @@ def test_scores_are_scaled_by_the_root_of_head_dim(learner):
         out.flatten().tolist(),
         [0.25, 0.75],
         "weights of two keys, E = 16",
-        "the scores are not scaled by 1/sqrt(E)",
+        "these are not the weights of scores times 1/sqrt(E)",
     )
 
 
@@ -82,7 +82,7 @@ def test_true_means_may_attend(learner, draw):
         out.flatten().tolist(),
         [1.5, 4, 4.5],
         "means of the values allowed to each query",
-        "the mask is not followed",
+        "the output is not the mean of the values that the mask allows",
     )
 
 
@@ -129,7 +129,7 @@ def test_a_query_without_keys_gets_zeros(learner, draw):
         out[0, 0, 2].tolist(),
         [0.0] * 6,
         "the row without keys",
-        "a query that may attend to nothing gets no zeros",
+        "the row of a query that may attend to nothing is not zero",
     )
     close(out, attention(query, key, value, mask))
 
@@ -188,7 +188,7 @@ def test_empty_rows_in_each_dtype(learner, draw, dtype):
         out[:, 1].flatten().tolist(),
         [0.0] * 10,
         "the rows without keys",
-        "a query that may attend to nothing gets no zeros",
+        "the row of a query that may attend to nothing is not zero",
     )
 
 
@@ -208,7 +208,12 @@ def test_large_scores_are_safe(learner, dtype, sign):
         out = learner.scaled_dot_product_attention(query, key, value, given)
         shaped(out, (2, 1))
         typed(out, dtype)
-        numbers(out.flatten().tolist(), wanted, "the value with the largest score", "large scores are not handled")
+        numbers(
+            out.flatten().tolist(),
+            wanted,
+            "the value with the largest score",
+            "the output is not the value with the largest score",
+        )
 
 
 def test_inputs_are_not_modified(learner, draw):
@@ -229,9 +234,7 @@ def test_strides_do_not_matter(learner, draw):
     for mask in (None, draw.mask(7, 5).T, draw.mask(1, 7).expand(5, 7)):
         close(
             learner.scaled_dot_product_attention(query, key, value, mask),
-            attention(
-                query.contiguous(), key.contiguous(), value.contiguous(), mask
-            ).nan_to_num(),
+            attention(query.contiguous(), key.contiguous(), value.contiguous(), mask).nan_to_num(),
         )
 
 

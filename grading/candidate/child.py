@@ -140,9 +140,8 @@ class Session:
         return {"value": [outputs, caches]}
 
     def _target(self, request: dict[str, Any]) -> Callable[..., Any]:
-        if request["layer"] is not None:
-            return self.layers[request["layer"]]
-        target: Callable[..., Any] = getattr(self.module, request["symbol"])
+        layer, symbol = request["layer"], request["symbol"]
+        target: Callable[..., Any] = self.layers[layer] if layer is not None else getattr(self.module, symbol)
         return target
 
     # --------------------------------------------------------------------------------------- errors
@@ -179,13 +178,11 @@ class Session:
 
 def _lines(tree: ast.Module) -> dict[str, int]:
     """Where functions, and the forward methods of classes, begin."""
-    lines = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            lines[node.name] = node.lineno
-        for method in node.body if isinstance(node, ast.ClassDef) else []:
-            if isinstance(method, ast.FunctionDef) and method.name == "forward":
-                lines[node.name] = method.lineno
+    named = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    lines = {node.name: node.lineno for node in named}
+    for owner in (node for node in named if isinstance(node, ast.ClassDef)):
+        methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
+        lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
 
 

@@ -34,11 +34,11 @@ class _Counting:
         return func(*args, **(kwargs or {}))
 
 
-class Meter(_Counting, TorchDispatchMode):
+class Meter(_Counting, TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context manager; `flops` is what was counted in it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
 

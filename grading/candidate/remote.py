@@ -195,7 +195,8 @@ class _Callable:
         echo: bool = False,
         meter: bool = False,
     ) -> dict[str, Any]:
-        request = {"do": "call", "layer": self.number, "symbol": self.symbol, "args": list(args), "kwargs": kwargs}
+        request: dict[str, Any] = {"do": "call", "layer": self.number, "symbol": self.symbol}
+        request |= {"args": list(args), "kwargs": kwargs}
         request |= {"cotangent": cotangent, "echo": echo, "meter": meter}
         return self._learner.ask(request, self._shown + _arguments(self._parameters, args, kwargs), self.symbol)
 

@@ -85,7 +85,8 @@ def readable() -> Iterator[str]:
             yield path
     yield from (os.path.join(prefix, "lib") for prefix in (sys.base_prefix, sys.base_exec_prefix))
     yield from ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/nix/store")
-    yield from ("/etc/localtime", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu")
+    yield from ("/etc/localtime", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom")
+    yield from ("/sys/devices/system/cpu", "/proc/cpuinfo")  # half precision looks up what the processor can do
 
 
 # ------------------------------------------------------------------------------------------------- seccomp

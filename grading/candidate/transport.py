@@ -53,7 +53,8 @@ class Host(Protocol):
 class Words(Protocol):
     """What a candidate prints. `descriptor` is to be watched while waiting, where there is one."""
 
-    descriptor: int | None
+    @property
+    def descriptor(self) -> int | None: ...
 
     def drain(self) -> bool: ...
 

@@ -6,16 +6,17 @@ claimed is proven, and what is not reproduced is not guessed at. One mistake is 
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from torch import Tensor
 
 from grading.diagnosis.evidence import Cause, Decode, Facts, Observation
-from grading.diagnosis.matching import all_same
+from grading.diagnosis.matching import all_same, same
 from grading.diagnosis.mistakes import catalogue
 from grading.diagnosis.pipeline import run
 from grading.diagnosis.probes import Probe
-from grading.diagnosis.search import Combination, joined, pairs, ways
+from grading.diagnosis.search import Combination, Way, compatible, joined, pairs, ways
 
 __all__ = ["Cause", "Decode", "Facts", "Observation", "diagnose"]
 
@@ -26,6 +27,7 @@ class Fit(NamedTuple):
     """How far a combination of mistakes explains what was seen."""
 
     shown: int  # wrong outputs that it reproduces, and errors whose text it reproduces
+    blank: int  # wrong outputs that it reproduces and that are NaN or infinite throughout
     unexplained: int  # errors that it does not raise itself, or in other words
 
 
@@ -37,59 +39,88 @@ def result(probe: Probe, combination: Combination = ()) -> Result:
         return str(error)
 
 
-def fit(combination: Combination, observations: Iterable[Observation], right: dict[str, Result]) -> Fit | None:
-    """None when one of the observations contradicts the mistakes."""
-    shown = unexplained = 0
-    by_text = any(way.mistake.error for way in combination)
-    for seen in observations:
-        predicted = result(seen.probe, combination)
-        if seen.outputs is None:
-            told = isinstance(predicted, str) and predicted in (seen.error or "")
-            shown, unexplained = shown + (told and by_text), unexplained + (not told)
-        elif isinstance(predicted, str) or not all_same(predicted, seen.outputs):
-            return None
-        else:
-            wanted = right[seen.probe.name]
-            shown += isinstance(wanted, str) or not all_same(wanted, seen.outputs)
-    return Fit(shown, unexplained)
+class Case:
+    """What was seen of one function or class, and how mistakes explain it."""
+
+    def __init__(self, kata: str, observations: Sequence[Observation]) -> None:
+        self.right = {seen.probe.name: result(seen.probe) for seen in observations}
+        wrong = [seen for seen in observations if self._wrong(seen)]
+        # with one call, or without a mask, a probe is cheaper to try and leaves fewer mistakes to be tried
+        wrong.sort(key=lambda s: (s.outputs is None, len(s.probe.chunks), s.probe.inputs.get("mask") is not None))
+        self.wrong, self.seen = wrong, wrong + [seen for seen in observations if seen not in wrong]
+        self.ways = ways(catalogue(kata))
+
+    def _wrong(self, seen: Observation) -> bool:
+        wanted = self.right[seen.probe.name]
+        return seen.outputs is None or isinstance(wanted, str) or not all_same(wanted, seen.outputs)
+
+    def fit(self, combination: Combination) -> Fit | None:
+        """None when one of the observations contradicts the mistakes."""
+        shown = blank = unexplained = 0
+        by_text = any(way.mistake.error for way in combination)
+        for seen in self.seen:
+            predicted = result(seen.probe, combination)
+            if seen.outputs is None:
+                told = isinstance(predicted, str) and predicted in (seen.error or "")
+                shown, unexplained = shown + (told and by_text), unexplained + (not told)
+            elif isinstance(predicted, str) or not all_same(predicted, seen.outputs):
+                return None
+            elif seen in self.wrong:
+                finite = self._finite(seen)
+                shown, blank = shown + finite, blank + (not finite)
+        return Fit(shown, blank, unexplained)
+
+    def _finite(self, seen: Observation) -> bool:
+        """Whether something wrong has a number in it: NaN throughout has many causes."""
+        wanted, got = self.right[seen.probe.name], seen.outputs or {}
+        assert not isinstance(wanted, str)
+        return any(bool(got[n].isfinite().any()) for n in got if not same(wanted[n], got[n]))
+
+    def best(self, candidates: Iterable[Combination]) -> list[Combination]:
+        """Those that fit and leave the fewest errors unexplained; each set of mistakes once."""
+        fits = [(found, candidate) for candidate in candidates if (found := self.fit(candidate)) is not None]
+        fits = [(found, candidate) for found, candidate in fits if _proven(found, candidate)]
+        least = min((found.unexplained for found, _ in fits), default=0)
+        unique: dict[frozenset[str], Combination] = {}
+        for found, candidate in fits:
+            if found.unexplained == least:
+                unique.setdefault(frozenset(way.mistake.name for way in candidate), candidate)
+        return list(unique.values())
+
+    def reproduced(self) -> list[Combination]:
+        """Single mistakes, or else pairs, that explain what was seen."""
+        if not self.wrong:
+            return []
+        if single := self.best((way,) for way in self.ways):
+            return single
+        first = self.wrong[0]
+        if first.outputs is None:
+            return []
+        # on the first probe alone one mistake may be enough, and the other show on another probe
+        enough = [way for way in self.ways if self._explains_first(way)]
+        more = [(a, b) for b in enough for a in self.ways if compatible(a, b)]
+        return self.best([*pairs(first.probe, first.outputs, self.ways), *more])
+
+    def _explains_first(self, way: Way) -> bool:
+        predicted, got = result(self.wrong[0].probe, (way,)), self.wrong[0].outputs
+        return got is not None and not isinstance(predicted, str) and all_same(predicted, got)
 
 
-def best(candidates: Iterable[Combination], seen: Sequence[Observation], right: dict[str, Result]) -> list[Combination]:
-    """Those that fit and leave the fewest errors unexplained; each set of mistakes once."""
-    fits: list[tuple[int, Combination]] = []
-    for candidate in candidates:
-        found = fit(candidate, seen, right)
-        if found is not None and found.shown and _told(candidate, found):
-            fits.append((found.unexplained, candidate))
-    least = min((unexplained for unexplained, _ in fits), default=0)
-    unique = {frozenset(way.mistake.name for way in c): c for unexplained, c in reversed(fits) if unexplained == least}
-    return list(reversed(unique.values()))
+def _proven(found: Fit, candidate: Combination) -> bool:
+    """By a number, or by several outputs that are NaN throughout where all others are right and none fails.
 
-
-def _told(candidate: Combination, found: Fit) -> bool:
-    """What raises everywhere has nothing but the text of its error: that has to be the text of all errors."""
-    return not found.unexplained or not any(way.mistake.error for way in candidate)
+    A mistake that raises everywhere has nothing but its error's text: that has to be the text of all the errors.
+    """
+    if found.unexplained and any(way.mistake.error for way in candidate):
+        return False
+    return found.shown > 0 or (found.blank > 1 and not found.unexplained)
 
 
 def _reproduced(kata: str, observations: Sequence[Observation]) -> list[Combination]:
-    right = {seen.probe.name: result(seen.probe) for seen in observations}
-    wrong = [seen for seen in observations if seen.outputs is None or not _right(seen, right)]
-    if not wrong:
-        return []
-    ordered = wrong + [seen for seen in observations if seen not in wrong]
-    mistakes = catalogue(kata)
-    single = best(((way,) for way in ways(mistakes)), ordered, right)
-    if single:
-        return single
-    for seen in wrong:
-        if seen.outputs is not None:
-            return best(pairs(seen.probe, seen.outputs, mistakes), ordered, right)
-    return []
-
-
-def _right(seen: Observation, right: dict[str, Result]) -> bool:
-    wanted = right[seen.probe.name]
-    return seen.outputs is not None and not isinstance(wanted, str) and all_same(wanted, seen.outputs)
+    """Of each function or class by itself: no mistake is in two of them."""
+    symbols = dict.fromkeys(seen.probe.symbol for seen in observations)
+    found = [Case(kata, [s for s in observations if s.probe.symbol == name]).reproduced() for name in symbols]
+    return [sum(parts, ()) for parts in product(*(options for options in found if options))] if any(found) else []
 
 
 def diagnose(kata: str, observations: Sequence[Observation], facts: Facts) -> list[Cause]:

@@ -49,7 +49,8 @@ def project(x: Tensor, weights: Mapping[str, Tensor], name: str) -> Tensor:
 
 def split(x: Tensor, head_dim: int) -> Tensor:
     """(B, L, heads * E) -> (B, heads, L, E)."""
-    return x.unflatten(-1, (-1, head_dim)).transpose(1, 2)
+    batch, length, width = x.shape
+    return x.reshape(batch, length, width // head_dim, head_dim).transpose(1, 2)
 
 
 def attend(

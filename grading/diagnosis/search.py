@@ -4,7 +4,7 @@ The steps are walked depth first. What two combinations have in common, up to th
 computed once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -35,10 +35,18 @@ def joined(combination: Combination) -> dict[str, Step]:
     return {name: step for way in combination for name, step in way.swap.items()}
 
 
+def attempt(step: Step, state: State) -> State | None:
+    """The next state; None where the step does not fit."""
+    try:
+        return step(state)
+    except (RuntimeError, IndexError, ValueError, TypeError):
+        return None
+
+
 class Walk:
     """Walks through some steps with up to `spare` mistakes, and reports every state at the end."""
 
-    def __init__(self, names: tuple[str, ...], choices: tuple[Way, ...], found: Found) -> None:
+    def __init__(self, names: tuple[str, ...], choices: Sequence[Way], found: Found) -> None:
         self.names, self.found = names, found
         order = {name: i for i, name in enumerate(names)}
         self.first: dict[str, list[Way]] = {name: [] for name in names}
@@ -53,34 +61,36 @@ class Walk:
             name = self.names[i]
             i += 1
             step = swaps.get(name)
-            if step is None:
-                step = STEPS[name]
-                if spare:
-                    self._branch(name, i, state, swaps, chosen, spare)
-            try:
-                state = step(state)
-            except (RuntimeError, IndexError, ValueError, TypeError):
+            after = attempt(step or STEPS[name], state)
+            if spare and step is None:
+                self._branch(i, (state, after), swaps, chosen, spare)
+            if after is None:
                 return
+            state = after
         self.found(chosen, state)
 
     def _branch(
-        self, name: str, i: int, state: State, swaps: Mapping[str, Step], chosen: Combination, spare: int
+        self, i: int, around: tuple[State, State | None], swaps: Mapping[str, Step], chosen: Combination, spare: int
     ) -> None:
+        """Step i - 1 done wrong, in all ways; `around` is the state before it and after it."""
+        name = self.names[i - 1]
         for way in self.first[name]:
             if way.swap.keys() & swaps.keys():
                 continue
-            try:
-                swapped = way.swap[name](state)
-            except (RuntimeError, IndexError, ValueError, TypeError):
+            after = attempt(way.swap[name], around[0])
+            # what changes nothing here is no part of a pair here: the other one would do alone
+            if after is None or (after is around[1] and len(way.swap) == 1):
                 continue
-            self.go(i, swapped, {**swaps, **way.swap}, (*chosen, way), spare - 1)
+            self.go(i, after, {**swaps, **way.swap}, (*chosen, way), spare - 1)
 
 
-def pairs(probe: Probe, outputs: Mapping[str, Tensor], mistakes: tuple[Mistake, ...]) -> Iterator[Combination]:
-    """The pairs of mistakes that give the outputs of this probe, or for several calls one of them and the cache."""
-    choices = ways(mistakes)
+def pairs(probe: Probe, outputs: Mapping[str, Tensor], choices: Sequence[Way]) -> list[Combination]:
+    """The pairs of mistakes that give the outputs of this probe; of a cached layer those of its last call.
+
+    A pair of which one changes nothing on this probe is not among them.
+    """
     if probe.chunks:
-        return iter(_cached_pairs(probe, outputs, choices))
+        return _cached_pairs(probe, outputs, choices)
     hits: list[Combination] = []
     target = Target(outputs["output"])
 
@@ -89,32 +99,42 @@ def pairs(probe: Probe, outputs: Mapping[str, Tensor], mistakes: tuple[Mistake, 
             hits.append(chosen)
 
     Walk(PROGRAMS[probe.symbol], choices, found).go(0, start(probe), {}, (), 2)
-    return iter(hits)
+    return hits
 
 
-def _cached_pairs(probe: Probe, outputs: Mapping[str, Tensor], choices: tuple[Way, ...]) -> list[Combination]:
-    """A call is walked from its cache on; the cache that is handed out has to be right first."""
+def compatible(a: Way, b: Way) -> bool:
+    return a.mistake is not b.mistake and not a.swap.keys() & b.swap.keys()
+
+
+def _cached_pairs(probe: Probe, outputs: Mapping[str, Tensor], choices: Sequence[Way]) -> list[Combination]:
+    """The last call is walked from its cache on; the cache that it hands out has to be right first."""
     names = PROGRAMS[probe.symbol]
     cut = names.index("hand_out") + 1
     early = [way for way in choices if way.swap.keys() & set(names[:cut])]
-    late = tuple(way for way in choices if way not in early)
     heads: list[Combination] = [(), *((way,) for way in early)]
-    heads += [(a, b) for i, a in enumerate(early) for b in early[:i] if not a.swap.keys() & b.swap.keys()]
+    heads += [(a, b) for i, a in enumerate(early) for b in early[:i] if compatible(a, b)]
     hits: list[Combination] = []
-    keys, values, last = Target(outputs["keys"]), Target(outputs["values"]), len(probe.chunks) - 1
-    target = Target(outputs[f"output.{last}"])
+    target = Target(outputs[f"output.{len(probe.chunks) - 1}"])
 
     def found(chosen: Combination, state: State) -> None:
         if len(chosen) == 2 and target.hit(state.output):
             hits.append(chosen)
 
-    walk = Walk(names[cut:], late, found)
+    walk = Walk(names[cut:], [way for way in choices if way not in early], found)
+    for head, state in _with_cache(probe, outputs, heads):
+        walk.go(0, state, joined(head), head, 2 - len(head))
+    return hits
+
+
+def _with_cache(
+    probe: Probe, outputs: Mapping[str, Tensor], heads: Sequence[Combination]
+) -> Iterator[tuple[Combination, State]]:
+    """Of these mistakes those with which the last call hands out the cache that was seen, and that call."""
+    keys, values = Target(outputs["keys"]), Target(outputs["values"])
     for head in heads:
-        swaps = joined(head)
         try:
-            state = calls(probe, swaps)[-1]
+            state = calls(probe, joined(head))[-1]
         except (RuntimeError, IndexError, ValueError, TypeError):
             continue
         if state.cache is not None and keys.hit(state.cache[0]) and values.hit(state.cache[1]):
-            walk.go(0, state, swaps, head, 2 - len(head))
-    return hits
+            yield head, state

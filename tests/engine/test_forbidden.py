@@ -108,7 +108,7 @@ def flex(name):
     getattr(module, name)(x, x, x)
 
 
-weights = {"dim": 4, "eye": torch.eye(4), "in": torch.rand(12, 4), "bias": torch.rand(12), "out": torch.rand(4)}
+weights = {"eye": torch.eye(4), "in": torch.rand(12, 4), "bias": torch.rand(12), "out": torch.rand(4)}
 
 ROADS = {
     "F": lambda: attend(x),

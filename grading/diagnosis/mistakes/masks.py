@@ -195,7 +195,7 @@ MISTAKES = (
     ),
     Mistake(
         "zero-times-infinity",
-        CAUSAL,
+        MASKED,
         "fill",
         "the mask is added as (1 - mask) * -inf, where 0 * -inf is NaN",
         "Every score that is allowed becomes NaN.",

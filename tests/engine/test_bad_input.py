@@ -1,0 +1,186 @@
+"""What is no solution at all gets a clear verdict, within its time, and leaves the other katas alone."""
+
+import os
+import time
+
+import pytest
+
+from grading.catalog import ROOT
+from grading.stubs import stub
+
+HEAD = "import torch\nfrom torch import nn\n\n"
+SDPA = "def scaled_dot_product_attention(query, key, value, mask=None):\n"
+
+# name: (source, outcome, words that the message has to contain)
+BROKEN = {
+    "empty": ("", "the file is empty"),
+    "blank": ("\n   \n", "the file is empty"),
+    "syntax error": (HEAD + SDPA + "    return (query\n", "was never closed"),
+    "indentation": (HEAD + SDPA + "return query\n", "expected an indented block"),
+    "missing symbol": (HEAD + "def attention(query, key, value):\n    return value\n", "defines no scaled_dot"),
+    "number in place of a function": (HEAD + "scaled_dot_product_attention = 3\n", "has to be a function, not a int"),
+    "missing package": ("import einops\n" + HEAD + SDPA + "    return value\n", "einops"),
+    "error at import": (HEAD + "x = torch.zeros(3) @ torch.zeros(4)\n", "RuntimeError"),
+    "exit at import": (HEAD + "raise SystemExit(0)\n", "SystemExit"),
+    "null bytes": ("x = 1\0\n", "null bytes"),
+    "deep nesting": ("x = " + "(" * 5000 + ")" * 5000 + "\n", "too many nested parentheses"),
+}
+FAILED = {
+    "None": ("    return None\n", "is not a tensor"),
+    "tuple": ("    return value, value\n", "is not a tensor"),
+    "list": ("    return value.tolist()\n", "is not a tensor"),
+    "numpy": ("    return value.numpy()\n", "is not a tensor"),
+    "number": ("    return 1.0\n", "is not a tensor"),
+    "zeros": ("    return torch.zeros(*query.shape[:-1], value.size(-1), dtype=query.dtype)\n", "the one value"),
+    "nan": (
+        "    return torch.full((*query.shape[:-1], value.size(-1)), float('nan'), dtype=query.dtype)\n",
+        "one value",
+    ),
+    "exit": ("    raise SystemExit(0)\n", "SystemExit"),
+    "os._exit": ("    torch._os = __builtins__\n    return value\n", ""),
+    "recursion": ("    return scaled_dot_product_attention(query, key, value, mask)\n", "RecursionError"),
+    "interrupt": ("    raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+    "an error of its own": ("    raise ValueError('x' * 10**6)\n", "ValueError"),
+    "memory": ("    return torch.zeros(10**11)\n", "RuntimeError"),
+    "sparse": ("    return torch.zeros(2, 5, 6).to_sparse()\n", "is not a tensor"),
+    "meta": ("    return torch.zeros(2, 3, 5, 6, device='meta')\n", "is not a tensor"),
+    "terabytes": ("    return torch.zeros(1).expand(10**13)\n", "is not a tensor"),
+    "deep list": ("    x = []\n    for _ in range(10**5):\n        x = [x]\n    return x\n", "is not a tensor"),
+    "itself": ("    x = []\n    x.append(x)\n    return x\n", "is not a tensor"),
+    "printing": ("    print('x' * 10**6)\n    return value\n", "wrong shape"),
+}
+
+
+def write(folder, source, stem="sdpa"):
+    path = folder / f"{stem}.py"
+    path.write_bytes(source.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_does_not_load_is_broken(examine, tmp_path, name):
+    source, words = BROKEN[name]
+    result = examine("sdpa", write(tmp_path, source))
+    assert result.outcome == "broken"
+    assert words in result.message
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_an_answer_that_is_none_fails(examine, tmp_path, name):
+    body, words = FAILED[name]
+    result = examine("sdpa", write(tmp_path, HEAD + SDPA + body))
+    if name == "os._exit":
+        assert result.outcome == "broken"  # refused by the rules
+        return
+    assert result.outcome == "failed"
+    assert words in result.first_failure.message
+
+
+@pytest.mark.parametrize(
+    ("stem", "source", "words"),
+    [
+        (
+            "mha",
+            HEAD + "def MultiHeadAttention(d_model, num_heads):\n    return nn.Linear(1, 1)\n",
+            "has to be a class",
+        ),
+        ("mha", HEAD + "class MultiHeadAttention:\n    pass\n", "has to be a class derived from nn.Module"),
+    ],
+)
+def test_a_class_has_to_be_one(examine, tmp_path, stem, source, words):
+    result = examine(stem, write(tmp_path, source, stem))
+    assert result.outcome == "broken"
+    assert words in result.message
+
+
+def test_a_wrong_signature_names_what_was_called(examine, tmp_path):
+    source = HEAD + "def scaled_dot_product_attention(query, key):\n    return query\n"
+    failed = examine("sdpa", write(tmp_path, source)).first_failure
+    assert "takes 2 positional arguments but 3 were given" in failed.message
+    assert "scaled_dot_product_attention(query" in failed.call
+
+
+def test_an_error_shows_the_learners_line_and_its_tensors(examine, tmp_path):
+    source = HEAD + SDPA + "    scores = query @ key\n    return scores @ value\n"
+    failed = examine("sdpa", write(tmp_path, source)).first_failure
+    assert failed.where.endswith("sdpa.py:5")
+    assert failed.got.startswith("scores = query @ key    with query (2, 3, 5, 4), key (2, 3, 7, 4)")
+
+
+def test_what_is_printed_is_kept(examine, tmp_path):
+    source = HEAD + SDPA + "    print('shapes', query.shape)\n    return value\n"
+    assert "shapes torch.Size([2, 3, 5, 4])" in examine("sdpa", write(tmp_path, source)).checks[0].printed
+
+
+def test_a_missing_file(examiner, tmp_path):
+    asked = examiner.grade(["sdpa"], tmp_path).katas[0]
+    assert (asked.outcome, asked.message) == ("broken", "there is no such file")
+    assert examiner.grade(["sdpa"], tmp_path, asked=False).katas[0].outcome == "not started"
+
+
+def test_a_folder_a_pipe_a_link_and_a_device(examine, tmp_path):
+    path = tmp_path / "sdpa.py"
+    path.mkdir()
+    assert examine("sdpa", path).outcome == "broken"
+    path.rmdir()
+    os.mkfifo(path)
+    assert "not a regular file" in examine("sdpa", path).message
+    path.unlink()
+    path.symlink_to(ROOT / "solutions" / "sdpa.py")
+    assert "link" in examine("sdpa", path).message
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert "link" in examine("sdpa", path).message
+
+
+def test_binary_and_huge_files(examine, tmp_path):
+    path = tmp_path / "sdpa.py"
+    path.write_bytes(bytes(range(256)) * 10)
+    assert "not UTF-8" in examine("sdpa", path).message
+    path.write_bytes(b"x = 1\n" * 100_000)
+    assert "more than 256 KiB" in examine("sdpa", path).message
+
+
+@pytest.mark.parametrize("place", ["import", "init", "forward"])
+def test_an_endless_loop_is_stopped(examine_briefly, tmp_path, place):
+    solution = (ROOT / "solutions" / "mha.py").read_text()
+    before = {"import": "import math", "init": "        self.num_heads =", "forward": "        query = self"}[place]
+    indent = before[: len(before) - len(before.lstrip())]
+    source = solution.replace(before, f"{indent}while True: pass\n{before}", 1)
+    began = time.monotonic()
+    result = examine_briefly("mha", write(tmp_path, source, "mha"))
+    assert time.monotonic() - began < 2 + 2
+    assert result.outcome == ("broken" if place == "import" else "failed")
+    messages = [result.message, *(check.message for check in result.checks)]
+    assert any("stopped after" in message for message in messages)
+
+
+def test_the_other_katas_keep_their_verdicts(examiner, tmp_path):
+    for stem in ("causal_mask", "gqa"):
+        (tmp_path / f"{stem}.py").write_text((ROOT / "solutions" / f"{stem}.py").read_text())
+    write(tmp_path, HEAD + "import ctypes\nctypes.string_at(0)\n")
+    write(tmp_path, HEAD + "class MultiHeadAttention(nn.Module):\n    pass\n", "mha")
+    outcomes = {
+        result.kata: result.outcome for result in examiner.grade(["sdpa", "causal_mask", "mha", "gqa"], tmp_path).katas
+    }
+    assert outcomes == {"sdpa": "broken", "causal_mask": "passed", "mha": "failed", "gqa": "passed"}
+
+
+@pytest.mark.parametrize("stem", ["sdpa", "causal_mask", "mha", "gqa", "gqa_kv_cache", "mqa"])
+def test_a_stub_is_not_started(examine, tmp_path, stem):
+    from grading.catalog import Catalog
+
+    result = examine(stem, write(tmp_path, stub(Catalog()[stem]), stem))
+    assert result.outcome == "not started"
+    assert {check.kind for check in result.checks} == {"unwritten"}
+    assert len(result.checks) == result.expected
+
+
+def test_half_a_kata_is_failed_and_names_what_is_missing(examine, tmp_path):
+    solution = (ROOT / "solutions" / "causal_mask.py").read_text()
+    source = solution[: solution.index("def additive_mask")] + (
+        "def additive_mask(mask, dtype=torch.float32):\n    raise NotImplementedError('additive_mask')\n"
+    )
+    result = examine("causal_mask", write(tmp_path, source, "causal_mask"))
+    assert result.outcome == "failed"
+    assert result.first_failure.message == "NotImplementedError: additive_mask"

@@ -1,0 +1,53 @@
+"""Whole learner files, each with the verdict that it must get: the grader's own grader."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from grading.catalog import ROOT, Catalog
+
+SUBMISSIONS = ROOT / "tests" / "submissions"
+
+
+def header(path: Path, name: str, default: str = "") -> str:
+    """The value of a `# name: value` line of a submission."""
+    found = re.search(rf"^# {name}: *(.+)$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return found[1].strip() if found else default
+
+
+def files(kind: str) -> list[Path]:
+    return sorted((SUBMISSIONS / kind).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SUBMISSIONS).with_suffix(""))
+
+
+@pytest.mark.parametrize("path", files("right"), ids=name_of)
+def test_right_submission_passes(examine, path):
+    result = examine(path.parent.name, path)
+    failed = result.first_failure
+    assert result.outcome == "passed", failed or result.message
+
+
+@pytest.mark.parametrize("path", files("wrong"), ids=name_of)
+def test_wrong_submission_fails(examine, path):
+    result = examine(path.parent.name, path)
+    assert result.outcome == "failed", result.message
+    assert result.first_failure.message
+
+
+@pytest.mark.parametrize("path", files("hostile"), ids=name_of)
+def test_hostile_submission_gets_its_verdict(examine, path):
+    result = examine(header(path, "kata"), path)
+    assert result.outcome in header(path, "verdict").split("|")
+    failed = result.first_failure
+    assert (failed.message if failed else result.message).strip()
+
+
+def test_there_are_enough_of_each():
+    per_kata = {kata.stem: len(list((SUBMISSIONS / "right" / kata.stem).glob("*.py"))) for kata in Catalog().katas}
+    assert min(per_kata.values()) >= 2
+    assert len(files("wrong")) >= 40
+    assert len(files("hostile")) >= 60

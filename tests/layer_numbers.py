@@ -1,0 +1,244 @@
+"""What multi-head, grouped-query and multi-query attention share beyond single rules: masks, dropout, numbers, use."""
+
+import math
+
+import pytest
+import torch
+
+from grading.diagnosis.compare import close, holds, shaped, typed
+from grading.diagnosis.oracle import attend, layer_weights
+from tests.layer_rules import HALF, inputs
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (2, 5, 7), (2, 1, 5, 7), (2, 6, 5, 7)], ids=str)
+def test_masks(learner, draw, family, shape):
+    """a mask may be (L, S), (B, L, S), (B, 1, L, S) or (B, H, L, S)"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    query, key, value = inputs(draw)
+    mask = draw.mask(*shape)
+    close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    # batch, L, S, H: L = H, B = L, B = H, B = 1, S = L, S = H, all the same
+    [
+        (2, 6, 7, 6),
+        (5, 5, 7, 6),
+        (6, 5, 7, 6),
+        (1, 5, 7, 6),
+        (2, 5, 5, 6),
+        (2, 5, 6, 6),
+        (6, 6, 6, 6),
+        (1, 6, 6, 6),
+    ],
+    ids=str,
+)
+def test_masks_of_colliding_sizes(learner, draw, family, sizes):
+    """masks are told apart by their dimensions when sizes coincide"""
+    batch, length, keys, heads = sizes
+    layer, weights = family.random(learner, draw, 24, heads)
+    query, key, value = inputs(draw, batch, length, keys)
+    for shape in [(length, keys), (batch, length, keys), (batch, 1, length, keys), (batch, heads, length, keys)]:
+        mask = draw.mask(*shape)
+        close(
+            layer(query, key, value, mask),
+            attend(query, key, value, weights, heads, mask),
+            f"the output with a mask {shape}",
+        )
+
+
+def test_a_query_without_keys_gets_the_bias(learner, draw, family):
+    """a query that may attend to nothing gets o_proj's bias"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    query, key, value = inputs(draw)
+    mask = draw.mask(2, 5, 7)
+    mask[0, 2], mask[1, 4] = False, False
+    out = layer(query, key, value, mask)
+    shaped(out, (2, 5, 24))
+    holds(not out.isnan().any(), "NaN where a query may attend to nothing", "o_proj's bias", "NaN")
+    close(out[0, 2], weights["o_proj.bias"], "the row of a query that may attend to nothing")
+    close(out, attend(query, key, value, weights, 6, mask))
+
+
+def test_one_head_without_keys(learner, draw, family):
+    """a head whose query may attend to nothing contributes zeros"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    query, key, value = inputs(draw)
+    mask = draw.mask(2, 6, 5, 7)
+    mask[1, 3, 2] = False
+    close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
+
+
+# ---------------------------------------------------------------------------------------------- dropout
+
+
+def test_no_dropout_in_eval(learner, draw, family):
+    """no dropout in eval mode"""
+    layer, weights = family.random(learner, draw, 24, 6, dropout=0.9)
+    query, key, value = inputs(draw)
+    close(layer(query, key, value), attend(query, key, value, weights, 6))
+
+
+def test_dropout_of_everything(learner, draw, family):
+    """with dropout=1 a training pass leaves o_proj's bias"""
+    weights = layer_weights(draw, 24, 6, family.kv(6))
+    layer = family.make(learner, 24, 6, dropout=1.0).set(weights, training=True)
+    out = layer(*inputs(draw))
+    shaped(out, (2, 5, 24))
+    close(out, weights["o_proj.bias"].expand(2, 5, 24))
+
+
+@pytest.mark.parametrize("p", [0.25, 0.5])
+def test_dropout_acts_on_the_weights(learner, draw, family, p):
+    """dropout drops attention weights and scales the others by 1/(1-p)"""
+    # head_dim = 2 S and values [I I]: each head's output is its weights, twice
+    keys, heads, length = 4, 4, 30
+    layer = family.plain(learner, heads * 2 * keys, heads, {"q_proj": 0.0}, training=True, dropout=p)
+    value = torch.eye(keys).repeat(1, 2 * heads)[None].double()
+    out = layer(draw(2, length, 32), draw(2, keys, 32), value.expand(2, -1, -1))
+    shaped(out, (2, length, 32))
+    first, second = out.unflatten(-1, (heads, 2, keys)).unbind(-2)
+    kept = 0.25 / (1 - p)
+    holds(
+        bool(torch.equal(first, second)),
+        "a weight that appears twice in the output was dropped once",
+        "a dropped weight is dropped for all features of its value",
+        "the same weight is dropped for one feature and kept for another",
+    )
+    strays = first[(first != 0) & ((first - kept).abs() > 1e-9)]
+    holds(
+        not len(strays),
+        "a weight is neither dropped nor scaled by 1/(1-p)",
+        f"0 or {kept:.4g} for a weight of 0.25 and p={p}",
+        f"{strays[0] if len(strays) else 0:.4g}",
+    )
+    dropped, count = float((first == 0).double().mean()), first.numel()
+    margin = 5 * math.sqrt(p * (1 - p) / count)
+    holds(
+        abs(dropped - p) < margin,
+        "the share of dropped weights is wrong",
+        f"about {p}",
+        f"{dropped:.3f} of {count}",
+    )
+
+
+def test_dropout_differs_between_weights(learner, draw, family):
+    """each weight is dropped for itself: by batch, head, query and key"""
+    keys, heads, length = 4, 4, 30
+    layer = family.plain(learner, heads * 2 * keys, heads, {"q_proj": 0.0}, training=True, dropout=0.5)
+    value = torch.eye(keys).repeat(1, 2 * heads)[None].double()
+    out = layer(draw(2, length, 32), draw(2, keys, 32), value.expand(2, -1, -1))
+    shaped(out, (2, length, 32))
+    dropped = out.unflatten(-1, (heads, 2, keys))[..., 0, :] == 0
+    for axis, name in enumerate(("sequences", "queries", "heads", "keys")):
+        shared = (dropped == dropped.narrow(axis, 0, 1)).all()
+        holds(not shared, f"all {name} drop the same weights")
+
+
+# ------------------------------------------------------------------------------------- dtype, gradients, use
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=lambda dtype: str(dtype).removeprefix("torch."))
+def test_dtype_is_kept(learner, draw, family, dtype):
+    """the dtype is kept, with a mask and an empty row too"""
+    weights = {name: weight.to(dtype) for name, weight in layer_weights(draw, 24, 6, family.kv(6)).items()}
+    layer = family.make(learner, 24, 6).set(weights, dtype)
+    query, key, value = (x.to(dtype) for x in inputs(draw))
+    mask = draw.mask(2, 5, 7)
+    mask[0, 2] = False
+    exact = {name: weight.double() for name, weight in weights.items()}
+    for given in (None, mask):
+        out = layer(query, key, value, given)
+        shaped(out, (2, 5, 24))
+        typed(out, dtype)
+        wanted = attend(query.double(), key.double(), value.double(), exact, 6, given)
+        close(out, wanted.to(dtype), tolerance=HALF[dtype])
+
+
+def test_large_scores_are_safe(learner, draw, family):
+    """scores of 1e4 are safe"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    query, key, value = inputs(draw)
+    mask = draw.mask(5, 7)
+    for scale in (100.0, -100.0):
+        for given in (None, mask):
+            out = layer(query * scale, key * 100.0, value, given)
+            close(out, attend(query * scale, key * 100.0, value, weights, 6, given))
+
+
+@pytest.mark.parametrize("kind", ["no mask", "mask", "empty row"])
+def test_gradients(learner, draw, family, kind):
+    """gradients of inputs and parameters are right"""
+    weights = layer_weights(draw, 24, 6, family.kv(6))
+    layer = family.make(learner, 24, 6).set(weights)
+    given, cotangent = inputs(draw), draw(2, 5, 24)
+    mask = None if kind == "no mask" else draw.mask(2, 5, 7)
+    if kind == "empty row":
+        mask[0, 2] = False
+    back = layer.backward(cotangent, *given, mask)
+    leaves = [x.clone().requires_grad_() for x in given]
+    parameters = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    (attend(*leaves, parameters, 6, mask) * cotangent).sum().backward()
+    pairs = dict(zip(("query", "key", "value"), zip(back.inputs, leaves, strict=True), strict=True))
+    pairs |= {name: (back.parameters.get(name), leaf) for name, leaf in parameters.items()}
+    for name, (got, leaf) in pairs.items():
+        holds(got is not None, f"no gradient reaches {name}")
+        close(got, leaf.grad.nan_to_num(), f"the gradient of {name}", tolerance=1e-8)
+
+
+def test_inputs_are_not_modified(learner, draw, family):
+    """the inputs are not modified"""
+    layer, _ = family.random(learner, draw, 24, 6)
+    for shape in [(5, 7), (2, 5, 7), (2, 1, 5, 7)]:
+        given = [*inputs(draw), draw.mask(*shape)]
+        given[3][..., 2, :] = False
+        _, after, _ = layer.echo(*given)
+        for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=True):
+            holds(torch.equal(was, now) and was.dtype == now.dtype, f"{name} was modified in place")
+
+
+def test_strides_do_not_matter(learner, draw, family):
+    """transposed and expanded inputs are taken as they are"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    query, key = draw(5, 2, 24).transpose(0, 1), draw(2, 24, 7).transpose(1, 2)
+    value = draw(1, 1, 24).expand(2, 7, 24)
+    for mask in (None, draw.mask(7, 5).T, draw.mask(2, 1, 7).expand(2, 5, 7)):
+        wanted = attend(query.contiguous(), key.contiguous(), value.contiguous(), weights, 6, mask).nan_to_num()
+        close(layer(query, key, value, mask), wanted)
+
+
+@pytest.mark.parametrize("sizes", [(2, 5, 7, 6, 24), (3, 1, 4, 2, 16), (1, 4, 1, 4, 8), (2, 3, 3, 6, 6)], ids=str)
+def test_equals_pytorch(learner, draw, family, sizes):
+    """the numbers are PyTorch's, with copied weights"""
+    batch, length, keys, heads, d_model = sizes
+    for bias in (True, False):
+        layer, weights = family.random(learner, draw, d_model, heads, bias)
+        for mask in (None, draw.mask(length, keys)):
+            given = inputs(draw, batch, length, keys, d_model)
+            close(layer(*given, mask), attend(*given, weights, heads, mask))
+
+
+def test_self_attention(learner, draw, family):
+    """self-attention: query, key and value may be one tensor"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    x = draw(2, 5, 24)
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()
+    close(layer(x, x, x, mask), attend(x, x, x, weights, 6, mask))
+
+
+def test_a_layer_is_used_again(learner, draw, family):
+    """a layer has no memory: sizes and masks may change from call to call"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    for batch, length, keys in [(2, 5, 7), (3, 2, 4), (2, 5, 7), (1, 7, 3), (2, 5, 7), (2, 5, 7)]:
+        given = inputs(draw, batch, length, keys)
+        for mask in (draw.mask(length, keys), None):
+            close(layer(*given, mask), attend(*given, weights, 6, mask))
+
+
+def test_mask_by_keyword(learner, draw, family):
+    """the arguments of forward are named query, key, value and mask"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    query, key, value = inputs(draw)
+    mask = draw.mask(5, 7)
+    close(layer(query=query, key=key, value=value, mask=mask), attend(query, key, value, weights, 6, mask))
