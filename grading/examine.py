@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog, Kata
-from grading.records import CheckFailed, CheckResult, KataResult, Outcome, Report
+from grading.records import Cause, CheckFailed, CheckResult, KataResult, Outcome, Report
 
 if TYPE_CHECKING:
     from grading.candidate.hosts import Host
+    from grading.candidate.remote import Learner
     from grading.plugin import Examination
 
 # Built-in plugins that a grade has no use for: each costs at start and at each test.
@@ -66,8 +67,9 @@ class Examiner:
                 kata.stem, kata.title, file, outcome, 0, kata.checks, (), (), failure.message, where, words
             )
         checks = tuple(examination.checks.get(kata.stem, ()))
-        passed = sum(check.outcome == "passed" for check in checks)
-        return KataResult(kata.stem, kata.title, file, _outcome(checks, kata), passed, kata.checks, (), checks)
+        passed, outcome = sum(check.outcome == "passed" for check in checks), _outcome(checks, kata)
+        causes = _causes(learner, examination.seed) if outcome == "failed" else ()
+        return KataResult(kata.stem, kata.title, file, outcome, passed, kata.checks, causes, checks)
 
     def close(self) -> None:
         self._host.close()
@@ -97,6 +99,17 @@ def _load(examination: Examination, stem: str) -> CheckFailed | None:
         examination.printed[stem] = learner.printed()
         return failed
     return None
+
+
+def _causes(learner: Learner, seed: int) -> tuple[Cause, ...]:
+    """The mistakes that are proven; none where the candidate had to be given up."""
+    from grading.diagnosis.diagnose import diagnose
+    from grading.observe import observe
+
+    if learner.gone:
+        return ()
+    found = diagnose(learner.kata.stem, *observe(learner, seed))
+    return tuple(Cause(cause.name, cause.sentence, cause.notebook, cause.alternative) for cause in found)
 
 
 def _outcome(checks: Sequence[CheckResult], kata: Kata) -> Outcome:

@@ -57,11 +57,15 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Cause:
-    """A mistake that reproduces the learner's numbers, and the notebook section that explains it."""
+    """A mistake that was proven, and the notebook section that explains it.
+
+    Causes with the same `alternative` hold together; where there are several, each explains all that was seen.
+    """
 
     name: str
     sentence: str
     notebook: str
+    alternative: int = 0
 
 
 @dataclass(frozen=True)

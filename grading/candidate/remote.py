@@ -47,7 +47,7 @@ class Learner:
         self._candidate: Candidate | None = None
         self._lines: dict[str, int] = {}
         self._symbol = ""
-        self._gone: Failure | None = None
+        self.gone: Failure | None = None
         self._deaths = 0
         self._left = limits.kata_seconds
 
@@ -71,8 +71,8 @@ class Learner:
 
     def ask(self, request: dict[str, Any], call: str, symbol: str) -> dict[str, Any]:
         """The reply to a request about a symbol; `call` is how a failure shows it."""
-        if self._gone:
-            raise CheckFailed(self._gone)
+        if self.gone:
+            raise CheckFailed(self.gone)
         self.load()
         self.call, self._symbol = call, symbol
         return self._exchange(request, call, min(self._limits.call_seconds, self._left))
@@ -138,7 +138,7 @@ class Learner:
         """The candidate is of no more use: one that only died may be followed by another."""
         self._deaths += 1
         if failure.kind == "stopped" or self._deaths > MAX_DEATHS:
-            self._gone = Failure(f"not run: {failure.message}", kind="skipped")
+            self.gone = Failure(f"not run: {failure.message}", kind="skipped")
         if self._candidate:
             self._candidate.close()
         self._candidate = None
@@ -295,7 +295,7 @@ def _failure(error: dict[str, Any], call: str) -> Failure:
     message = text if kind in ("load", "forbidden") else f"{name}: {text}" if text else name
     tensors = error.get("tensors")
     shapes = ", ".join(f"{k} {v}" for k, v in tensors.items()) if isinstance(tensors, dict) else ""
-    source = str(error.get("text", ""))[:200]
+    source = str(error.get("text", ""))[:100]
     got = f"{source}    with {shapes}" if source and shapes else source
     line = error.get("line")
     bases = error.get("bases")

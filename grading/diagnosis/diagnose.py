@@ -26,9 +26,11 @@ Result = dict[str, Tensor] | str
 class Fit(NamedTuple):
     """How far a combination of mistakes explains what was seen."""
 
-    shown: int  # wrong outputs that it reproduces, and errors whose text it reproduces
+    shown: int  # wrong outputs that it reproduces
     blank: int  # wrong outputs that it reproduces and that are NaN or infinite throughout
+    told: int  # errors whose very text it reproduces
     unexplained: int  # errors that it does not raise itself, or in other words
+    silent: int  # of these, errors where it gives an output
 
 
 def result(probe: Probe, combination: Combination = ()) -> Result:
@@ -56,19 +58,19 @@ class Case:
 
     def fit(self, combination: Combination) -> Fit | None:
         """None when one of the observations contradicts the mistakes."""
-        shown = blank = unexplained = 0
-        by_text = any(way.mistake.error for way in combination)
+        shown = blank = told = unexplained = silent = 0
         for seen in self.seen:
             predicted = result(seen.probe, combination)
             if seen.outputs is None:
-                told = isinstance(predicted, str) and predicted in (seen.error or "")
-                shown, unexplained = shown + (told and by_text), unexplained + (not told)
+                alike = isinstance(predicted, str) and predicted in (seen.error or "")
+                told, unexplained = told + alike, unexplained + (not alike)
+                silent += not isinstance(predicted, str)
             elif isinstance(predicted, str) or not all_same(predicted, seen.outputs):
                 return None
             elif seen in self.wrong:
                 finite = self._finite(seen)
                 shown, blank = shown + finite, blank + (not finite)
-        return Fit(shown, blank, unexplained)
+        return Fit(shown, blank, told, unexplained, silent)
 
     def _finite(self, seen: Observation) -> bool:
         """Whether something wrong has a number in it: NaN throughout has many causes."""
@@ -109,10 +111,11 @@ class Case:
 def _proven(found: Fit, candidate: Combination) -> bool:
     """By a number, or by several outputs that are NaN throughout where all others are right and none fails.
 
-    A mistake that raises everywhere has nothing but its error's text: that has to be the text of all the errors.
+    A mistake that raises nearly everywhere has little but the text of its error: it has to raise wherever the learner's
+    code did, and with the same text more than once.
     """
-    if found.unexplained and any(way.mistake.error for way in candidate):
-        return False
+    if any(way.mistake.error for way in candidate):
+        return found.told > 0 and not found.silent and (found.told > 1 or not found.unexplained)
     return found.shown > 0 or (found.blank > 1 and not found.unexplained)
 
 

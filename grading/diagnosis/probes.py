@@ -85,7 +85,8 @@ def dropout_probe(kata: str, seed: int) -> Probe:
     """Half of what dropout touches is dropped, and the output shows what that was.
 
     value is twice the identity, side by side, and every projection is the identity: the output of a head is its
-    weights, each twice. A right answer is not one tensor here: what is compared is the pattern of its zeros.
+    weights, each twice, and 10, the bias of o_proj, on top of all. A right answer is not one tensor here: what is
+    compared is the pattern of what was dropped.
     """
     generator = torch.Generator().manual_seed(seed)
     B, L, S, H, E = 4, 5, 3, 2, 6
@@ -99,10 +100,12 @@ def dropout_probe(kata: str, seed: int) -> Probe:
         "value": twice.contiguous(),
         "mask": None,
     }
-    arguments: Arguments = {"d_model": H * E, "num_heads": H, "dropout": 0.5, "bias": False}
+    arguments: Arguments = {"d_model": H * E, "num_heads": H, "dropout": 0.5, "bias": True}
     if kata == "gqa":
-        arguments = {"d_model": H * E, "num_heads": H, "num_kv_heads": 1, "dropout": 0.5, "bias": False}
+        arguments = {"d_model": H * E, "num_heads": H, "num_kv_heads": 1, "dropout": 0.5, "bias": True}
     state = {f"{name}.weight": weight.clone() for name, weight in weights.items()}
+    state |= {f"{name}.bias": weight.new_zeros(weight.size(0)) for name, weight in weights.items()}
+    state["o_proj.bias"] = state["o_proj.bias"] + 10.0
     return Probe("half dropped", kata, CLASSES[kata], arguments, state, inputs, training=True)
 
 

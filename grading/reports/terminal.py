@@ -8,10 +8,11 @@ import unicodedata
 from rich.text import Text
 
 from grading.catalog import Catalog
-from grading.records import CheckResult, KataResult, Report
+from grading.records import Cause, CheckResult, KataResult, Report
 
 LABEL = 8
 MAX_PRINTED = 3
+MORE = " ... (-v shows all)"
 STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "dim"}
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
 
@@ -50,12 +51,15 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
     out = Text()
     for check in failed if verbose else failed[:1]:
         out.append(_check(result, check, width))
+        if result.causes and check is failed[0]:
+            out.append(_row("cause", f"exactly what you get when {cause_text(result.causes)}", width, "yellow"))
+        out.append(_printed(check.printed, width))
     if not failed:
         out.append(f"  x {result.kata}: {len(result.checks)} of {result.expected} checks ran\n", style="red")
     if not verbose and len(failed) > 1:
         titles = "; ".join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
-        more = f"{len(failed) - 1} more fail: {titles}"
-        out.append(_row("", textwrap.shorten(more, 2 * (width - LABEL - 5), placeholder=" ... (-v shows all)"), width))
+        room = width - LABEL - 6 - len(MORE)
+        out.append(_row("", textwrap.shorten(f"{len(failed) - 1} more fail: {titles}", room, placeholder=MORE), width))
     out.append(_row("next", f"python grader.py hint {result.kata}", width))
     return out
 
@@ -66,13 +70,15 @@ def _check(result: KataResult, check: CheckResult, width: int) -> Text:
     out.append(_row("", check.message, width, "bold"))
     wanted, got = check.wanted.splitlines(), check.got.splitlines()
     if len(wanted) > 1 or len(got) > 1:
-        out.append(_side_by_side(wanted, got))
-    else:
-        out.append(_row("wanted", check.wanted, width))
-        out.append(_row("line" if check.kind in ("raised", "forbidden") else "got", check.got, width))
-    for cause in result.causes:
-        out.append(_row("cause", f"exactly what you get when {cause.sentence}", width, "yellow"))
-    return out.append(_printed(check.printed, width))
+        return out.append(_side_by_side(wanted, got))
+    out.append(_row("wanted", check.wanted, width))
+    return out.append(_row("line" if check.kind in ("raised", "forbidden") else "got", check.got, width))
+
+
+def cause_text(causes: tuple[Cause, ...]) -> str:
+    """All causes in one sentence: those that hold together joined by `and`, those that each suffice by `or`."""
+    groups = [[c.sentence for c in causes if c.alternative == i] for i in sorted({c.alternative for c in causes})]
+    return "; or when ".join("; and ".join(group) for group in groups)
 
 
 def _broken(result: KataResult, width: int) -> Text:

@@ -46,7 +46,8 @@ def _pattern(facts: Facts) -> tuple[Tensor, Tensor] | None:
     if got.shape != right.shape or got.dtype != right.dtype:
         return None
     heads = int(seen.probe.arguments["num_heads"])
-    ratio = (got / right).unflatten(-1, (heads, 2, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
+    bias = seen.probe.weights["o_proj.bias"]
+    ratio = ((got - bias) / (right - bias)).unflatten(-1, (heads, 2, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
     return ratio.abs() > 1e-6, ratio
 
 

@@ -37,6 +37,12 @@ def _cut_weights(state: State) -> State:
     return state if state.mask is None else state._replace(weights=state.weights.masked_fill(~state.mask, 0.0))
 
 
+def _cut_empty(state: State) -> State:
+    if state.mask is None:
+        return state
+    return state._replace(weights=state.weights.masked_fill(~state.mask.any(dim=-1, keepdim=True), 0.0))
+
+
 def _cut_all_but(state: State) -> State:
     return state if state.mask is None else state._replace(weights=state.weights.masked_fill(state.mask, 0.0))
 
@@ -51,6 +57,12 @@ def _lowest(scores: Tensor, mask: Tensor) -> Tensor:
 
 def _added(scores: Tensor, mask: Tensor) -> Tensor:
     return scores + (~mask).to(scores.dtype) * -1e9
+
+
+def _merge_to_model(state: State) -> State:
+    """As many rows as there are: with a mask of five dimensions there are B times too many."""
+    output = state.output.transpose(1, 2)
+    return state._replace(output=output.reshape(output.size(0), -1, state.layers["o_proj.weight"].size(1)))
 
 
 def _nan_for_empty(state: State) -> State:
@@ -89,7 +101,10 @@ MISTAKES = (
         _UNSQUEEZED,
         "Only a mask (B, L, S) works; where L == H a mask (L, S) is applied per head, without an error.",
         _FORM,
-        (_mask("align", lambda mask: mask.unsqueeze(1)),),
+        (
+            _mask("align", lambda mask: mask.unsqueeze(1)),
+            {**_mask("align", lambda mask: mask.unsqueeze(1)), "merge": _merge_to_model},
+        ),
     ),
     Mistake(
         "batch-mask-read-as-heads",
@@ -239,7 +254,7 @@ MISTAKES = (
         tuple(
             swap
             for value in (-1e4, -1e3, -1e2)
-            for swap in (_filled(value), {**_filled(value), "correct": _cut_weights})
+            for swap in (_filled(value), *({**_filled(value), "correct": cut} for cut in (_cut_weights, _cut_empty)))
         ),
     ),
     Mistake(

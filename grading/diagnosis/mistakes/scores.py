@@ -72,6 +72,11 @@ def _in_float32(scores: Tensor) -> Tensor:
     return scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)
 
 
+def _raw_masked(state: State) -> State:
+    """What was filled with -inf is set to zero where the softmax would have done it."""
+    return state._replace(weights=state.scores if state.mask is None else state.scores * state.mask)
+
+
 def _half_to_float(state: State) -> State:
     half = state.output.dtype in (torch.float16, torch.bfloat16)
     return state._replace(output=state.output.float() if half else state.output)
@@ -260,7 +265,7 @@ MISTAKES = (
         "the scores are used as weights, without a softmax",
         "The weights are negative or above 1, and do not sum to 1.",
         _SOFTMAX,
-        (_softmax(lambda scores: scores),),
+        (_softmax(lambda scores: scores), {"fill": _as_it_is, "normalise": _raw_masked}),
     ),
     Mistake(
         "softmax-undivided",
