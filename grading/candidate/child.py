@@ -38,9 +38,11 @@ class Session:
 
     Args:
         ledger: names of forbidden functions, in the order in which they were reached.
+        strict: whether the file's text has to keep the rules; not when debugging, where breakpoint() is welcome.
     """
 
-    def __init__(self, ledger: list[str]) -> None:
+    def __init__(self, ledger: list[str], strict: bool = True) -> None:
+        self.strict = strict
         self.ledger = ledger
         self.file = ""
         self.module = types.ModuleType("learner")
@@ -61,7 +63,7 @@ class Session:
         source, self.file = request["source"], request["file"]
         try:
             tree = ast.parse(source, self.file)
-            found = rules.violations(tree)
+            found = rules.violations(tree) if self.strict else []
             if found:
                 raise NotLoadable(found[0].text, found[0].line)
             code = compile(tree, self.file, "exec", dont_inherit=True)

@@ -50,7 +50,9 @@ class Case:
         # with one call, or without a mask, a probe is cheaper to try and leaves fewer mistakes to be tried
         wrong.sort(key=lambda s: (s.outputs is None, len(s.probe.chunks), s.probe.inputs.get("mask") is not None))
         self.wrong, self.seen = wrong, wrong + [seen for seen in observations if seen not in wrong]
-        self.ways = ways(catalogue(kata))
+        shown = any(seen.outputs is not None for seen in wrong)
+        # where nothing wrong came out, there is only the text of errors to go by
+        self.ways = ways(tuple(mistake for mistake in catalogue(kata) if shown or mistake.error))
 
     def _wrong(self, seen: Observation) -> bool:
         wanted = self.right[seen.probe.name]
@@ -111,11 +113,11 @@ class Case:
 def _proven(found: Fit, candidate: Combination) -> bool:
     """By a number, or by several outputs that are NaN throughout where all others are right and none fails.
 
-    A mistake that raises nearly everywhere has little but the text of its error: it has to raise wherever the learner's
-    code did, and with the same text more than once.
+    A mistake that raises nearly everywhere has little but the text of its error: the same text has to be there more
+    than once, or be all there is.
     """
     if any(way.mistake.error for way in candidate):
-        return found.told > 0 and not found.silent and (found.told > 1 or not found.unexplained)
+        return found.told > found.silent and (found.told > 1 or not found.unexplained)
     return found.shown > 0 or (found.blank > 1 and not found.unexplained)
 
 

@@ -303,13 +303,13 @@ assert [round(x) for x in percent] == [2, 12, 34]
 print("median gradient larger without the root:", {E: E <= 256 for E in (16, 64, 256, 1024)})
 
 # %% [markdown]
-# ## Masks and rows that see nothing
+# ## Empty rows
 #
 # For a non-empty set $M$ of allowed keys,
 # $\lim_{c\to\infty}\mathrm{softmax}(s-c\,1_{\bar M})_j=e^{s_j}1_M(j)\big/ \sum_{i\in M}e^{s_i}$. So filling with
 # $-\infty$ equals zeroing after the softmax *and renormalising*. Zeroing alone leaves rows that do not sum to one.
 #
-# For an empty $M$ there is no limit, and each recipe falls somewhere else. A dead row with scores 1, 2, 3:
+# For an empty $M$ there is no limit, and each recipe falls somewhere else. An empty row with scores 1, 2, 3:
 
 # %%
 # checks: Q5
@@ -346,16 +346,17 @@ ax.set_xticklabels(["score 1", "score 2", "score 3"])
 ax.set_title("Weights of a query that may see none of three keys")
 show(
     fig,
-    "Weights of a dead row under six recipes: adding -1e4 gives the unmasked softmax .09 .24 .67, adding -1e9 in "
+    "Weights of an empty row under six recipes: adding -1e4 gives the unmasked softmax .09 .24 .67, adding -1e9 in "
     "float32 and filling -1e9 give one third each, filling -inf gives NaN, PyTorch and the kata give zeros.",
 )
 
 # %% [markdown]
-# Sources A, B and E fill with a finite number: their dead row is the plain mean of values it must not see. In B's
+# Sources A, B and E fill with a finite number: their empty row is the plain mean of values it must not see. In B's
 # own example the second sample is such a row. The contract here is PyTorch's: zeros.
 #
-# **Gradients are the trap behind the trap.** Cleaning up NaN *after* the softmax mends the output and not the
-# backward pass, because NaN times 0 is NaN:
+# **Gradients are the trap behind the trap.** With -inf *added*, cleaning up NaN after the softmax mends the output
+# and not the backward pass, because NaN times 0 is NaN. (With `masked_fill` the gradient is spared by luck: its
+# backward zeroes what was filled.)
 
 # %%
 # checks: Q5
@@ -371,10 +372,13 @@ def query_gradient(clean_up):
 
 for clean_up in (torch.nan_to_num, lambda w: torch.where(w.isnan(), 0.0, w)):
     assert query_gradient(clean_up).isnan().all()
+q = torch.ones(4, requires_grad=True)
+((k @ q).masked_fill(~nothing, -math.inf).softmax(0).nan_to_num() @ v).sum().backward()
+assert q.grad.eq(0).all()
 q = torch.ones(1, 4, requires_grad=True)
 F.scaled_dot_product_attention(q, k, v, attn_mask=torch.zeros(1, 3, dtype=torch.bool)).sum().backward()
 assert q.grad.eq(0).all()
-print("output finite, gradient NaN:", True, "| PyTorch's gradient for the dead row is zero:", True)
+print("output finite, gradient NaN:", True, "| PyTorch's gradient for the empty row is zero:", True)
 
 # %% [markdown]
 # ## Half precision
@@ -420,19 +424,19 @@ raw = torch.einsum("id,jd->ij", q, k)
 see = torch.ones(5, 5, dtype=torch.bool).tril()
 maps = {
     "right": (raw / 4).masked_fill(~see, -math.inf).softmax(-1),
-    "no scale": raw.masked_fill(~see, -math.inf).softmax(-1),
-    "divided by E": (raw / 16).masked_fill(~see, -math.inf).softmax(-1),
+    "scale missing": raw.masked_fill(~see, -math.inf).softmax(-1),
+    "scale head dim": (raw / 16).masked_fill(~see, -math.inf).softmax(-1),
     "softmax over queries": (raw / 4).masked_fill(~see, -math.inf).softmax(-2),
-    "boolean mask added": (raw / 4 + see).softmax(-1),
-    "zeroed afterwards": (raw / 4).softmax(-1) * see,
+    "mask added": (raw / 4 + see).softmax(-1),
+    "mask after softmax": (raw / 4).softmax(-1) * see,
 }
 right = maps["right"]
 row_sums = {name: m.sum(-1) for name, m in maps.items()}
 future = {name: (m * ~see).sum().item() for name, m in maps.items()}
 distance = {name: (m - right).abs().max().item() for name, m in maps.items()}
 assert all((distance[name] > 0.1) for name in maps if name != "right")
-assert not torch.allclose(row_sums["softmax over queries"], torch.ones(5)) and future["boolean mask added"] > 1
-assert row_sums["zeroed afterwards"].min() < 0.5
+assert not torch.allclose(row_sums["softmax over queries"], torch.ones(5)) and future["mask added"] > 1
+assert row_sums["mask after softmax"].min() < 0.5
 by_size = [((raw * c * c / scale).softmax(-1) @ k).sub((raw * c * c / 4).softmax(-1) @ k).abs().max() * c
            for scale, c in ((1, 1), (1, 0.01))]  # fmt: skip
 assert by_size[0] > 0.1
@@ -452,34 +456,47 @@ axes[1, 0].set(xlabel="key", ylabel="query")
 fig.colorbar(picture, ax=axes, label="weight", shrink=0.6)
 show(
     fig,
-    "Six attention maps of five causal tokens, row sums beside them. No scale: nearly one-hot. Divided by E: "
+    "Six attention maps of five causal tokens, row sums beside them. Scale missing: nearly one-hot. Scale E: "
     "nearly uniform. Softmax over queries, zeroed afterwards: rows do not sum to one. Boolean mask added: the "
     "future is seen.",
 )
 
 # %% [markdown]
-# ### No scale
-# Rows are nearly one-hot. Shapes, sums and causality are all right: only numbers can tell.
+# ### Scale
+# `scale-missing`: rows nearly one-hot. `scale-head-dim`: rows nearly uniform. Shapes, sums and causality are right
+# either way, and small inputs hide it: with components of size 0.01 the output moves by less than 1e-5.
+# `scale-after-product`: right in float32, infinite in float16, as above.
 #
-# ### Divided by head dim
-# Nearly uniform rows. Invisible with small inputs: with components of size 0.01 the output differs by less than
-# 1e-5.
+# ### Softmax
+# `softmax-over-queries`, `dim=-2`: columns sum to one, and with L = S no shape complains.
+# `softmax-without-maximum`, exp(s) / sum of exp(s): right until a score passes 88 in float32.
 #
-# ### Softmax over queries
-# `dim=-2`. Columns sum to one. With L = S no shape complains.
+# ### Weighted sum
+# `weights-transposed`, `keys-as-values`, `values-as-keys`: shapes fit when L = S and Ev = E. Use sizes that
+# differ.
 #
-# ### Boolean mask added
-# True is 1: allowed keys get a factor of $e$, the future keeps its weight. No error.
+# ### Masks
+# `mask-added`: True is 1, so allowed keys get a factor of $e$ and the future keeps its weight; no error.
+# `mask-after-softmax`: rows sum to what was left. `empty-row-uniform`: as above.
 #
-# ### Zeroed after the softmax
-# The first row sums to what was left of it. Zero *and renormalise*, or fill before.
-#
-# ### Finite fill in a dead row
-# The mean of forbidden values, as above.
-#
-# ### Scaled after the product
-# Right in float32, infinite in float16, as above.
-#
+# ### Inputs
+# `query-changed-in-place`: `query /= 2` inside the function scales the caller's tensor. The second call is wrong.
+
+# %%
+assert torch.tensor(88.0).exp().isfinite()
+assert torch.tensor(89.0).exp().isinf()
+v = torch.randn(5, 16)
+wrong_sums = {
+    "weights-transposed": right.T @ v,
+    "keys-as-values": right @ k,
+    "values-as-keys": (torch.einsum("id,jd->ij", q, v) / 4).masked_fill(~see, -math.inf).softmax(-1) @ v,
+}
+for output in wrong_sums.values():
+    assert output.shape == (right @ v).shape
+    assert (output - right @ v).abs().max() > 0.5
+print({name: f"off by {(output - right @ v).abs().max():.1f}" for name, output in wrong_sums.items()})
+
+# %% [markdown]
 # ### Heads as positions
 # Source D hands `F.scaled_dot_product_attention` a tensor (B, L, H, E). It takes the last two axes, so heads
 # attend to heads and tokens never meet. The shape is right, so is the code's "test", which prints the shape.
@@ -643,6 +660,8 @@ print(f"naive {1e3 * naive:.0f} ms, PyTorch {1e3 * fused:.0f} ms: {naive / fused
 
 # %% [markdown]
 # ## Edge cases
+#
+# What the grader will ask, asked of PyTorch:
 
 # %%
 def oracle(*shape_q, S=3, Ev=5, dtype=torch.float64):
@@ -773,6 +792,6 @@ assert round(274_877_906_944 / 1e9) == 275
 # %% [markdown]
 # ## What to try next
 #
-# - Write the kata; then give it a dead row in float16 and look at the gradient.
+# - Write the kata; then give it an empty row in float16 and look at the gradient.
 # - Extend `Running` to return the log-sum-exp and combine two halves of a cache: that is flash decoding.
 # - Go on to [2. Causal mask](02_causal_mask.ipynb): which keys a query may see, and what that makes possible.

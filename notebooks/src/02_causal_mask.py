@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 02 Causal mask
+# # 2. Causal mask
 #
 # [![Open In
 # Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/02_causal_mask.ipynb)
@@ -28,10 +28,8 @@ import subprocess
 import sys
 
 if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    subprocess.run(
-        ["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", "https://github.com/OWNER/attention-katas"],
-        check=True,
-    )
+    repository = "https://github.com/OWNER/attention-katas"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
 
 # %%
 import io
@@ -41,7 +39,6 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
-from matplotlib.patches import Patch
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right, causal_upper_left
 from torch.utils.flop_counter import FlopCounterMode
@@ -113,14 +110,16 @@ print("causal", [round(x) for x in causal.tolist()], "  last query alone, is_cau
 #
 # ## Where the triangle sits
 #
-# S keys are positions $0 \dots S-1$. The L queries are the *last* L of them, so row $i$ is position $i + (S - L)$,
-# and causality reads
+# Position $p$ may see position $j$ when $j \le p$: the lower triangle, **with** the diagonal. (Source A calls its
+# `tril` "upper triangular".) Rows are queries, columns are keys.
+#
+# S keys are positions $0 \dots S-1$. The L queries are the *last* L of them, so row $i$ is position $i + (S - L)$:
 #
 # $$M_{ij} = [\,j \le i + S - L\,] .$$
 #
-# The last row ($i = L-1$) sees all S keys: the triangle leans against the **bottom-right** corner. For $S = L$ this
-# is the familiar square. Two checks for a whiteboard: row $i$ has $i + 1 + S - L$ Trues, and the total is
-# $LS - \frac{L(L-1)}2$. It is also simply the last L rows of the square mask of size S.
+# The last row sees all S keys: the triangle leans against the **bottom-right** corner. Checks for a whiteboard: row
+# $i$ has $i + 1 + S - L$ Trues; the total is $LS - \frac{L(L-1)}2$; and the mask is the last L rows of the square
+# mask of size S.
 #
 # The toy below writes the rule down pair by pair; the oracle is PyTorch's pair `causal_lower_right` and
 # `causal_upper_left`, whose names say the corner.
@@ -146,12 +145,15 @@ for L, S in ((3, 7), (1, 7), (5, 5), (1, 1), (6, 7)):
     assert (mask == by_rule(S, S)[S - L :]).all()
     assert mask.sum(1).tolist() == [i + 1 + S - L for i in range(L)]
     assert mask.sum() == L * S - L * (L - 1) // 2
+# source A's mask of 10 tokens: 55 ones, on and below the diagonal; none above it
+assert by_rule(10, 10).sum() == by_rule(10, 10).tril().sum() == 55
+assert by_rule(10, 10).triu(1).sum() == 0
 print("3 queries, 7 keys:", by_rule(3, 7).sum().item(), "of", 3 * 7, "pairs allowed")
 
 
 # %%
 def draw(ax, mask, wanted=None):
-    """Blue: allowed, as it should be. Vermillion cross: allowed, must not be. Orange ring: blocked, must not be."""
+    """Blue: allowed, as it should be. Vermillion cross: allowed, must not be. Ring: blocked, must not be."""
     wanted = mask if wanted is None else wanted
     for i, row in enumerate(mask.tolist()):
         for j, allowed in enumerate(row):
@@ -199,7 +201,7 @@ show(fig, "Masks for 3 queries and for 1 query over 7 keys. Bottom-right: positi
 # row 0 must give five sixths to the future. Zero *after* the softmax leaks nothing, and its rows no longer sum to 1.
 
 # %%
-torch.manual_seed(0)
+torch.manual_seed(96)  # a typical draw: row 0 gives 84 % to the future
 n = 6
 square = by_rule(n, n)
 scores = torch.randn(n, n)
@@ -215,8 +217,8 @@ renormalised = maps["zero after softmax"] / sums["zero after softmax"][:, None]
 assert distance(maps["fill -inf"], renormalised) < 1e-12  # the claim
 equal = torch.zeros(n, n).masked_fill(~square, 0.0).softmax(-1)
 assert torch.allclose((equal * ~square).sum(-1), torch.tensor([(5 - i) / 6 for i in range(n)]))
-assert future["fill 0 before softmax"][0] > 0.5
-assert sums["zero after softmax"].min() < 0.4
+assert round(future["fill 0 before softmax"][0].item(), 2) == 0.84
+assert round(sums["zero after softmax"][0].item(), 2) == 0.19
 
 q, k, v = (torch.randn(n, 4, requires_grad=True) for _ in range(3))
 F.scaled_dot_product_attention(q, k, v, attn_mask=square)[:3].sum().backward()  # a loss of rows 0..2 only
@@ -237,7 +239,7 @@ for ax, (name, weights) in zip(axes, maps.items(), strict=True):
 axes[0].set_ylabel("query position")
 fig.colorbar(image, ax=axes, label="attention weight", shrink=0.8)
 show(fig, "Attention maps of six tokens under three fills. Minus infinity: lower triangle, row sums 1. Zero before "
-          "the softmax: most of row 0 lies in the future. Zero after the softmax: row 0 sums to less than a half.")
+          "the softmax: 84 % of row 0 lies in the future. Zero after the softmax: row 0 sums to 0.19.")
 
 # %% [markdown]
 # **Explain.** Middle: the future is read through the whole first half of the sequence. Right: no leak, but early
@@ -313,12 +315,11 @@ print("NaN in the gradient: nan_to_num", True, "  guarded before the softmax", F
 #
 # ## The additive form and its dtype
 #
-# Boolean masks say what is meant; the additive form (0 and $-\infty$) is what kernels add to scores. Source C builds
-# it correctly, for a square and in float32. Close by lie five traps:
+# Booleans say what is meant; 0 and $-\infty$ are what kernels add to scores. Source C builds the additive form
+# correctly, for a square and in float32. Close by lie five traps:
 
 # %%
-tril = by_rule(5, 5).double()  # source A calls this triangle "upper"; the part above its diagonal is empty
-assert tril.triu(1).sum() == 0
+tril = by_rule(5, 5).double()
 additive5 = torch.where(tril.bool(), 0.0, -math.inf)
 assert torch.equal(additive5, nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64))
 
@@ -327,7 +328,8 @@ product = (1 - tril) * -math.inf
 assert product.isnan().sum() == 15
 
 # 2. source C's two fills in the other order, each on the result of the one before: nothing is allowed any more
-assert (tril.masked_fill(tril == 1, 0.0).masked_fill(tril.masked_fill(tril == 1, 0.0) == 0, -math.inf) == -math.inf).all()
+ones_first = tril.masked_fill(tril == 1, 0.0)
+assert ones_first.masked_fill(ones_first == 0, -math.inf).isneginf().all()
 
 # 3. a boolean mask that is added: allowed scores go up by 1, blocked ones stay
 s = torch.randn(5, 5)
@@ -353,11 +355,27 @@ assert lowest + lowest == -math.inf
 print("NaN entries of (1 - tril) * -inf:", product.isnan().sum().item(), "of 25;  -1e9 fits float16:", fits)
 
 # %% [markdown]
-# Two additive masks ($-\infty + -\infty = -\infty$) combine by addition, two boolean ones by `&`. Combine booleans
-# and convert once. Mind the polarity: `F.scaled_dot_product_attention` and these katas use True = may attend;
-# `nn.MultiheadAttention` uses True = **blocked**.
+# ## True means may attend
 #
-# ## Causality is what makes a cache legal
+# `F.scaled_dot_product_attention` and these katas use True = may attend. `nn.MultiheadAttention` uses True =
+# **blocked**. The shapes agree, and the wrong one attends to exactly what is forbidden. Only a causal mask gives
+# itself away, for its inverse leaves the last row nothing to see.
+
+# %%
+x = torch.randn(1, 5, 8)
+heads = nn.MultiheadAttention(8, 2, batch_first=True)
+may = by_rule(5, 5)
+with torch.no_grad():
+    hidden_future = heads(x, x, x, attn_mask=~may)[1]  # weights (1, L, S), mean over the heads
+    hidden_past = heads(x, x, x, attn_mask=may)[1]
+assert (hidden_future[0][~may] == 0).all()
+assert (hidden_past[0, :4][may[:4]] == 0).all()
+assert hidden_past[0, 4].isnan().all()
+print("our mask handed to nn.MultiheadAttention as it is: the past is hidden", True)
+
+# %% [markdown]
+#
+# ## Prefixes do not change
 #
 # Layer $\ell$ computes $h^\ell_t = \phi_\ell\big(h^{\ell-1}_t,\ \sum_{j \le t} a^\ell_{tj} v^\ell_j\big)$, where keys
 # and values of $j$ come from $h^{\ell-1}_j$ alone, and $\phi_\ell$ (residual, norm, MLP) acts on one position.
@@ -396,6 +414,8 @@ assert (through(causal, causal, strict) == strict).all()  # XLNet's way out, bel
 print("keys in reach of the last query, window 3, after 1..4 layers:", [1 + 2 * k for k in range(1, 5)])
 
 # %% [markdown]
+# ## Hiding only the diagonal
+#
 # **Predict.** Measured as derivatives $\partial\,\text{output}_i / \partial\,x_j$: a causal stack of three layers stays
 # lower triangular; a norm that averages over *positions* breaks it in one layer; and blocking only the diagonal
 # (XLNet's interview question: "why not just hide each word from itself?") hides it for exactly one layer.
@@ -415,7 +435,7 @@ def block(h, mask, weights, over_positions=False):
 def stack(x, mask, layers=3, over_positions=False):
     torch.manual_seed(2)
     for _ in range(layers):
-        x = block(x, mask, torch.randn(4, 8, 8) / 2, over_positions)
+        x = block(x, mask, torch.randn(4, 8, 8) / 4, over_positions)
     return x
 
 
@@ -425,7 +445,7 @@ def content_path(x, mask, layers):
     positions = torch.randn(len(x), 8)
     for _ in range(layers):
         w_q, w_k, w_v = torch.randn(3, 8, 8) / 2
-        x = F.scaled_dot_product_attention((positions @ w_q)[None], (x @ w_k)[None], (x @ w_v)[None], attn_mask=mask)[0]
+        x = F.scaled_dot_product_attention((positions @ w_q)[None], (x @ w_k)[None], (x @ w_v)[None], mask)[0]
     return x
 
 
@@ -459,7 +479,7 @@ print("change tokens 7 to 11: rows before 7 move, causal", moved["c"] > 1e-12, "
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.1), sharey=True, constrained_layout=True)
 for ax, (name, size) in zip(axes, pictures.items(), strict=True):
     shown = torch.where(size > 0, size.clamp_min(1e-6).log10(), math.nan)
-    image = ax.imshow(shown, cmap="cividis", vmin=-3, vmax=0.5)
+    image = ax.imshow(shown, cmap="cividis", vmin=-3, vmax=1)
     ax.set(title=name, xlabel="input position", xticks=range(0, n, 3), yticks=range(0, n, 3))
     ax.title.set_fontsize(10)
 axes[0].set_ylabel("output position")
@@ -467,11 +487,11 @@ bar = fig.colorbar(image, ax=axes, shrink=0.8, ticks=[-3, -2, -1, 0])
 bar.set_label("size of the derivative")
 bar.ax.set_yticklabels(["0.001", "0.01", "0.1", "1"])
 show(fig, "Size of the derivative of each output position by each input position; white is exactly zero. Causal: "
-          "lower triangle. Norm over positions: full. Diagonal blocked: white diagonal after one layer, none after two.")
+          "lower triangle. Norm over positions: full. Diagonal blocked: diagonal white after one layer, not after two.")
 
 # %% [markdown]
-# **Explain.** White is exactly zero. Panel 2 is why batch-norm-like layers do not go with causal decoders. Panels 3
-# and 4 answer two questions of source E. Word $i$ hides from itself in layer 1, but its neighbours read it, and in
+# **Explain.** White is exactly zero. Panel 2 is why norms over positions do not go with causal decoders. Panels 3 and
+# 4 answer two questions of source E. Word $i$ hides from itself in layer 1, but its neighbours read it, and in
 # layer 2 it reads them: $\ne \circ \ne$ is everything. XLNet keeps two streams: a content stream with $\le$ (in a
 # shuffled order) and a query stream with $<$ that reads it, and $< \circ \le\ =\ <$: no leak at any depth. BERT
 # instead *replaces* the word by `[MASK]`: with its content gone from the input, every path may stay open, and the
@@ -543,14 +563,15 @@ show(fig, "Error of three masks for four ways to split 12 tokens. No mask is uns
 # An off-by-one that looks *forward* is worse: training rewards it. Tokens drawn at random cannot be predicted, so no
 # honest model gets below $\ln 8 = 2.08$ nats for 8 symbols.
 #
-# **Predict.** Train one attention layer to predict the next token of fresh random sequences. A diagonal one too high
-# lets position $t$ read token $t + 1$, its own target: the loss goes to 0.
+# **Predict.** Train one attention layer to predict the next token of fresh random sequences of 12. A diagonal one too
+# high lets position $t$ read token $t + 1$, its own target. Only the last position has no key to cheat with, so the
+# loss should fall to $\frac{1}{12} \ln 8 = 0.17$.
 
 # %%
 symbols, length, width = 8, 12, 32
 
 
-def train(offset, steps=240):
+def train(offset, steps=120):
     """Loss of each step for a one-layer model in which position t sees keys up to t + offset."""
     torch.manual_seed(0)
     mask = by_rule(length, length, offset)
@@ -574,39 +595,41 @@ def train(offset, steps=240):
 
 honest, cheating = train(offset=0), train(offset=1)
 floor = math.log(symbols)
-print(f"loss at the end: causal {honest[-1]:.2f}, one too far {cheating[-1]:.2f}")
+print(f"loss at the end: causal {honest[-1]:.1f}, one too far {cheating[-1]:.1f}")
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 2.9), constrained_layout=True)
 ax.plot(honest, label="causal (diagonal 0)")
 ax.plot(cheating, label="one too far (diagonal 1)", linestyle="--")
 ax.axhline(floor, color="black", linewidth=1, linestyle=":")
-ax.text(len(honest), floor + 0.06, "ln 8: nothing honest gets below", ha="right")
+ax.axhline(floor / length, color="black", linewidth=1, linestyle=":")
+ax.text(len(honest), floor + 0.12, "ln 8: nothing honest gets below", ha="right")
+ax.text(len(honest), floor / length + 0.28, "ln 8 / 12: all targets read but the last", ha="right")
 ax.set(xlabel="training step", ylabel="cross entropy [nats]", ylim=(0, 3))
 ax.legend(loc="center right")
 show(fig, "Training loss on random tokens. The causal model falls to ln 8 = 2.08 and stays there. The model whose "
-          "mask reaches one position too far falls close to 0.")
+          "mask reaches one position too far falls to ln 8 / 12 = 0.17.")
 assert min(honest) > floor - 0.1
-assert cheating[-1] < 0.3 < floor
+assert floor / length - 0.02 < min(cheating) < 0.3
 
 # %% [markdown]
-# **Explain.** The cheat scores brilliantly in training and, in generation, has no next token to copy. A loss below
-# the entropy of the data is a bug report. Random tokens are the cheapest leak test there is.
+# **Explain.** The cheat shines in training and has no next token to copy in generation. A loss below the entropy of
+# the data is a bug report, and random tokens are the cheapest leak test there is.
 #
 # ## Break it
 #
-# Four queries over seven keys. Blue and cream are right; a cross is a leak, a ring is a key that the query lost.
+# Four queries over seven keys. Blue and white are right; a cross is a leak, a ring a key that the query lost.
 
 # %%
 L, S = 4, 7
 wanted = by_rule(L, S)
 gallery = {
     "right": wanted,
-    "top-left-causal": by_rule(L, S, offset=0),
-    "one-too-far": by_rule(L, S, offset=S - L + 1),
-    "not-itself": by_rule(L, S, offset=S - L - 1),
-    "upper-triangle": ~by_rule(L, S, offset=S - L - 1),
-    "inverted-polarity": ~wanted,
+    "triangle-top-left": by_rule(L, S, offset=0),
+    "triangle-one-ahead": by_rule(L, S, offset=S - L + 1),
+    "triangle-strict": by_rule(L, S, offset=S - L - 1),
+    "triangle-upper": ~by_rule(L, S, offset=S - L - 1),
+    "polarity-inverted": ~wanted,
 }
 fig, axes = plt.subplots(2, 3, figsize=(10.5, 4.4), constrained_layout=True)
 counts = {}
@@ -620,5 +643,251 @@ for ax in axes[:, 0]:
     ax.set_ylabel("query position")
 show(fig, "Six masks for 4 queries over 7 keys. Top-left loses 12 pairs. One too far leaks 3. Not itself loses the "
           "4 diagonal pairs. Upper triangle and inverted polarity leak the future and lose the past.")
-assert counts == {"right": (0, 0), "top-left-causal": (0, 12), "one-too-far": (3, 0), "not-itself": (0, 4),
-                  "upper-triangle": (6, 18), "inverted-polarity": (6, 22)}
+assert list(counts.values()) == [(0, 0), (0, 12), (3, 0), (0, 4), (6, 18), (6, 22)]
+
+# %% [markdown]
+# ### Triangle
+#
+# *triangle-one-ahead*: `diagonal=S-L+1`, from counting positions from 1. The loss that is too good. Invisible in
+# single-step decoding: the key ahead does not exist yet. *triangle-strict*: a token does not see itself. With $S = L$
+# the first row is dead. *triangle-upper*: `triu` for `tril`, everything but the past.
+#
+# ### Alignment
+#
+# *triangle-top-left*: `tril()` without a diagonal, or `is_causal=True`, over a cache. Nothing leaks; answers get worse
+# the longer the prompt is. Invisible for $S = L$. *mask-for-all-positions*: the square $(S, S)$ handed over with L
+# query rows. Raises, unless L is 1: then the one query broadcasts into S rows of output.
+#
+# ### Polarity
+#
+# *polarity-inverted*: the complement. Its last row is dead.
+#
+# ### Fill
+#
+# *fill-zero* and *mask-after-softmax* are the pictures under [Why minus infinity](#Why-minus-infinity);
+# *additive-zero-times-infinity* and *mask-added* are traps 1 and 3 above. Of all these, only the NaN is loud.
+
+# %%
+def error_of(mask, L, S):
+    torch.manual_seed(6)
+    q, k, v = torch.randn(1, L, 8), torch.randn(1, S, 8), torch.randn(1, S, 8)
+    wanted = F.scaled_dot_product_attention(q, k, v, attn_mask=by_rule(L, S))
+    got = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return distance(got, wanted) if got.shape == wanted.shape else None
+
+
+ahead = {(L, S): error_of(by_rule(L, S, S - L + 1), L, S) for L, S in ((1, 7), (4, 7), (7, 7))}
+assert ahead[1, 7] < 1e-12 < 0.1 < min(ahead[4, 7], ahead[7, 7])
+first_row = F.scaled_dot_product_attention(*torch.randn(3, 1, 5, 8), attn_mask=by_rule(5, 5, offset=-1))[0, 0]
+assert (first_row == 0).all()
+manual = torch.randn(1, 1, 7).masked_fill(~by_rule(7, 7), -math.inf).softmax(-1) @ torch.randn(1, 7, 8)
+assert manual.shape == (1, 7, 8)  # one query went in
+print("one ahead, seen with 1, 4, 7 queries over 7 keys:", [e > 1e-12 for e in ahead.values()])
+
+# %% [markdown]
+# ## Edge cases
+
+# %%
+assert by_rule(1, 1).all()
+assert by_rule(1, 9).all()  # one new token: nothing to hide
+assert by_rule(8, 9).sum() == 8 * 9 - 8 * 7 // 2
+assert by_rule(3, 5).dtype == torch.bool
+
+too_many_queries = by_rule(7, 4)  # more queries than keys: the first ones precede every key
+assert (~too_many_queries.any(1)).sum() == 7 - 4
+out = F.scaled_dot_product_attention(*(torch.randn(1, n, 8) for n in (7, 4, 4)), attn_mask=too_many_queries)
+assert (out[0, :3] == 0).all()
+
+for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+    form = torch.where(by_rule(3, 5), torch.tensor(0.0, dtype=dtype), torch.tensor(-math.inf, dtype=dtype))
+    assert form.dtype == dtype
+    assert form.isneginf().sum() == 3
+    assert (form + form == form).all()  # idempotent: adding it twice does no harm, unlike a finite fill
+print("dead rows of 7 queries over 4 keys:", (~too_many_queries.any(1)).sum().item())
+
+# %% [markdown]
+# ## Equivalences
+#
+# Causal attention *is* unmasked attention over each prefix: row $p$ is kata 1 without a mask over the first $p+1$
+# keys. That is the definition to test against. The five spellings below are one function, and the last one is the
+# step of the kata with the cache.
+
+# %%
+L, S = 4, 9
+q, k, v = torch.randn(1, 2, S, 8), torch.randn(1, 2, S, 8), torch.randn(1, 2, S, 8)
+late = q[:, :, S - L :]
+attend = F.scaled_dot_product_attention
+prefixes = [attend(q[:, :, p : p + 1], k[:, :, : p + 1], v[:, :, : p + 1]) for p in range(S - L, S)]
+spellings = {
+    "boolean": attend(late, k, v, attn_mask=by_rule(L, S)),
+    "additive": attend(late, k, v, attn_mask=torch.where(by_rule(L, S), 0.0, -math.inf)),
+    "lower right": attend(late, k, v, attn_mask=causal_lower_right(L, S)),
+    "rows of the square": attend(q, k, v, is_causal=True)[:, :, S - L :],
+    "prefixes": torch.cat(prefixes, dim=2),
+}
+for name, got in spellings.items():
+    assert distance(got, spellings["boolean"]) < 1e-12, name
+print(", ".join(spellings), "- equal:", True)
+
+# %% [markdown]
+# ## Cost
+#
+# A mask has no parameters, but bytes: $N^2$ of them as booleans, 4 times that in float32, and H times that if
+# somebody expands it over heads. Beside it, the cache of four models ($2 \cdot \text{layers} \cdot K \cdot E$
+# numbers per token, 16 bits). And FLOPs: half the score matrix is thrown away, but a dense product computes it all
+# the same. Skipping blocks above the diagonal saves it: with blocks of $b$ rows the share computed is
+# $\frac12 (1 + \frac bN)$.
+
+# %%
+MODELS = {  # layers, D, H, K
+    "Llama-2-7B": (32, 4096, 32, 32),
+    "Llama-2-70B": (80, 8192, 64, 8),
+    "Llama-3-8B": (32, 4096, 32, 8),
+    "Qwen2-7B": (28, 3584, 28, 4),
+}
+GIB = 2**30
+N = 32_768
+
+
+def cache_bytes(tokens, layers, D, H, K):
+    return tokens * 2 * layers * K * (D // H) * 2
+
+
+bool_mask = torch.empty(N, N, dtype=torch.bool, device="meta").nbytes
+float_mask = torch.empty(N, N, dtype=torch.float32, device="meta").nbytes
+assert (bool_mask / GIB, float_mask / GIB) == (1, 4)
+print("32,768 tokens [GiB]   bool mask   float32 mask   float32, per head   KV cache")
+for name, (layers, D, H, K) in MODELS.items():
+    sizes = bool_mask / GIB, float_mask / GIB, H * float_mask / GIB, cache_bytes(N, layers, D, H, K) / GIB
+    print(f"{name:20}  {sizes[0]:9.0f}   {sizes[1]:12.0f}   {sizes[2]:17.0f}   {sizes[3]:8.3g}")
+assert [cache_bytes(N, *m) / GIB for m in MODELS.values()] == [16, 10, 4, 1.75]
+
+
+# %%
+def score_flops(N, D, H, block):
+    """FLOPs of scores and weighted sums of one layer; each block of rows meets the keys up to its own end."""
+    E = D // H
+    q, k, v = (torch.empty(H, N, E, device="meta") for _ in range(3))
+    with FlopCounterMode(display=False) as counter:
+        for start in range(0, N, block):
+            end = start + block
+            (q[:, start:end] @ k[:, :end].mT) @ v[:, :end]
+    return counter.get_total_flops()
+
+
+N = 4096
+for name, (_, D, H, _) in MODELS.items():
+    dense, skipped = score_flops(N, D, H, block=N), score_flops(N, D, H, block=128)
+    assert dense == 4 * N * N * D
+    assert skipped / dense == (1 + 128 / N) / 2
+    print(f"{name:12} 4,096 tokens, a layer: dense {dense:>15,}  blocks of 128 {skipped:>15,}  {skipped / dense:.3f}")
+assert score_flops(64, 512, 8, block=1) == 2 * 64 * 65 * 512  # no block at all: the exact causal count
+
+# %% [markdown]
+# The layer's parameters do not know about masks: $4D^2$ with or without. Decoding one token at a time needs no mask
+# at all, and long prompts should pass a flag (`is_causal` with $S = L$) and not a tensor.
+#
+# ## Interview questions
+#
+# <details><summary>Q1. Four tokens are cached, three arrive. Which diagonal, and how many pairs are allowed?</summary>
+# Row i is position i + 4, so the triangle is shifted by S - L = 4 columns. It allows 18 of 21 pairs: the rows have 5,
+# 6 and 7.
+# </details>
+#
+# <details><summary>Q2. Why fill with minus infinity and not with 0?</summary>
+# A score of 0 has weight exp(0) = 1, that of an average key. With equal scores the first of 6 tokens gives 83 % of its
+# attention to the future. Minus infinity is the limit in which the other weights are renormalised among themselves,
+# and blocked keys get a gradient of exactly 0.
+# </details>
+#
+# <details><summary>Q3. Why not -1e9, which is what many repositories use?</summary>
+# It does not fit float16, whose lowest number is -65504. And in a row that sees nothing, a finite fill quietly
+# attends to what is forbidden: scores of 1, 2, 3 become weights of 0.33 each, where the convention is a row of zeros.
+# </details>
+#
+# <details><summary>Q4. When does a causal mask have a row without any key, and what then?</summary>
+# Never for S of at least L: each query sees itself. With 7 queries over 4 keys, the first 3 are dead; so they are with
+# padding on the left or a strict triangle. Softmax over minus infinities is NaN. Make the row zero by fixing the scores
+# before the softmax: `nan_to_num` afterwards leaves NaN in the gradient.
+# </details>
+#
+# <details><summary>Q5. Why does causality make the KV cache valid?</summary>
+# By induction over layers, position t depends on inputs up to t alone, so keys and values of a prefix never change. It
+# takes a mask in every layer and nothing else that mixes positions. Changing tokens 7 to 11 of 12 moved the first 7
+# rows by 0.
+# </details>
+#
+# <details><summary>Q6. Greedy decoding, token by token, matches the full pass. Is the mask right?</summary>
+# It says nothing about leaks: a single new row is all True, so no mask at all passes, and so does a triangle one ahead.
+# Use chunks such as 5 + 7, longer than 1 after the first, and compare numbers.
+# </details>
+#
+# <details><summary>Q7. What does is_causal=True do with 1 query over 7 keys?</summary>
+# PyTorch aligns it top-left: the query sees key 0 only and the output is the first value, whatever the scores. Use no
+# mask for one query, `causal_lower_right` for several.
+# </details>
+#
+# <details><summary>Q8. Why does XLNet not simply block the diagonal, and why does BERT use [MASK]?</summary>
+# After 2 layers each word is back, through its neighbours: "not equal" composed with itself is everything. XLNet's
+# second stream uses "strictly before", which composed with "up to" stays strict. BERT takes the content out of the
+# input, so that the slot can still be written and read.
+# </details>
+#
+# <details><summary>Q9. Your model's loss on random tokens over 8 symbols is 0.2. Good news?</summary>
+# A leak. The entropy is ln 8 = 2.08 nats, and nothing causal gets below it. A mask one ahead over 12 positions gets
+# down to 0.17.
+# </details>
+#
+# <details><summary>Q10. What does a causal mask cost at 32,768 tokens?</summary>
+# As booleans 1 GiB, in float32 4 GiB, as much as the whole cache of Llama-3-8B; expanded over 32 heads 128 GiB. It
+# saves no FLOPs by itself: only a kernel that skips blocks above the diagonal gets near half, 0.516 with blocks of
+# 128 at 4,096 tokens.
+# </details>
+
+# %%
+# checks: Q1, Q2, Q3, Q4
+mask = by_rule(3, 7)
+assert mask[0, 4]
+assert not mask[0, 5]
+assert mask.sum() == 18
+assert mask.numel() == 21
+assert mask.sum(1).tolist() == [5, 6, 7]
+row0 = torch.zeros(6, 6).masked_fill(~by_rule(6, 6), 0.0).softmax(-1)[0]
+assert round(100 * row0[1:].sum().item()) == 83
+assert torch.finfo(torch.float16).min == -65504
+weights = torch.tensor([1.0, 2, 3]).masked_fill(torch.ones(3, dtype=torch.bool), -1e9).softmax(-1)
+assert [round(w, 2) for w in weights.tolist()] == [0.33] * 3
+assert by_rule(7, 4).any(1).tolist() == [False] * 3 + [True] * 4
+
+# %%
+# checks: Q5, Q6, Q7, Q8
+torch.manual_seed(7)
+a, b = torch.randn(2, 12, 8)
+b[:7] = a[:7]
+assert not torch.equal(a[7:11], b[7:11])
+assert distance(stack(a, by_rule(12, 12))[:7], stack(b, by_rule(12, 12))[:7]) < 1e-12
+assert errors["no mask"]["12 x 1"] < 1e-12
+assert errors["no mask"]["5 + 7"] > 0.1
+assert errors["top-left"]["5 + 7"] > 0.1
+q, k, v = torch.randn(1, 1, 8), torch.randn(1, 7, 8), torch.randn(1, 7, 8)
+assert distance(F.scaled_dot_product_attention(q, k, v, is_causal=True), v[:, :1]) < 1e-12
+assert not through(not_self).diagonal().any()
+assert through(not_self, not_self).diagonal().all()
+
+# %%
+# checks: Q9, Q10
+assert round(math.log(8), 2) == 2.08
+assert round(math.log(8) / 12, 2) == 0.17
+assert min(honest) > 2.0 > 0.3 > min(cheating)  # a loss of 0.2 is the leak's
+assert (32_768**2 * 1 / GIB, 32_768**2 * 4 / GIB) == (1, 4)
+assert cache_bytes(32_768, *MODELS["Llama-3-8B"]) / GIB == 4
+assert 32 * 32_768**2 * 4 / GIB == 128
+assert round(score_flops(4096, 4096, 32, block=128) / score_flops(4096, 4096, 32, block=4096), 3) == 0.516
+
+# %% [markdown]
+# ## What to try next
+#
+# - Write the mask of a sliding window of size w, bottom-right, and predict its count of Trues.
+# - Write a prefix mask: the first P keys are seen by all, the rest causally. Is that relation transitive?
+# - Two documents in one sequence: block-diagonal and causal. Which rows change if you forget the blocks?
+# - `python grader.py check causal_mask`, then [multi-head attention](03_mha.ipynb).

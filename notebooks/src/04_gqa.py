@@ -13,12 +13,11 @@
 # %% [markdown]
 # # 4. Grouped-query attention
 #
-# [![Open In
-# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/04_gqa.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/04_gqa.ipynb)
 #
 # H query heads, K key/value heads, K between 1 and H. After this notebook you can say which key/value head each
 # query head reads, prove that the layer is multi-head attention with tied weights, state what K shrinks and what
-# it leaves alone, and spot two published mistakes that no shape test sees.
+# it leaves alone, and spot the mistakes that a shape test lets through.
 #
 # Reading time 25 minutes. Kata: `python grader.py check gqa`
 
@@ -62,15 +61,16 @@ def distance(a, b):
     assert a.shape == b.shape
     return (a - b).abs().max().item()
 
+
 # %% [markdown]
 # ## The interview question
 #
 # > *Llama-3-8B has 32 query heads and 8 key/value heads. Write the layer. Then tell me what became smaller
 # > compared with 32 and 32, by how much, and what did not.*
 #
-# Most candidates get the constructor right and lose the question in one line: the map from query head to key/value
-# head. The papers call the number of key/value heads G; here it is K, as in the kata, and $r = H/K$ is the number
-# of queries that share one.
+# The constructor is easy; the question is lost in one line, the map from query head to key/value head. The papers
+# call the number of key/value heads G; here it is K, as in the kata, and $r = H/K$ is the number of queries that
+# share one.
 
 # %% [markdown]
 # ## Three tokens by hand
@@ -120,8 +120,9 @@ assert torch.allclose(tiled, torch.tensor([1, 20 / 3, 1, 4]))
 print("neighbours share   ", [f"{x:.3g}" for x in grouped.tolist()])
 print("tiled              ", [f"{x:.3g}" for x in tiled.tolist()])
 
-# %% [markdown] The second line is the classic mistake: the kv heads were laid out 0 1 0 1 instead of 0 0 1 1. Note
-# that the first and the last head come out right either way. A test that looks at head 0 sees nothing.
+# %% [markdown]
+# The second line is the classic mistake: the kv heads were laid out 0 1 0 1 instead of 0 0 1 1. The first and the
+# last head come out right either way: a test that looks at head 0 sees nothing.
 #
 # ## Derivation
 #
@@ -195,17 +196,18 @@ for K in (1, 2, 4, 8):
     assert (distance(right, wrong) < 1e-12) == (K in (1, H))
     print(f"K = {K}   tied in place: equal   tiled: {'equal' if K in (1, H) else 'differs'}")
 
-# %% [markdown] Tiling is invisible at K = 1 and K = H. **Only a test with 1 < K < H can tell the two layouts
+# %% [markdown]
+# Tiling is invisible at K = 1 and K = H. **Only a test with K strictly between 1 and H can tell the two layouts
 # apart**, which is why the kata never tests grouping at the ends alone.
 #
 # The inclusion is strict. Stacked over all heads, tied key weights have rank at most $K \cdot E$, and a general
-# multi-head layer has rank $H \cdot E$. What is lost is lost in the keys and values: queries and output keep their
-# H heads.
+# multi-head layer has rank $H \cdot E$. Queries and output keep their H heads.
 
 # %%
 for K in (1, 2, 4, 8):
     w_k = torch.randn(K * E, D)
     assert torch.linalg.matrix_rank(tie(w_k, K, H // K)) == K * E
+assert torch.linalg.matrix_rank(torch.randn(H * E, D)) == D  # a layer without ties
 print("rank of the stacked key weights for K = 1, 2, 4, 8:", [K * E for K in (1, 2, 4, 8)], "of", D)
 
 # %% [markdown]
@@ -235,8 +237,7 @@ print("gradient of a shared key head = sum over its group of", len(members), "he
 # ## Group count and group size
 #
 # Sources A and D mix the two up ("8 // 4 = 2 groups" for 8 query heads and 4 kv heads). The paper's GQA-G has G
-# **groups**, one per kv head; $H/G$ is how many queries sit **in** each. Say "K groups of H/K" and nobody can
-# misread you.
+# **groups**, one per kv head; $H/G$ is how many queries sit **in** each. Say "K groups of H/K".
 
 # %%
 for source, heads, kv_heads, in_source in (("A", 8, 4, 2), ("D", 8, 2, 4)):
@@ -267,7 +268,8 @@ assert abs(inside - 0.52) < 0.01
 assert abs(between - 0.52) < 0.01
 print(f"mean total variation inside a group {inside:.2f}, between groups {between:.2f}")
 
-# %% [markdown] **Explain.** No difference at all: 0.52 both times. The heads of a group share what is looked *at*
+# %% [markdown]
+# **Explain.** No difference at all: 0.52 both times. The heads of a group share what is looked *at*
 # (keys, values and so the cache), not where they *look*. And there are still H maps of L x S scores to compute:
 # the complexity of the scores is untouched (counted [below](#Cost)).
 #
@@ -276,9 +278,9 @@ print(f"mean total variation inside a group {inside:.2f}, between groups {betwee
 # Source D, following a popular repository, computes scores with the pattern `b g h n d, b h s d -> b h n s`: the
 # group axis g is missing on the right.
 #
-# **Predict.** einsum sums every axis that does not come back. By linearity the scores are those of the *summed*
-# queries, $\sum_{h \in g} q_h k^\top = \big(\sum_{h \in g} q_h\big) k^\top$: variance r instead of 1, sharper
-# rows, and K output heads instead of H.
+# **Predict.** The split into groups is right, (h g): kv head = h // g. But einsum sums every axis that does not
+# come back. By linearity the scores are those of the *summed* queries, $\sum_{h \in g} q_h k^\top = \big(\sum_{h
+# \in g} q_h\big) k^\top$: variance r instead of 1, sharper rows, and K output heads instead of H.
 
 # %%
 by_group = q.view(2, 4, 256, 64)  # (K, r, L, E)
@@ -310,15 +312,19 @@ for i, (ax, one) in enumerate(zip(axes, maps, strict=True)):
     ax.set_xlabel("key position")
 axes[0].set_ylabel("query position")
 fig.colorbar(image, ax=axes, label="attention weight", shrink=0.8)
-show(fig, "Five attention maps, 12 by 12. Four query heads over the same keys attend in four patterns. The map "
-          "of the summed group is a fifth, almost one-hot.")
+show(
+    fig,
+    "Five attention maps, 12 by 12. Four query heads over the same keys attend in four patterns. The map "
+    "of the summed group is a fifth, almost one-hot.",
+)
 assert all(distance(maps[4], one) > 0.5 for one in maps[:4])
 
-# %% [markdown] **Explain.** Four opinions became one loud one, that belongs to none of the four. Nothing raises:
-# only the output shrank from 8 heads to 2. In the repository this lived from July 2023 to May 2024, because its
-# tests asserted the number of heads in the output to be K, the bug itself; what ended it was a comparison with
-# `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a test. (PyTorch has had `enable_gqa`
-# since 2.5; "there is no official GQA" is out of date.)
+# %% [markdown]
+# **Explain.** Four opinions became one loud one, that belongs to none of the four. Nothing raises: only the output
+# shrank from 8 heads to 2. (As printed, source D stops first, at an undefined name.) In the repository the einsum
+# lived from July 2023 to May 2024, because its tests asserted the number of heads in the output to be K, the bug
+# itself; what ended it was a comparison with `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are
+# not a test. (PyTorch has had `enable_gqa` since 2.5; "there is no official GQA" is out of date.)
 #
 # ## Experiment 3 - converting a multi-head checkpoint
 #
@@ -331,8 +337,8 @@ assert all(distance(maps[4], one) > 0.5 for one in maps[:4])
 # \qquad \text{random head: } 2 .$$
 #
 # **Predict.** The mean always halves the error of keeping one head. With independent heads ($\rho = 0$) it still
-# loses nearly everything; converted models work because trained heads are alike, and because they are trained on
-# (5 % of the pre-training compute in the paper).
+# loses $1 - 1/r$ of the weights; converted models work because trained heads are alike, and because they are
+# trained on (5 % of the pre-training compute in the paper).
 
 # %%
 heads, width, size, tokens = 16, 64, 16, 32
@@ -366,8 +372,11 @@ def conversion_error(rho, K, how, seeds=8):
 
 
 kv_counts = [16, 8, 4, 2, 1]
-errors = {(rho, how): [conversion_error(rho, K, how) for K in kv_counts]
-          for rho in (0.0, 0.9) for how in ("mean", "first", "random")}
+errors = {
+    (rho, how): [conversion_error(rho, K, how) for K in kv_counts]
+    for rho in (0.0, 0.9)
+    for how in ("mean", "first", "random")
+}
 for (rho, how), found in errors.items():
     for K, (weight, _) in zip(kv_counts, found, strict=True):
         theory = 2 if how == "random" else (1 if how == "mean" else 2) * (1 - rho) * (1 - K / heads)
@@ -386,16 +395,21 @@ for ax, rho in zip(axes, (0.0, 0.9), strict=True):
     ax.set_xlabel("kv heads left of 16")
 axes[0].set_ylabel("relative error of the output")
 axes[0].legend(title="new head is the ...", loc="lower right")
-show(fig, "Relative output error after conversion against the kv heads left. Random heads: 1.4 throughout. "
-          "Independent heads: mean about 1.0, first about 1.2. Cosine 0.9: both far lower, mean below first.")
+show(
+    fig,
+    "Relative output error after conversion against the kv heads left. Random heads: 1.4 throughout. "
+    "Independent heads: mean about 1.0, first about 1.2. Cosine 0.9: both far lower, mean below first.",
+)
 for rho in (0.0, 0.9):
-    for i in range(1, 5):
+    for i in range(1, len(kv_counts)):
         mean, first, random = (errors[rho, how][i][1] for how in ("mean", "first", "random"))
         assert mean < first < random
+assert abs(conversion_error(0.99, 1, "mean")[1] - 0.20) < 0.02  # heads that are nearly the same
 
-# %% [markdown] **Explain.** The order mean < first < random is the one in the paper's Figure 4. The left panel is
-# the honest part: an error near 1.0 means that the converted head is no better than an output of zeros. Which
-# makes the next question: what is bought at this price?
+# %% [markdown]
+# **Explain.** The order (mean best, first head next, random worst) is the one in the paper's Figure 4. The left
+# panel is the honest part: an error near 1.0 means that the converted head is no better than an output of zeros.
+# Which makes the next question: what is bought at this price?
 #
 # ## Experiment 4 - does sharing survive the repeat
 #
@@ -424,25 +438,26 @@ for name, tensor in (("kv heads", kv), ("repeat_interleave", repeated), ("expand
 
 # %% [markdown]
 # **Explain.** Repeating is correct and fine in an interview, and it rebuilds in memory what the model just saved:
-# every byte is read, written r times and read again. Say so, and say that a kernel (`enable_gqa`, FlashAttention)
-# indexes the shared head instead. The next notebook measures it.
+# every byte is read, written r times and read again. A kernel (FlashAttention with fewer kv heads) indexes the
+# shared head instead. The next notebook measures it.
 #
 # ## Break it
 #
-# Five ways to lose this kata. On the left what each head of the output should read, then what it reads.
+# Five ways to lose this kata. Three change the map: on the left which kv head each head of the output should read,
+# then what it reads, blue where that is right.
 
 # %%
 right = [0, 0, 1, 1, 2, 2]
 layouts = {
     "right": right,
-    "tiled-kv-heads": [0, 1, 2, 0, 1, 2],
-    "summed-group": [0, 1, 2],
-    "swapped-group-size": [0, 0, 0, 1, 1, 1, 2, 2, 2],
+    "kv-heads-tiled": [0, 1, 2, 0, 1, 2],
+    "group-summed-away": [0, 1, 2],
+    "kv-heads-repeated-too-often": [0, 0, 0, 1, 1, 1, 2, 2, 2],
 }
 fig, axes = plt.subplots(1, 4, figsize=(10, 3.8), sharex=True, sharey=True, constrained_layout=True)
 for ax, (name, reads) in zip(axes, layouts.items(), strict=True):
     for row, kv_head in enumerate(reads):
-        good = row < 6 and kv_head == right[row] and name != "summed-group"
+        good = row < 6 and kv_head == right[row] and name != "group-summed-away"
         ax.add_patch(plt.Rectangle((kv_head - 0.45, row - 0.45), 0.9, 0.9, color="#0072B2" if good else "#D55E00"))
         ax.text(kv_head, row, str(kv_head), color="white", ha="center", va="center", weight="bold")
     ax.axhline(5.5, color="black", linewidth=1, linestyle=":")
@@ -451,10 +466,14 @@ for ax, (name, reads) in zip(axes, layouts.items(), strict=True):
     ax.set(xlim=(-0.6, 2.6), ylim=(8.6, -0.6), xticks=range(3), yticks=range(9))
     ax.grid(False)
 axes[0].set_ylabel("head of the output (should be 0 to 5)")
-show(fig, "Which kv head each output head reads, for 6 query heads and 3 kv heads. Right: 0 0 1 1 2 2. Tiled: "
-          "0 1 2 0 1 2, right only in the first and last row. Summed: only three heads. Swapped: nine heads.")
+show(
+    fig,
+    "Which kv head each output head reads, for 6 query heads and 3 kv heads. Right: 0 0 1 1 2 2. Tiled: "
+    "0 1 2 0 1 2, right only in the first and last row. Summed: only three heads. Swapped: nine heads.",
+)
 
-# %% [markdown] How loud is each one? Sixteen query heads, every K, the largest absolute error. A zero is a mistake
+# %% [markdown]
+# How loud is each one? Sixteen query heads, every K, the largest absolute error. A zero is a mistake
 # that a test at that K cannot see.
 
 # %%
@@ -466,20 +485,21 @@ def with_mistake(name, q, k, v):
     """Heads of the output after one mistake."""
     K, r = len(k), len(q) // len(k)
     grouped = [h // r for h in range(len(q))]
-    if name == "tiled-kv-heads":
+    if name == "kv-heads-tiled":
         return attend_by_loop(q, k, v, [h % K for h in range(len(q))], causal)
-    if name == "summed-group":
+    if name == "group-summed-away":
         return attend_by_loop(q.view(K, r, tokens, size).sum(1), k, v, range(K), causal)
-    if name == "swapped-group-size":  # each kv head K times instead of r times; a single head broadcasts
+    if name == "kv-heads-repeated-too-often":  # each kv head K times instead of r times; a single head broadcasts
         swapped = [g for g in range(K) for _ in range(K)]
         scores = (q @ k[swapped].mT / math.sqrt(size)).masked_fill(~causal, -math.inf)
         return torch.softmax(scores, dim=-1) @ v[swapped]
-    if name == "joined-group-first":  # heads split as (K, r), joined again as (r, K)
+    if name == "groups-merged-in-wrong-order":  # heads split as (K, r), joined again as (r, K)
         return attend_by_loop(q, k, v, grouped, causal).view(K, r, tokens, size).transpose(0, 1).flatten(0, 1)
-    return attend_by_loop(q, k, v, grouped)  # ignored-mask
+    return attend_by_loop(q, k, v, grouped)  # mask-ignored
 
 
-names = ["tiled-kv-heads", "joined-group-first", "swapped-group-size", "summed-group", "ignored-mask"]
+names = ["kv-heads-tiled", "groups-merged-in-wrong-order", "kv-heads-repeated-too-often"]
+names += ["group-summed-away", "mask-ignored"]
 symptoms = {name: [] for name in names}
 for K in kv_counts:
     q, k, v = torch.randn(heads, tokens, size), torch.randn(K, tokens, size), torch.randn(K, tokens, size)
@@ -487,14 +507,15 @@ for K in kv_counts:
     for name in names:
         try:
             got = with_mistake(name, q, k, v)
-            symptoms[name].append(distance(got, wanted) if got.shape == wanted.shape else f"{len(got)} of 16 heads")
+            symptoms[name].append(distance(got, wanted) if len(got) == heads else f"{len(got)} left")
         except RuntimeError:
             symptoms[name].append("raises")
 
-unseen = {name: [K for K, s in zip(kv_counts, symptoms[name], strict=True) if s in range(1) or (
-    isinstance(s, float) and s < 1e-12)] for name in names}
-assert unseen == {"tiled-kv-heads": [16, 1], "joined-group-first": [16, 1], "swapped-group-size": [4, 1],
-                  "summed-group": [16], "ignored-mask": []}
+unseen = {
+    name: [K for K, s in zip(kv_counts, symptoms[name], strict=True) if isinstance(s, float) and s < 1e-12]
+    for name in names
+}
+assert list(unseen.values()) == [[16, 1], [16, 1], [4, 1], [16], []]
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 2.9), constrained_layout=True)
@@ -509,34 +530,39 @@ for row, name in enumerate(names):
 ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5), xlabel="kv heads K, for 16 query heads")
 ax.set_xticks(range(5), [str(K) for K in kv_counts])
 ax.set_yticks(range(5), names)
-ax.set_title("largest error of the output; grey: it shows in the shape")
-show(fig, "Largest error of five mistakes for 16, 8, 4, 2 and 1 kv heads. Tiled and joined-group-first are unseen "
-          "at 16 and 1, swapped-group-size at 4 and 1, summed-group at 16, ignored-mask nowhere.")
+ax.set_title("largest error of the output; grey: an exception, or the number of heads left of 16")
+show(
+    fig,
+    "Largest error of five mistakes for 16, 8, 4, 2 and 1 kv heads. Tiled heads and groups merged in the "
+    "wrong order are unseen at 16 and 1, heads repeated too often at 4 and 1, a summed group at 16, an "
+    "ignored mask nowhere.",
+)
 
 # %% [markdown]
 # ### Tiled kv heads
 #
-# `repeat` instead of `repeat_interleave` (or `h % K` instead of `h // r`). Same shape, plausible numbers, wrong
-# for all heads where the two maps differ; invisible at both ends of K.
+# `kv-heads-tiled`: `repeat` instead of `repeat_interleave` (or `h % K` instead of `h // r`). Same shape, plausible
+# numbers, wrong for all heads where the two maps differ; invisible at both ends of K.
 #
-# ### Joined group first
+# ### Groups merged in wrong order
 #
-# Heads are split as (K, r) and put back as (r, K). Every head is computed correctly and handed to the wrong block
-# of `o_proj`. Again invisible at both ends.
+# `groups-merged-in-wrong-order`: heads are split as (K, r) and put back as (r, K). Every head is computed
+# correctly and handed to the wrong block of `o_proj`. Again invisible at both ends.
 #
-# ### Swapped group size
+# ### Kv heads repeated too often
 #
-# Repeating K times instead of H / K times (the mix-up of groups and sizes, as code). Raises, except where
-# $K^2 = H$, and at K = 1, where broadcasting forgives it. With H = 4 and K = 2, a favourite in examples, nobody
-# notices.
+# `kv-heads-repeated-too-often`: repeating K times instead of H / K times (the mix-up of groups and sizes, as
+# code). Raises, except where $K^2 = H$, and at K = 1, where broadcasting forgives it. With H = 4 and K = 2, a
+# favourite in examples, nobody notices.
 #
 # ### Summed group
 #
-# The einsum above. Only the shape tells; a test written after the code blesses it.
+# `group-summed-away`: the einsum above. Only the shape tells; a test written after the code blesses it.
 #
 # ### Ignored mask
 #
-# Source B's forward takes `attention_mask` and never reads it. Every K shows it, as soon as one test has a mask.
+# `mask-ignored`: source B's forward takes `attention_mask` and never reads it (a remark says so; the signature
+# does not). Every K shows it, as soon as one test has a mask.
 #
 # ## Edge cases
 #
@@ -590,15 +616,19 @@ print("loop = enable_gqa = repeated heads, and K = 1 = one broadcast head:", Tru
 # %% [markdown]
 # ## Cost
 #
-# **Parameters.** `q_proj` and `o_proj` are $D \times D$, `k_proj` and `v_proj` are $D \times KE$:
+# ### Parameters
+#
+# `q_proj` and `o_proj` are $D \times D$, `k_proj` and `v_proj` are $D \times KE$:
 # $2D^2 + 2DKE = D^2(2 + 2K/H)$, plus $2D + 2KE$ with biases. K can remove at most half of the layer.
 #
-# **FLOPs** of N tokens: $4ND^2 + 4NDKE + 4N^2D$. K is in the middle term only.
+# ### FLOPs and cache
 #
-# **Cache**, per token and layer: $2KE$ numbers. H is not in it.
+# N tokens cost $4ND^2 + 4NDKE + 4N^2D$ FLOPs. K is in the middle term only.
+# The cache holds $2KE$ numbers per token and layer; H is not in it.
 #
-# Count them for real models. Source E lists the 70B shape under multi-head attention and counts $4h^2 + 4h$ for
-# every variant; source C's pattern 32/8 fits Llama-3-8B, but Qwen2-7B is 28/4.
+# Count them for real models. Source E lists the 70B shape under multi-head attention, which would make its
+# `k_proj` 8192 x 8192 (the checkpoint has 1024 x 8192), and counts $4h^2 + 4h$ for every variant. Source C's
+# pattern 32/8 fits Llama-3-8B; Qwen2-7B is 28/4.
 
 # %%
 MODELS = {  # layers, D, H, K
@@ -630,10 +660,17 @@ for name, (layers, D, H, K) in MODELS.items():
     kib = [cache_bytes_per_token(layers, D, H, k) // 1024 for k in (K, H, 1)]
     print(f"{name:12} H={H} K={K:2}         {kib[0]:>15,} {kib[1]:>15,} {kib[2]:>13,}")
 
+_, D, H, K = MODELS["Llama-2-70B"]
+assert (K * (D // H), D) == (1024, 8192)
 assert [parameters(D, H, K) for _, D, H, K in MODELS.values()] == [67108864, 150994944, 41943040, 29360128]
 assert [cache_bytes_per_token(*m) // 1024 for m in MODELS.values()] == [512, 320, 128, 56]
 assert [p + 2 * 512 + 2 * K * 64 for K in (8, 4, 2, 1) for p in [parameters(512, 8, K)]] == [
-    1_050_624, 787_968, 656_640, 590_976]  # D = 512 with biases: 4h^2 + 4h is only the first
+    1_050_624,
+    787_968,
+    656_640,
+    590_976,
+]  # D = 512 with biases: 4h^2 + 4h is only the first
+
 
 # %%
 def layer_flops(N, D, H, K):
@@ -677,12 +714,16 @@ ax.set_yticks([1, 1 / 2, 1 / 8, 1 / 64], ["1", "1/2", "1/8", "1/64"])
 ax.invert_xaxis()
 ax.set(xlabel="kv heads K of 64", ylabel="share of the multi-head layer")
 ax.legend(loc="lower left")
-show(fig, "Share of the multi-head cost against kv heads K from 64 to 1. The KV cache falls to 1/64, the "
-          " parameters level off at one half, the FLOPs of scores and values stay at 1.")
+show(
+    fig,
+    "Share of the multi-head cost against kv heads K from 64 to 1. The KV cache falls to 1/64, the "
+    " parameters level off at one half, the FLOPs of scores and values stay at 1.",
+)
 assert curves["parameters of the layer"][0][-1] > 0.5
 assert curves["KV cache"][0][3] == 1 / 8
 
-# %% [markdown] So a model that goes from K = H to K = H/8 gives up 7/8 of its keys and values, saves less than
+# %% [markdown]
+# So a model that goes from K = H to K = H/8 gives up 7/8 of its keys and values, saves less than
 # half of the layer's parameters and none of the score FLOPs. If decoding becomes faster, it is because of
 # **bytes**; source B says this best of the five.
 #
@@ -698,8 +739,11 @@ for i, (name, (seconds, quality)) in enumerate(PAPER.items()):
     ax.scatter(seconds, quality, s=70, marker="s^Do"[i])
     ax.annotate(name, (seconds, quality), xytext=(9, -4), textcoords="offset points")
 ax.set(xlabel="time per sample [s]", ylabel="average quality [points]", xlim=(0, 1.8), ylim=(45.8, 47.4))
-show(fig, "Quality against time per sample. MHA-XXL: 1.51 s, 47.2. GQA-8-XXL: 0.28 s, 47.1, nearly the quality of "
-          "MHA-XXL at nearly the time of MQA-XXL (0.24 s, 46.6). MHA-Large: 0.37 s, 46.0.")
+show(
+    fig,
+    "Quality against time per sample. MHA-XXL: 1.51 s, 47.2. GQA-8-XXL: 0.28 s, 47.1, nearly the quality of "
+    "MHA-XXL at nearly the time of MQA-XXL (0.24 s, 46.6). MHA-Large: 0.37 s, 46.0.",
+)
 
 speedup = {name: PAPER["MHA-XXL"][0] / PAPER[name][0] for name in ("GQA-8-XXL", "MQA-XXL")}
 loss = {name: PAPER["MHA-XXL"][1] - PAPER[name][1] for name in speedup}
@@ -736,7 +780,7 @@ for name in speedup:
 # <details><summary>Q4. So why is decoding faster?</summary>
 #
 # Each step reads the whole cache once. At 4,096 tokens Llama-2-70B reads 1.25 GiB per sequence instead of 10 GiB;
-# the arithmetic is the same and was not the bottleneck.
+# the scores cost the same FLOPs, and FLOPs were not the bottleneck.
 #
 # </details>
 #
@@ -750,8 +794,8 @@ for name in speedup:
 # <details><summary>Q6. You have a multi-head checkpoint and want 8 kv heads. How?</summary>
 #
 # Average the key and value heads of each group: the least-squares optimum. For independent heads in groups of 4 it
-# leaves 0.75 of the squared weight norm, keeping the first head leaves 1.5, a random one 2. Then train on; the
-# paper took 5 % of the original steps.
+# leaves 0.75 of the squared weight norm, keeping the first head leaves 1.5, a random one 2. Then train on for a
+# small part of the original steps.
 #
 # </details>
 #
@@ -763,8 +807,8 @@ for name in speedup:
 #
 # <details><summary>Q8. Which test catches `repeat` in place of `repeat_interleave`?</summary>
 #
-# One with 1 < K < H, for example 6 and 3, where one key and constant values print 0 1 2 0 1 2 instead of
-# 0 0 1 1 2 2. At K = 1 and K = H the error is 0.
+# One with K strictly between 1 and H, for example 6 and 3, where one key and constant values print 0 1 2 0 1 2
+# instead of 0 0 1 1 2 2. At K = 1 and K = H the error is 0.
 #
 # </details>
 #
@@ -812,10 +856,12 @@ assert {name: round(d, 1) for name, d in loss.items()} == {"GQA-8-XXL": 0.1, "MQ
 # %%
 # checks: Q8, Q9
 constants = torch.arange(3.0).view(3, 1, 1)
-one_key = [attend_by_loop(torch.randn(6, 1, 1), torch.randn(3, 1, 1), constants, reads).flatten().tolist()
-           for reads in ([h % 3 for h in range(6)], [h // 2 for h in range(6)])]
+one_key = [
+    attend_by_loop(torch.randn(6, 1, 1), torch.randn(3, 1, 1), constants, reads).flatten().tolist()
+    for reads in ([h % 3 for h in range(6)], [h // 2 for h in range(6)])
+]
 assert one_key == [[0, 1, 2, 0, 1, 2], [0, 0, 1, 1, 2, 2]]
-assert unseen["tiled-kv-heads"] == [16, 1]
+assert unseen["kv-heads-tiled"] == [16, 1]
 assert (bytes_held(kv.repeat_interleave(2, dim=1)), bytes_held(viewed)) == (1_024_000, 512_000)
 assert cache_bytes_per_token(80, 8192, 64, 64) // cache_bytes_per_token(80, 8192, 64, 8) == 8
 

@@ -13,8 +13,7 @@
 # %% [markdown]
 # # 5. Grouped-query attention with a KV cache
 #
-# [![Open In
-# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/05_gqa_kv_cache.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/05_gqa_kv_cache.ipynb)
 #
 # After this notebook you can prove that a cache changes nothing, write down its size for any model, say why
 # decoding waits for memory and not for arithmetic, and name the test that catches each way to get the mask or the
@@ -39,6 +38,8 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
+from torch import nn
+from torch.nn.attention.bias import causal_lower_right
 from torch.utils.flop_counter import FlopCounterMode
 
 torch.manual_seed(0)
@@ -117,8 +118,8 @@ print("one pass [6, 4, 2], chunk after a cache [4, 2], top-left [6, 4], no mask 
 # $x_{\le t}$, and $h^\ell_t$ uses nothing else.
 #
 # **Corollary.** Whatever tokens follow, the keys and values of the past stay what they were: store them. Row t
-# needs $q_t$ and never $q_{<t}$: throw queries away. A piece of L new tokens after P old ones is rows $P, \dots,
-# P+L-1$ of the full pass, so new token i reads positions $0, \dots, P + i$.
+# needs $q_t$ and no earlier query: throw queries away. A piece of L new tokens after P old ones is rows
+# $P, \dots, P+L-1$ of the full pass, so new token i reads positions $0, \dots, P + i$.
 #
 # The toy keeps its memory as a Python list, one (key, value) pair per token, and loops over tokens. What new token
 # i may read is a function, so that each mistake below is one line.
@@ -184,7 +185,8 @@ theirs = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=Tru
 assert distance(attend(tokens, [], w), torch.cat(list(theirs), dim=-1) @ w["o"]) < 1e-12
 print("a list that grows is causal attention, without any mask:", True)
 
-# %% [markdown] **Predict.** Replace tokens 7 to 11. Rows 0 to 6 and their stored keys, in every layer, must not
+# %% [markdown]
+# **Predict.** Replace tokens 7 to 11. Rows 0 to 6 and their stored keys, in every layer, must not
 # move by one bit. In a bidirectional stack everything moves.
 
 
@@ -207,7 +209,7 @@ assert distance(whole[:7], changed[:7]) == 0
 for before, after in zip(memories, changed_memories, strict=True):
     assert distance(keys_of(before)[:, :7], keys_of(after)[:, :7]) == 0
 assert distance(in_pieces([12], everything)[0][:7], changed_both_ways[:7]) > 0.1
-print("largest move of rows 0 to 6: causal", distance(whole[:7], changed[:7]), " bidirectional more than 0.1:", True)
+print("rows 0 to 6, causal: largest move", distance(whole[:7], changed[:7]))
 
 # %%
 moved = {"causal": torch.zeros(12, 12), "bidirectional": torch.zeros(12, 12)}
@@ -225,8 +227,11 @@ for ax, (name, change) in zip(axes, moved.items(), strict=True):
     ax.set_xlabel("token replaced")
 axes[0].set_ylabel("output row")
 fig.colorbar(image, ax=axes, label="largest change (grey: exactly 0)")
-show(fig, "How far each output row moves when one token is replaced. Causal: only the rows from "
-          "the token on move, the upper triangle is exactly 0. Bidirectional: every row moves.")
+show(
+    fig,
+    "How far each output row moves when one token is replaced. Causal: only the rows from "
+    "the token on move, the upper triangle is exactly 0. Bidirectional: every row moves.",
+)
 assert (moved["causal"].triu(1) == 0).all()
 assert (moved["bidirectional"] > 0).all()
 
@@ -247,7 +252,8 @@ assert distance(stale, both_ways) > 1
 assert distance(stale, whole) < 1e-12  # a "cached" bidirectional decoder is a causal one
 print("a bidirectional stack with a cache gives the rows of the causal stack:", True)
 
-# %% [markdown] The corollary needs more than a triangle: no dropout (source A's loop runs in train mode, so it
+# %% [markdown]
+# The corollary needs more than a triangle: no dropout (source A's loop runs in train mode, so it
 # cannot be compared with anything), no norm across positions, and a position that stays with its token.
 #
 # ### Positions
@@ -334,21 +340,26 @@ fig, ax = plt.subplots(figsize=(7, 3.4), constrained_layout=True)
 for (label, flops), marker in zip(steps.items(), "so", strict=True):
     ax.plot(lengths, flops, marker=marker, label=label)
 ax.axhline(projections, color="black", linestyle=":", linewidth=1)
-ax.text(lengths[-1], projections / 1.4, "the projections of one token", ha="right", va="top")
-ax.set(xscale="log", yscale="log", xlabel="tokens so far", ylabel="FLOPs for the next token, one layer")
+ax.text(lengths[-1], projections / 1.6, "projections of one token", ha="right", va="top")
+ax.set(yscale="log", ylim=(1e7, 1e15), xlabel="tokens so far", ylabel="FLOPs for the next token")
 ax.set_xscale("log", base=2)
 ax.set_xticks(lengths[::3], [f"{t:,}" for t in lengths[::3]])
 ax.legend()
-show(fig, "FLOPs for the next token of one Llama-3-8B layer against tokens so far, both axes logarithmic. Without a "
-          "cache the line rises steeply; with a cache it stays flat until about 8,000 tokens.")
+ax.set_title("one layer of Llama-3-8B")
+show(
+    fig,
+    "FLOPs for the next token of one Llama-3-8B layer against tokens so far, both axes logarithmic. Without "
+    "a cache the line rises steeply; with a cache it stays flat for the first few thousand tokens.",
+)
 equal = next(t for t in range(1, 2**15) if 4 * t * D >= projections)
 assert equal == D + K * (D // H) == 5120
 print("scores and values cost a cached step as much as its projections at", equal, "tokens")
 
 # %% [markdown]
 # **Explain.** The new token is still projected ("no recomputation of K and V" is about the past), so a step never
-# costs less than one token. Source E's $O(n^2 d)$ is half the story: the projections are $O(n d^2)$, and in a
-# multi-head layer both are equal at $n = 2D$.
+# costs less than one token. Projecting the past again (`all-tokens-projected`) gives the right numbers and the
+# blue line. Source E's $O(n^2 d)$ is half the story: the projections are $O(n d^2)$, and in a multi-head layer
+# both are equal at $n = 2D$.
 
 # %%
 shares = []
@@ -366,9 +377,9 @@ assert shares == [89, 67, 50, 33]
 #
 # $$I = \frac{2LH}{Kb} \ \overset{b=2,\,L=1}{=}\ \frac{H}{K} \ \text{FLOP per byte.}$$
 #
-# Neither t nor the batch is in it: each sequence has its own cache. (Weights are shared by the batch: their
-# intensity is the batch size.) An H100 does 989 TFLOP/s and moves 3.35 TB/s: below 295 FLOP per byte it waits for
-# memory; an A100 (312, 2.0) below 156.
+# Neither t nor the batch is in it: each sequence has its own cache, read once. (Weights are shared by the batch:
+# their intensity is the batch size.) An H100 does 989 TFLOP/s and moves 3.35 TB/s: below 295 FLOP per byte it
+# waits for memory; an A100 (312, 2.0) below 156.
 #
 # **Predict.** Each model decodes at H/K, far to the left of that ridge. A prompt of 2,048 tokens is to the right.
 
@@ -399,26 +410,38 @@ ridges = {"A100": 312 / 2.0, "H100": 989 / 3.35}
 assert {name: round(ridge) for name, ridge in ridges.items()} == {"A100": 156, "H100": 295}
 
 fig, ax = plt.subplots(figsize=(7.5, 3.6), constrained_layout=True)
-line = torch.logspace(-0.5, 4, 200)
+line = torch.logspace(-0.5, 5, 200)
 ax.plot(line, (line * 3.35).clamp_max(989), color="black", linewidth=1.5)
 for i, (name, x) in enumerate(points.items()):
     y = min(989, 3.35 * x)
     ax.scatter(x, y, s=60, color=OKABE_ITO[i], marker="os^Dvp"[i], zorder=3)
-    ax.annotate(f"{name} ({x:.0f})", (x, y), xytext=(9, -9), textcoords="offset points")
+    left = name in ("Qwen2-7B", "64 heads on one")
+    ax.annotate(
+        f"{name}: {x:,.0f}",
+        (x, y),
+        xytext=(-9 if left else 9, 6 if left else -12),
+        textcoords="offset points",
+        ha="right" if left else "left",
+    )
 ax.axvline(ridges["H100"], color="black", linestyle=":", linewidth=1)
-ax.text(ridges["H100"] * 0.9, 1.3, "waits for memory", ha="right")
-ax.text(ridges["H100"] * 1.1, 1.3, "computes")
-ax.set(xscale="log", yscale="log", xlim=(0.5, 2e4), xlabel="FLOP per byte of cache")
+ax.text(ridges["H100"] * 0.9, 1.5, "waits for memory", ha="right")
+ax.text(ridges["H100"] * 1.1, 1.5, "limited by arithmetic")
+ax.set(xscale="log", yscale="log", xlim=(0.5, 1e5), ylim=(1, 3000), xlabel="FLOP per byte of cache")
 ax.set_ylabel("TFLOP/s within reach of an H100")
-show(fig, "Roofline of an H100: reachable TFLOP/s against FLOP per byte. Decoding: Llama-2-7B at 1, Llama-3-8B 4, "
-          "Qwen2-7B 7, Llama-2-70B 8, 64 heads on one kv head 64, all left of the ridge at 295; a prompt right of it.")
+show(
+    fig,
+    "Roofline of an H100: reachable TFLOP/s against FLOP per byte. Decoding: Llama-2-7B at 1, Llama-3-8B 4, "
+    "Qwen2-7B 7, Llama-2-70B 8, 64 heads on one 64, all left of the ridge at 295; a prompt is right of it.",
+)
 for name in ("Llama-2-7B", "Llama-2-70B"):
     print(f"{name:11} decodes with at most {100 * points[name] * 3.35 / 989:.2g} % of the arithmetic of an H100")
 
-# %% [markdown] **Explain.** A step is not compute-intensive: multi-head attention can use 0.34 % of the
-# arithmetic. Its time is its bytes, so it falls with K. That also says when grouping does *not* help: with the
-# prompt (L = N, limited by arithmetic), or if you expand the heads first and read r times the bytes. On a CPU, one
-# step over 4,096 positions:
+# %% [markdown]
+# **Explain.** A step is not compute-intensive: multi-head attention can use 0.34 % of the arithmetic. Its time is
+# its bytes, so it falls with K. That also says when grouping does *not* help: with the prompt (L = N, limited by
+# arithmetic), or if you expand the heads first and read r times the bytes. On a CPU, one step over 4,096 positions
+# (shared heads get faster with K, repeated ones do not):
+
 
 # %% tags=["nbval-ignore-output"]
 def milliseconds(step, repeats=5):
@@ -445,7 +468,7 @@ for K in (32, 8, 4, 1):
     k, v = torch.randn(2, K, 4096, 128, dtype=torch.float32)
     assert distance(grouped_step(q, k, v), expanded_step(q, k, v)) < 1e-5
     times = [milliseconds(lambda s=step, a=(q, k, v): s(*a)) for step in (grouped_step, expanded_step)]
-    print(f"K = {K:>2}  {2 * k.nbytes / 2**20:>4.0f} MiB   shared {times[0]:>6.1f} ms   repeated {times[1]:>6.1f} ms")
+    print(f"K = {K:>2}  {2 * k.nbytes >> 20:>4} MiB   shared {times[0]:>6.1f} ms   repeated {times[1]:>6.1f} ms")
 
 # %% [markdown]
 # ## Experiment 3 - how many bytes
@@ -477,25 +500,34 @@ for row, (depth, D, H, K) in enumerate(MODELS.values()):
     gib = {k: 32768 * token_bytes(depth, D, H, k) / 2**30 for k in (1, K, H)}
     ax.plot([gib[1], gib[H]], [row, row], color="#999999", linewidth=2, zorder=1)
     for k, marker, color, label in ((1, "v", 1, "K = 1"), (H, "s", 0, "K = H"), (K, "o", 3, "as built")):
-        ax.scatter(gib[k], row, marker=marker, color=OKABE_ITO[color], s=60, zorder=2, label=None if row else label)
+        label = None if row else label
+        ax.scatter(gib[k], row, marker=marker, color=OKABE_ITO[color], s=60, zorder=2, label=label)
     ax.annotate(f"{gib[K]:.3g} GiB", (gib[K], row), xytext=(0, 8), textcoords="offset points", ha="center")
 ax.axvline(80e9 / 2**30, color="black", linestyle=":", linewidth=1)
-ax.text(80e9 / 2**30 * 0.95, 3.4, "all memory of an 80 GB card", ha="right", va="center")
+ax.text(80e9 / 2**30 * 0.95, -0.45, "all memory of an 80 GB card", ha="right", va="center")
 ax.set_xscale("log", base=2)
 ax.set_xticks([0.5, 1, 2, 4, 8, 16, 32, 64], ["0.5", "1", "2", "4", "8", "16", "32", "64"])
 ax.set_yticks(range(4), MODELS)
-ax.set(ylim=(-0.6, 3.8), xlabel="cache of one sequence of 32,768 tokens, 16 bits [GiB]")
-ax.legend(loc="upper left")
-show(fig, "Cache of one sequence of 32,768 tokens in GiB, with all heads, as built and with one kv head. Llama-2-7B 16 "
-          "as built, Llama-2-70B 10 (80 with all heads), Llama-3-8B 4, Qwen2-7B 1.75.")
+ax.set(ylim=(-0.8, 4.3), xlabel="cache of one sequence of 32,768 tokens, 16 bits [GiB]")
+ax.legend(loc="upper left", ncols=3)
+show(
+    fig,
+    "Cache of one sequence of 32,768 tokens in GiB, with all heads, as built, with one kv head. Llama-2-7B "
+    "16 as built, Llama-2-70B 10 (80 with all heads), Llama-3-8B 4, Qwen2-7B 1.75.",
+)
 weights = 32 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096) + 2 * 32000 * 4096 + 4096
 batch = 32 * 4096 * token_bytes(*MODELS["Llama-2-7B"]) / 2**30
 assert weights == 6_738_415_616
 assert batch == 64
+assert math.ceil(2 * weights / token_bytes(*MODELS["Llama-2-7B"])) == 25_706
 print(f"Llama-2-7B, 32 times 4,096 tokens: {batch:.0f} GiB of cache, {2 * weights / 1e9:.1f} GB of weights")
 
-# %% [markdown] **Explain.** The 70B model needs less cache per token than the 7B one (320 against 512 KiB): K
+# %% [markdown]
+# **Explain.** The 70B model needs less cache per token than the 7B one (320 against 512 KiB): K
 # matters, D does not.
+#
+# And the weights? They are read once per step for the whole batch, the cache once per sequence. For Llama-2-7B the
+# cache is the larger read from 25,706 tokens on, counted over all sequences in flight.
 #
 # One more cost hides in `torch.cat`: each step copies the whole cache to make it one token longer.
 
@@ -507,8 +539,9 @@ print(f"cat writes {copied / 2**30:.0f} GiB to build a cache of {steps * size / 
 assert round(copied / 2**30) == 1024
 
 # %% [markdown]
-# The kata asks for this anyway (the cache handed in must survive); a server allocates once and writes in place, or
-# keeps pages.
+# A step reads the cache for its scores anyway; the copy adds a read and a write, so three times the traffic. The
+# kata accepts that (the cache handed in must survive); a server allocates once and writes in place, or keeps
+# pages.
 #
 # ## Break it
 #
@@ -518,26 +551,35 @@ assert round(copied / 2**30) == 1024
 past, new = 4, 3
 BROKEN = {
     "right": causal_reads,
-    "top-left-causal": lambda i, past, new: range(i + 1),
-    "unmasked-chunk": lambda i, past, new: range(past + new),
+    "causal-mask-top-left": lambda i, past, new: range(i + 1),
+    "causal-mask-missing": lambda i, past, new: range(past + new),
     "new-before-old": causal_reads,
 }
-fig, axes = plt.subplots(1, 4, figsize=(10, 2.5), sharey=True, constrained_layout=True)
+kinds = {
+    (True, True): (OKABE_ITO[0], "reads"),
+    (True, False): (OKABE_ITO[3], "reads the future"),
+    (False, True): (OKABE_ITO[1], "misses"),
+    (False, False): ("#E5E5E5", "rightly unread"),
+}
+fig, axes = plt.subplots(1, 4, figsize=(10, 2.3), sharey=True, constrained_layout=True)
 for ax, (name, reads) in zip(axes, BROKEN.items(), strict=True):
     order = [*range(4, 7), *range(4)] if name == "new-before-old" else list(range(7))
     for i in range(new):
         for j in range(7):
-            seen, allowed = j in reads(i, past, new), order[j] <= past + i
-            color = OKABE_ITO[0] if seen and allowed else OKABE_ITO[3] if seen != allowed else "#E5E5E5"
+            color, _ = kinds[j in reads(i, past, new), order[j] <= past + i]
             ax.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, color=color))
-            ax.text(j, i, "reads" if seen else "", ha="center", va="center", color="white", fontsize=7)
     ax.set_title(name)
     ax.set_xticks(range(7), [str(p) for p in order])
     ax.set_yticks(range(3), ["4", "5", "6"])
     ax.set(xlim=(-0.6, 6.6), ylim=(2.6, -0.6), xlabel="position of the stored key", aspect="equal")
 axes[0].set_ylabel("position of\nthe new token")
-show(fig, "What three new tokens read of seven positions: right, with the mask at the top left, without a mask, and "
-          "with the new keys stored before the old ones. Orange cells are read wrongly or missed.")
+patches = [plt.Rectangle((0, 0), 1, 1, color=color, label=label) for color, label in kinds.values()]
+fig.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
+show(
+    fig,
+    "What three new tokens read of seven positions: right, with the mask at the top left, without a mask, "
+    "and with the new keys stored before the old ones. Each wrong one reads the future or misses the past.",
+)
 
 # %% [markdown]
 # Which test sees which? Largest error, one layer, float64.
@@ -555,10 +597,15 @@ seen = {}
 for name in list(BROKEN)[1:]:
     errors = [distance(run(pieces, name)[0], run(pieces, "right")[0]) for pieces in tests.values()]
     seen[name] = [*errors, distance(run([1] * 12, name)[1], run([1] * 12, "right")[1])]
-unseen = {name: [test for test, error in zip([*tests, "stored keys"], row, strict=True) if error < 1e-12]
-          for name, row in seen.items()}
-assert unseen == {"top-left-causal": ["one pass", "stored keys"], "unmasked-chunk": ["single steps", "stored keys"],
-                  "new-before-old": ["one pass", "single steps"]}
+unseen = {
+    name: [test for test, error in zip([*tests, "stored keys"], row, strict=True) if error < 1e-12]
+    for name, row in seen.items()
+}
+assert list(unseen.values()) == [
+    ["one pass", "stored keys"],
+    ["single steps", "stored keys"],
+    ["one pass", "single steps"],
+]
 fig, ax = plt.subplots(figsize=(7.5, 2.1), constrained_layout=True)
 for row, errors in enumerate(seen.values()):
     for column, error in enumerate(errors):
@@ -569,26 +616,31 @@ for row, errors in enumerate(seen.values()):
 ax.set_xticks(range(4), [*tests, "stored keys"])
 ax.set_yticks(range(3), seen)
 ax.set(xlim=(-0.5, 3.5), ylim=(2.5, -0.5), xlabel="test")
-show(fig, "Largest error of three mistakes in four tests. One pass misses top-left and new-before-old; single steps "
-          "miss the missing mask and new-before-old; a piece of 7 after one of 5 sees all three.")
+show(
+    fig,
+    "Largest error of three mistakes in four tests. One pass misses top-left and new-before-old; single "
+    "steps miss the missing mask and new-before-old; a piece of 7 after one of 5 sees all three.",
+)
 
-# %% [markdown] Only a **piece longer than one after a filled cache** sees all three. Source A's test is the second
-# column, and its mask, row i of the triangle cut to i + 1 keys, is all True: with or without it the loop gives the
-# same bits.
+# %% [markdown]
+# Only a **piece longer than one after a filled cache** sees all three. Source A's test is the second column, and
+# it asserts shapes only. Its mask, row i of the triangle cut to i + 1 keys, is all True: it masks nothing. (The
+# loop is right all the same.) Source C's story starts at token 1 and so has no prompt, the longest piece of all.
 #
-# ### Chunk mask top left
+# ### Causal mask top left
 #
-# The triangle starts at key 0 instead of ending at the last key. `is_causal=True` in
+# `causal-mask-top-left`: the triangle starts at key 0 instead of ending at the last key. `is_causal=True` in
 # `F.scaled_dot_product_attention` does this: with one query over seven keys it returns the first value.
 #
-# ### Chunk without mask
+# ### Causal mask missing
 #
-# New tokens see each other's future. Right for single steps, wrong for every prompt.
+# `causal-mask-missing`: new tokens see each other's future. Right for single steps, wrong for every prompt.
 #
 # ### New before old
 #
-# `cat([new, old])`. Without positions attention does not care for the order of what it reads, so single steps
-# agree and only the cache itself is wrong.
+# `new-before-old`: `cat([new, old])`. Without positions attention does not care for the order of what it reads, so
+# single steps agree and only the cache itself is wrong. Source E's Llama block is such a layer: it takes
+# `position_ids` and never uses them. (Its cache is right; it has no grouping.)
 
 # %%
 q, k, v = torch.randn(1, 8, 1, 4), torch.randn(1, 8, 7, 4), torch.randn(1, 8, 7, 4)
@@ -603,12 +655,18 @@ print("is_causal with one query returns the first value, order does not matter, 
 # %% [markdown]
 # ### Cache changed in place
 #
-# A prefix continued twice (beam search, a shared system prompt) must not see the other branch. State on `self`
-# fails in the same way: two sequences decoded in turns read each other.
+# `cache-changed-in-place`: a prefix continued twice (beam search, a shared system prompt) must not see the other
+# branch.
 #
-# ### Cache stored after repeating
+# ### Cache on self
 #
-# Correct numbers, and r times the bytes. The shape of the cache, (B, K, past, E), is part of the contract.
+# `cache-on-self`: state on the module fails in the same way, and worse: two sequences decoded in turns read each
+# other.
+#
+# ### Cache expanded
+#
+# `cache-expanded`: correct numbers, and r times the bytes. The shape, (B, K, past, E), is part of the contract.
+# (Source A keeps tokens before heads: as good, but not exchangeable.)
 
 # %%
 prefix, left, right = tokens[:5], tokens[5:8], tokens[8:]
@@ -621,3 +679,177 @@ assert distance(shared[0], apart[0]) == 0
 assert distance(shared[1], apart[1]) > 0.1
 assert token_bytes(80, 8192, 64, 64) == 8 * token_bytes(80, 8192, 64, 8)  # stored after repeating
 print("first branch right, second branch reads", len(memory) - 5 - len(right), "tokens that are not its own")
+
+# %% [markdown]
+# ## Edge cases
+#
+# An empty cache, an exact fit, and a graph that nobody asked for.
+
+# %%
+# a past of length 0 needs no case of its own
+assert torch.cat([torch.empty(2, 3, 0, 4), torch.ones(2, 3, 5, 4)], dim=2).shape == (2, 3, 5, 4)
+
+# L == S: top-left and bottom-right are one mask, which is how a test of the first piece alone is fooled
+assert all(list(causal_reads(i, 0, 5)) == list(BROKEN["causal-mask-top-left"](i, 0, 5)) for i in range(5))
+
+# a stored key keeps the graph of all that made it, unless decoding runs under no_grad
+trained = {name: weight.clone().requires_grad_() for name, weight in layers[0].items()}
+with_graph, without_graph = [], []
+attend(tokens[:2], with_graph, trained)
+with torch.no_grad():
+    attend(tokens[:2], without_graph, trained)
+assert with_graph[0][0].requires_grad
+assert not without_graph[0][0].requires_grad
+for name, memory in (("with gradients", with_graph), ("under no_grad", without_graph)):
+    print(f"decoding {name}: stored keys carry a graph: {memory[0][0].requires_grad}")
+
+# %% [markdown]
+# ## Equivalences
+#
+# Single steps over a list = PyTorch's attention with its bottom-right mask = PyTorch's multi-head layer with a
+# causal mask and key/value rows tied in groups ([the notebook before](04_gqa.ipynb#Derivation)). With K = 1 the
+# same code is [multi-query attention](06_mqa.ipynb).
+
+# %%
+w, memory = layers[0], []
+by_steps = torch.cat([attend(token[None], memory, w) for token in tokens])
+
+last = split(tokens[7:] @ w["q"], HEADS)  # 5 new tokens on 7 old ones
+keys, values = (split(tokens @ w[name], KV_HEADS).repeat_interleave(HEADS // KV_HEADS, dim=0) for name in "kv")
+heads = F.scaled_dot_product_attention(last[None], keys[None], values[None], attn_mask=causal_lower_right(5, 12))
+assert distance(torch.cat(list(heads[0]), dim=-1) @ w["o"], by_steps[7:]) < 1e-12
+
+tied = [w["q"].T] + [w[n].T.unflatten(0, (KV_HEADS, -1)).repeat_interleave(4, dim=0).flatten(0, 1) for n in "kv"]
+layer = nn.MultiheadAttention(WIDTH, HEADS, bias=False, batch_first=True)
+with torch.no_grad():
+    layer.in_proj_weight.copy_(torch.cat(tied))
+    layer.out_proj.weight.copy_(w["o"].T)
+    forbidden = torch.ones(12, 12, dtype=torch.bool).triu(1)  # here True means: may not attend
+    theirs = layer(tokens[None], tokens[None], tokens[None], attn_mask=forbidden, need_weights=False)[0][0]
+assert distance(theirs, by_steps) < 1e-12
+print("steps = bottom-right mask = tied multi-head layer:", True)
+
+# %% [markdown]
+# ## Cost
+#
+# One step at 4,096 tokens in all layers, one sequence: what attention computes, what it reads.
+
+# %%
+print("             GFLOP projections   GFLOP scores   MiB of cache read   FLOP per byte")
+for name, (depth, D, H, K) in MODELS.items():
+    every, scores = depth * layer_flops(1, 4096, D, H, K), depth * 4 * 4096 * D
+    cache = 4096 * token_bytes(depth, D, H, K)
+    assert scores / cache == H / K
+    print(f"{name:12} {(every - scores) / 1e9:>16.3g} {scores / 1e9:>15.3g} {cache / 2**20:>19,.0f} {H // K:>15}")
+
+# %% [markdown]
+# ## Interview questions
+#
+# <details><summary>Q1. Why may K and V be kept, and Q not?</summary>
+#
+# Causality: row t depends on tokens up to t, so later tokens change no stored key or value, in any layer. A query
+# is used once, by its own row. In a bidirectional stack each new token changes all rows, so nothing can be kept;
+# with a cache it silently becomes the causal stack.
+#
+# </details>
+#
+# <details><summary>Q2. Cache of Llama-3-8B for one token, and for 32,768?</summary>
+#
+# 2 x 32 layers x 8 heads x 128 x 2 bytes = 131,072 bytes, and 4 GiB. H and D are not in the formula.
+#
+# </details>
+#
+# <details><summary>Q3. And Llama-2-70B at 32,768 tokens?</summary>
+#
+# 10 GiB with its 8 kv heads; 80 GiB with 64, more than an 80 GB card holds; 1.25 GiB with one.
+#
+# </details>
+#
+# <details><summary>Q4. Is decoding bound by compute or by memory?</summary>
+#
+# By memory. Per byte of cache there are H/K FLOPs: 1 for Llama-2-7B, 4 for Llama-3-8B, 8 for Llama-2-70B; an H100
+# wants 295. A larger batch helps the weights (shared), not the cache (one per sequence).
+#
+# </details>
+#
+# <details><summary>Q5. How many FLOPs does the cache save?</summary>
+#
+# About T/2 times for T well below D: 135 times for 256 tokens at D = 512 with 8 and 4 heads, 1,062 times for 2,048
+# tokens at D = 4,096.
+#
+# </details>
+#
+# <details><summary>Q6. Three new tokens, four in the cache: the mask?</summary>
+#
+# 3 x 7, rows with 5, 6 and 7 keys, bottom-right. `is_causal=True` gives 1, 2 and 3 keys, top-left.
+#
+# </details>
+#
+# <details><summary>Q7. All single-step tests pass. What can still be wrong?</summary>
+#
+# The mask may be missing (error 0 in single steps) and the cache may be in the wrong order (0 too). Test a piece
+# longer than one after a filled cache, and the cache itself.
+#
+# </details>
+#
+# <details><summary>Q8. Is self-attention quadratic?</summary>
+#
+# The scores are; the projections are not, and dominate up to n = 2D. At D = 512 they are 89 % of the FLOPs for 128
+# tokens, 50 % for 1,024, 33 % for 2,048.
+#
+# </details>
+#
+# <details><summary>Q9. What is wrong with `torch.cat` in a server?</summary>
+#
+# Each step copies everything: Llama-3-8B writes 1,024 GiB on the way to a cache of 4,096 tokens, which is 0.5 GiB.
+# Allocate once, or use pages.
+#
+# </details>
+#
+# <details><summary>Q10. Is generation parallel? Does grouping speed up the prompt?</summary>
+#
+# The prompt is parallel: one pass, 2,048 FLOP per byte for 2,048 tokens, limited by arithmetic, so fewer kv heads
+# hardly help. Generation stays serial, as in an RNN: token t + 1 needs token t.
+#
+# </details>
+#
+# Each number above, asserted:
+
+# %%
+# checks: Q2, Q3
+assert token_bytes(*MODELS["Llama-3-8B"]) == 2 * 32 * 8 * 128 * 2 == 131_072
+assert 32_768 * 131_072 / 2**30 == 4
+gib = [32_768 * token_bytes(80, 8192, 64, K) / 2**30 for K in (8, 64, 1)]
+assert gib == [10, 80, 1.25]
+assert gib[1] * 2**30 > 80e9
+
+# %%
+# checks: Q4, Q10
+assert [points[name] for name in ("Llama-2-7B", "Llama-3-8B", "Llama-2-70B")] == [1, 4, 8]
+assert round(989 / 3.35) == 295
+assert points["Llama-2-7B, prompt"] == 2_048 > 295
+
+# %%
+# checks: Q5, Q8, Q9
+assert round(without_cache(256, 512, 8, 4) / with_cache(256, 512, 8, 4)) == 135
+assert round(without_cache(2_048, 4_096, 32, 32) / with_cache(2_048, 4_096, 32, 32)) == 1_062
+assert dict(zip((128, 512, 1_024, 2_048), shares, strict=True)) == {128: 89, 512: 67, 1_024: 50, 2_048: 33}
+assert round(copied / 2**30) == 1_024
+assert 4_096 * token_bytes(*MODELS["Llama-3-8B"]) / 2**30 == 0.5
+
+# %%
+# checks: Q6, Q7
+assert [len(causal_reads(i, 4, 3)) for i in range(3)] == [5, 6, 7]
+assert causal_lower_right(3, 7)._materialize().sum(-1).tolist() == [5, 6, 7]
+assert torch.ones(3, 7, dtype=torch.bool).tril().sum(-1).tolist() == [1, 2, 3]
+assert [seen[name][1] < 1e-12 for name in ("causal-mask-missing", "new-before-old")] == [True, True]
+
+# %% [markdown]
+# ## What to try next
+#
+# - Write it: `problems/gqa_kv_cache.py`, then `python grader.py check gqa_kv_cache`. Draw the mask for 3 on 4
+#   first.
+# - Change the pieces in the detection table to `[11, 1]`: which mistakes go into hiding again?
+# - In transformers, generation uses a cache by default (`use_cache` is True in a Llama's configuration; in
+#   `GenerationConfig()` it is None in 5.23, that is, left to the model).
+# - On to [one kv head](06_mqa.ipynb), the far end of the roofline.

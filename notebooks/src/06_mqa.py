@@ -396,9 +396,7 @@ for name, kv_heads in (("MHA", 64), ("GQA-8", 8), ("MQA", 1)):
     flops, read = step_cost(64, kv_heads, 128, 1, 4096)
     intensity = flops / read
     rows_needed = math.ceil(h100 / intensity)
-    print(
-        f"{name:6s}{flops:>12,} FLOPs {read:>12,} bytes: {intensity:3.0f} FLOP/byte, H100 needs {rows_needed} rows"
-    )
+    print(f"{name:6s}{flops:>12,} FLOPs {read:>12,} bytes: {intensity:3.0f} FLOP/byte, H100 needs {rows_needed} rows")
     assert intensity == 64 / kv_heads < a100 < h100
     assert step_cost(64, kv_heads, 128, 5, 4096)[0] == 5 * flops
     assert (rows_needed, kv_heads) in {(296, 64), (37, 8), (5, 1)}
@@ -549,7 +547,8 @@ show(
 #
 # `k` is (B, S, E) and `q` is (B, H, L, E): a matmul lines the *batch* of `k` up with the *heads* of `q`. Right by
 # luck when B = 1, a crash when B differs from H, silent when B = H: head $h$ of every sequence answers from
-# sequence $h$, somebody else's text. A (B, L, S) mask without a head axis does the same.
+# sequence $h$, somebody else's text. A (B, L, S) mask without a head axis does the same
+# (*batch-mask-read-as-heads*).
 
 # %%
 silent, crashes = [], []
@@ -567,8 +566,8 @@ assert crashes == [2]
 # %% [markdown]
 # ### Split without transpose
 #
-# `reshape(B, H, L, E)` of (B, L, H E) in place of split and transpose. The shape agrees, and 16 of 20 queries
-# stand at the wrong place. Symptom: under a causal mask, early rows change when late tokens change.
+# `reshape(B, H, L, E)` of (B, L, H E) alone. The shape agrees, and 16 of 20 queries stand at the wrong place.
+# Symptom: under a causal mask, early rows change when late tokens change.
 #
 # ### First query of group for all
 #
@@ -578,9 +577,9 @@ assert crashes == [2]
 # ### Group queries summed
 #
 # An einsum whose result lacks the head letter (`"bhle,bse->bls"`) adds the queries up. Symptom: one map, too
-# sharp (the sum of $H$ independent scores spreads $\sqrt H$ times as wide), and one head of output.
+# sharp (the sum of $H$ independent scores spreads $\sqrt H$ times as wide).
 #
-# ### Scale by d_model
+# ### Scale d_model
 #
 # $1/\sqrt D$ for $1/\sqrt E$: scores $\sqrt H$ times too small. Symptom: the right pattern, washed out.
 
@@ -593,13 +592,13 @@ maps = {
     "right": scores.softmax(-1),
     "first query for all": scores[:1].softmax(-1).expand(H_, S_),
     "group queries summed": torch.einsum("he,se->s", q_last, keys).div(math.sqrt(E_)).softmax(-1).view(1, S_),
-    "scale by d_model": (scores / math.sqrt(H_)).softmax(-1),
+    "scale d_model": (scores / math.sqrt(H_)).softmax(-1),
 }
 peak = {name: m.max(-1).values.mean().item() for name, m in maps.items()}
 print("mean largest weight:", {name: float(f"{p:.2g}") for name, p in peak.items()})
-assert peak["group queries summed"] > 1.5 * peak["right"] > 2 * peak["scale by d_model"]
+assert peak["group queries summed"] > 1.5 * peak["right"] > 2 * peak["scale d_model"]
 assert maps["first query for all"].unique(dim=0).size(0) == 1
-assert maps["right"].argmax(-1).equal(maps["scale by d_model"].argmax(-1))
+assert maps["right"].argmax(-1).equal(maps["scale d_model"].argmax(-1))
 
 fig, axes = plt.subplots(1, 4, figsize=(10, 2.6), constrained_layout=True)
 for ax, (name, m) in zip(axes, maps.items(), strict=True):
@@ -614,7 +613,12 @@ show(
 )
 
 # %% [markdown]
-# ### Expanded cache
+# ### Parameters
+#
+# *kv-projections-full-width*: `Linear(D, D)` for keys and values is MHA again; every number may look fine, and
+# nothing is saved. *all-projections-of-one-head*: `q_proj` narrow too, and one head is left.
+#
+# ### Cache expanded
 #
 # `repeat_interleave` before the cache keeps every number right and gives the whole saving back. `expand` is a
 # view:
@@ -690,9 +694,7 @@ models = {  # layers, width, query heads, KV heads as built
     "Qwen2-7B": (28, 3584, 28, 4),
 }
 cost = {}
-print(
-    f"{'':18s}{'weights/layer':>14s}{'TFLOP, N=4096':>14s}{'KiB/token':>10s}{'GiB at 4096':>12s}{'FLOP/byte':>10s}"
-)
+print(f"{'':18s}{'weights/layer':>14s}{'TFLOP, N=4096':>14s}{'KiB/token':>10s}{'GiB at 4096':>12s}{'FLOP/byte':>10s}")
 for model, (n_layers, width, n_heads, built) in models.items():
     size = width // n_heads
     for kv_heads in dict.fromkeys((n_heads, built, 1)):

@@ -335,7 +335,7 @@ def test_the_search_for_spoilers_finds_a_copy_with_other_names():
         renamed = re.sub(r"\b(scores|weights|query|key|value|mask|allowed)\b", r"my_\1", text)
         renamed = re.sub(r"\.my_", ".", renamed)
         for body in bodies(ast.parse(text)):
-            assert shows(ast.parse(renamed), body) or "my_" in ast.unparse(body)
+            assert shows(ast.parse(renamed), body)
     one_line = "def f(m, dtype):\n    return torch.zeros(m.shape, dtype=dtype).masked_fill(~m, -math.inf)"
     assert any(shows(ast.parse(one_line), body) for body in REFERENCES.values())
 

@@ -50,13 +50,34 @@ def _softmax(weights: Callable[[Tensor], Tensor]) -> Swap:
     return {"normalise": lambda state: state._replace(weights=weights(state.scores))}
 
 
-def _softmax_over(dim: int) -> tuple[Swap, Swap]:
-    """Over an axis along which everything may be masked: the NaN stays, or is set to zero afterwards."""
+def _softmax_over(dim: int) -> tuple[Swap, ...]:
+    """Over an axis along which all may be masked: the NaN stays, or is set to zero; or empty rows were not masked."""
+
+    def plain(state: State) -> State:
+        return state._replace(weights=state.scores.softmax(dim=dim))
 
     def zeroed(state: State) -> State:
         return state._replace(weights=state.scores.softmax(dim=dim).nan_to_num(0.0))
 
-    return _softmax(lambda scores: scores.softmax(dim=dim)), {"normalise": zeroed}
+    return (
+        {"normalise": plain},
+        {"normalise": zeroed},
+        {"fill": _fill_others, "normalise": plain, "correct": _cut_empty},
+        {"fill": _fill_others, "normalise": zeroed, "correct": _cut_empty},
+    )
+
+
+def _fill_others(state: State) -> State:
+    if state.mask is None:
+        return state
+    hidden = ~state.mask & state.mask.any(dim=-1, keepdim=True)
+    return state._replace(scores=state.scores.masked_fill(hidden, -math.inf))
+
+
+def _cut_empty(state: State) -> State:
+    if state.mask is None:
+        return state
+    return state._replace(weights=state.weights.masked_fill(~state.mask.any(dim=-1, keepdim=True), 0.0))
 
 
 def _without_dim(scores: Tensor) -> Tensor:

@@ -1,0 +1,212 @@
+"""The command line as a learner meets it: in processes of their own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from grading.catalog import ROOT, Catalog
+
+SOLUTION = (ROOT / "solutions" / "sdpa.py").read_text()
+
+
+def grader(*arguments, cwd=ROOT, root=ROOT, **environment):
+    """Run it with this Python; no terminal at the other end."""
+    command = [sys.executable, str(root / "grader.py"), *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "100", **environment}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def problems(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    return folder
+
+
+def test_a_fresh_start_exits_0(problems):
+    done = grader("--problems", problems)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("not started") == 6
+
+
+def test_a_kata_asked_for_by_name_has_to_pass(problems):
+    assert grader("check", "sdpa", "--problems", problems).returncode == 1
+    (problems / "sdpa.py").write_text(SOLUTION)
+    done = grader("sdpa", "--problems", problems)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " ok 1 sdpa" in done.stdout
+    assert grader("--problems", problems).returncode == 0
+
+
+def test_a_wrong_answer_is_explained_and_the_others_named(problems):
+    (problems / "sdpa.py").write_text(SOLUTION.replace("math.sqrt(query.size(-1))", "query.size(-1)"))
+    done = grader("--problems", problems)
+    assert done.returncode == 1
+    failure = done.stdout[done.stdout.index("  x 1 sdpa   the scores") :]
+    for label in ("call    ", "wanted  0.25 0.75", "got     ", "cause   exactly what you get when", "next    python"):
+        assert label in failure
+    assert failure.index("cause") < failure.index("more fail")
+    assert len(failure.splitlines()) <= 12 + 2
+
+
+def test_json_is_the_report_and_nothing_else(problems):
+    (problems / "sdpa.py").write_text(SOLUTION.replace("-2, -1", "-1, -2").replace("/ math", "* math"))
+    done = grader("--json", "--problems", problems, "--seed", 7)
+    report = json.loads(done.stdout)
+    assert next(iter(report)) == "schema"
+    assert report["seed"] == 7
+    assert report["layers"][0] == "process"
+    first = report["katas"][0]
+    assert (first["kata"], first["outcome"]) == ("sdpa", "failed")
+    assert first["passed"] == sum(check["outcome"] == "passed" for check in first["checks"])
+    assert {"name", "sentence", "notebook"} <= set(first["causes"][0])
+    assert done.returncode == 1
+
+
+def test_a_seed_repeats_a_run(problems):
+    (problems / "sdpa.py").write_text(SOLUTION.replace("/ math", "* math"))
+    runs = [json.loads(grader("sdpa", "--json", "--problems", problems, "--seed", 3).stdout) for _ in range(2)]
+    got = [[check["got"] for check in run["katas"][0]["checks"]] for run in runs]
+    assert got[0] == got[1]
+
+
+def test_no_colours_where_there_is_no_terminal(problems):
+    (problems / "sdpa.py").write_text("def f(:\n")
+    assert "\x1b" not in grader("--problems", problems).stdout
+
+
+def test_usage_errors_exit_2(problems):
+    for arguments in (
+        ["check", "nope"],
+        ["hint"],
+        ["hint", "nope"],
+        ["--problems", problems / "no"],
+        ["reset"],
+        ["--x"],
+    ):
+        done = grader(*arguments)
+        assert done.returncode == 2, arguments
+        assert "Traceback" not in done.stderr
+
+
+def test_a_kata_may_be_named_by_its_file(problems):
+    (problems / "sdpa.py").write_text(SOLUTION)
+    assert grader("problems/sdpa.py", "--problems", problems).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["check", "--help"]])
+def test_what_needs_no_torch_does_not_import_it(arguments):
+    code = (
+        "import sys; sys.argv[1:] = sys.argv[1:]; from grading.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, 'rich' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the repository that may be written to; it shares this interpreter."""
+    for name in ("grader.py", "grading", "problems", "solutions", "tests", "pyproject.toml"):
+        source, target = ROOT / name, tmp_path / "katas" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "submissions", "notebooks"))
+        else:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    return tmp_path / "katas"
+
+
+def test_hints_go_one_level_further_at_each_call(copy):
+    outs = [grader("hint", "mha", cwd=copy, root=copy).stdout for _ in range(4)]
+    for level, out in zip((1, 2, 3, 3), outs, strict=True):
+        assert f"hint {level} of 3" in out
+    assert outs[2] == outs[3]
+    (copy / ".kata" / "progress.json").write_text("{")
+    assert "hint 1 of 3" in grader("hint", "mha", cwd=copy, root=copy).stdout
+    assert (copy / ".kata" / "progress.damaged").exists()
+
+
+def test_reset_keeps_what_was_there(copy):
+    path = copy / "problems" / "gqa.py"
+    path.write_text("mine = 1\n")
+    done = grader("reset", "gqa", cwd=copy, root=copy)
+    assert done.returncode == 0
+    assert "raise NotImplementedError" in path.read_text()
+    (kept,) = (copy / ".kata" / "backups").iterdir()
+    assert kept.read_text() == "mine = 1\n"
+    assert str(kept.relative_to(copy)) in done.stdout
+    assert "is the stub already" in grader("reset", "gqa", cwd=copy, root=copy).stdout
+
+
+def test_compare_waits_until_yours_passes(copy):
+    refused = grader("compare", "sdpa", cwd=copy, root=copy)
+    assert refused.returncode == 1
+    assert "def scaled_dot" not in refused.stdout
+    assert "def scaled_dot" in grader("compare", "sdpa", "--reveal", cwd=copy, root=copy).stdout
+    shutil.copy(copy / "solutions" / "sdpa.py", copy / "problems" / "sdpa.py")
+    assert "reference" in grader("compare", "sdpa", cwd=copy, root=copy).stdout
+
+
+def test_debug_runs_in_this_process(copy):
+    source = SOLUTION.replace("    # scaled before", "    breakpoint()\n    # scaled before")
+    (copy / "problems" / "sdpa.py").write_text(source)
+    command = [sys.executable, "grader.py", "--debug", "sdpa"]
+    done = subprocess.run(command, cwd=copy, input="p query.shape\nq\n", capture_output=True, text=True, timeout=60)
+    assert "torch.Size([2, 3, 5, 4])" in done.stdout
+
+
+def test_a_fault_of_the_engine_is_no_verdict(copy):
+    (copy / "solutions" / "sdpa.py").unlink()
+    done = grader("sdpa", cwd=copy, root=copy)
+    assert done.returncode == 3
+    assert "a fault of the grader, not of your code" in done.stderr
+
+
+def test_without_its_packages_it_says_what_is_missing_in_one_line(copy):
+    bare = subprocess.run(
+        [sys.executable, "-S", "grader.py"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    assert bare.returncode == 2
+    assert bare.stderr.startswith("grader: torch, ")
+    assert "make" in bare.stderr
+    assert len(bare.stderr.splitlines()) == 1
+
+
+def test_the_catalogue_counts_the_checks(examiner):
+    report = examiner.grade(Catalog().stems, ROOT / "solutions")
+    for result in report.katas:
+        assert (len(result.checks), result.outcome) == (result.expected, "passed"), result.kata
+
+
+def test_a_missing_check_is_a_failure(examiner):
+    from dataclasses import replace
+
+    from grading.examine import _outcome
+
+    kata = Catalog()["sdpa"]
+    checks = examiner.grade(["sdpa"], ROOT / "solutions").katas[0].checks
+    assert _outcome(checks, kata) == "passed"
+    assert _outcome(checks[1:], kata) == "failed"
+    assert _outcome((), kata) == "failed"
+    assert _outcome(checks, replace(kata, checks=kata.checks + 1)) == "failed"
+
+
+def test_a_grade_never_imports_what_takes_long():
+    code = (
+        "import sys, pathlib; from grading.examine import Examiner; e = Examiner()\n"
+        "print(e.grade(sys.argv[1:], pathlib.Path('solutions')).katas[0].outcome); e.close()\n"
+        "print(sorted({'sympy', 'torch._dynamo', 'torch.distributed.tensor', 'nbval'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *Catalog().stems], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-2:] == ["passed", "[]"], done.stderr

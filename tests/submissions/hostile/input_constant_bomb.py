@@ -1,0 +1,9 @@
+"""Makes the compiler compute a constant of gigabytes."""
+# kata: sdpa
+# verdict: broken
+
+x = ((1 << 30) * "x" * (1 << 10)) * (1 << 10)
+
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    return value

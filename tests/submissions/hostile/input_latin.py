@@ -1,0 +1,6 @@
+"""Is not UTF-8 text."""
+# kata: sdpa
+# verdict: broken
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    return value  # Grüße

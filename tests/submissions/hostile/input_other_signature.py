@@ -1,0 +1,6 @@
+"""Takes other arguments."""
+# kata: sdpa
+# verdict: failed
+
+def scaled_dot_product_attention(query):
+    return query

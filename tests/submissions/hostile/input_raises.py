@@ -1,0 +1,5 @@
+"""Raises an error when it is loaded."""
+# kata: sdpa
+# verdict: broken
+
+raise RuntimeError("not today")

@@ -1,0 +1,5 @@
+"""Imports the reference."""
+# kata: sdpa
+# verdict: broken
+
+from solutions.sdpa import scaled_dot_product_attention

@@ -1,0 +1,25 @@
+"""The product of query and key is taken in float16 before it is scaled, and exceeds 65,504."""
+# verdict: failed
+# cause: scale-after-product
+
+import torch
+import torch.nn.functional as F
+
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    q, k, v = query, key, value
+
+    scale = q.shape[-1] ** -0.5
+    logits = torch.einsum("...le,...se->...ls", q, k) * scale
+
+    if mask is not None:
+        blind = ~mask.any(dim=-1, keepdim=True)
+        logits = logits.masked_fill(~mask & ~blind, float("-inf"))
+
+    attn = F.softmax(logits, dim=-1)
+
+    if mask is not None:
+        attn = attn.masked_fill(blind, 0.0)
+
+    out = torch.einsum("...ls,...sv->...lv", attn, v)
+    return out

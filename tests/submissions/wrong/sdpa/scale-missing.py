@@ -1,0 +1,20 @@
+"""The scores are not scaled by 1/sqrt(head_dim)."""
+# verdict: failed
+# cause: scale-missing
+
+import torch
+
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    scores = torch.matmul(query, key.transpose(-2, -1))
+
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+
+    weights = torch.softmax(scores, dim=-1)
+
+    if mask is not None:
+        # rows that see nothing
+        weights = weights.masked_fill(~mask, 0.0)
+
+    return torch.matmul(weights, value)
