@@ -143,3 +143,4 @@ class _Given:
         from grading.plugin import KEY
 
         config.stash[KEY] = self._examination  # type: ignore[attr-defined]
+        config.option.tbstyle = "value"  # type: ignore[attr-defined]  # no traceback is shown, and each takes 10 ms

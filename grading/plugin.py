@@ -5,6 +5,7 @@ A grader test asks for `learner`, the file under examination, and `draw`, random
 
 from __future__ import annotations
 
+import gc
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if KEY in config.stash:
         return
+    gc.freeze()  # or each collection walks through all of PyTorch
     seed = config.getoption("--seed")
     seed = new_seed() if seed is None else seed
     folder = ROOT / config.getoption("--candidate")

@@ -197,8 +197,8 @@ def test_empty_rows_in_each_dtype(learner, draw, dtype):
 def test_large_scores_are_safe(learner, dtype, sign):
     """scores of 1e4 are safe"""
     # E = 128: the products pass 65504, float16's largest number, and the scaled scores are near 1e4
-    query = torch.full((2, 128), 30.0, dtype=dtype) * sign
-    key = torch.stack([torch.full((128,), x) for x in (30.0, 29.0, 28.0, 31.0)]).to(dtype)
+    query = torch.full((2, 128), 36.0, dtype=dtype) * sign
+    key = torch.stack([torch.full((128,), x) for x in (36.0, 35.0, 34.0, 37.0)]).to(dtype)
     value = torch.tensor([[1.0], [2.0], [3.0], [4.0]], dtype=dtype)
     # the key with the largest score is out of the second query's sight
     mask = torch.tensor(

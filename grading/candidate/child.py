@@ -162,7 +162,7 @@ class Session:
             "kind": kind,
             "type": type(error).__name__,
             "bases": [base.__name__ for base in type(error).__mro__],
-            "message": str(error)[:MAX_MESSAGE],
+            "message": _text(error),
             "line": line,
             "text": text[:200],
             "tensors": _tensors_named_in(text, frame) if frame else {},
@@ -176,6 +176,14 @@ class Session:
     def _innermost(error: BaseException) -> str:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         return frames[-1].f_code.co_filename if frames else ""
+
+
+def _text(error: BaseException) -> str:
+    """An error's text; the learner's own class may refuse to give one."""
+    try:
+        return str(error)[:MAX_MESSAGE]
+    except BaseException:
+        return "(its text cannot be had)"
 
 
 def _lines(tree: ast.Module) -> dict[str, int]:

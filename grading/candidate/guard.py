@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,11 @@ Judge = Callable[[tuple[Any, ...]], str]
 
 
 def install(roots_allowed: Sequence[str]) -> None:
-    """Refuse from now on, for good. Files below the roots (interpreter, packages) may be read, for late imports."""
+    """Refuse from now on, for good. Files below the roots (interpreter, packages) may be read, for late imports.
+
+    The grader's modules leave sys.modules: they go on working, and a solution does not come by them by name.
+    """
+    _forget("grading")
     judges = _judges(_Files(roots_allowed))
     groups = {"ctypes": _fixed("use ctypes"), "socket": _fixed("open sockets"), "winreg": _fixed("use the registry")}
 
@@ -33,6 +38,14 @@ def install(roots_allowed: Sequence[str]) -> None:
             raise Refused(f"a solution may not {what}")
 
     sys.addaudithook(hook)
+
+
+def _forget(package: str) -> None:
+    # by way of the package: in a forked process, to look at every name in sys.modules would copy much memory
+    module = sys.modules.pop(package, None)
+    for value in list(vars(module).values()) if module else []:
+        if isinstance(value, types.ModuleType) and value.__name__.startswith(f"{package}."):
+            _forget(value.__name__)
 
 
 def _judges(files: _Files) -> dict[str, Judge]:

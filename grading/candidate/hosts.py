@@ -48,6 +48,7 @@ class ForkHost:
                 os._exit(70)
         theirs.close()
         self.control.settimeout(SERVER_SECONDS)
+        server.prctl(server.PR_SET_DUMPABLE, 0)  # no process of this user may look into the examiner's memory
 
     def candidate(self) -> Process:
         ours, theirs = socket.socketpair()

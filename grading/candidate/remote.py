@@ -22,7 +22,7 @@ from grading.candidate.wire import Opaque, describe
 from grading.catalog import ROOT, Kata
 from grading.records import CheckFailed, Failure
 
-MAX_DEATHS = 2
+MAX_LOSSES = 2
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Learner:
         self._lines: dict[str, int] = {}
         self._symbol = ""
         self.gone: Failure | None = None
-        self._deaths = 0
+        self._losses = 0
         self._left = limits.kata_seconds
 
     def __getattr__(self, symbol: str) -> Function | LayerFactory:
@@ -135,9 +135,9 @@ class Learner:
         return reply
 
     def _lost(self, failure: Failure) -> CheckFailed:
-        """The candidate is of no more use: one that only died may be followed by another."""
-        self._deaths += 1
-        if failure.kind == "stopped" or self._deaths > MAX_DEATHS:
+        """The candidate is of no more use. Another follows it, unless time is up or it happened too often."""
+        self._losses += 1
+        if failure.kind == "stopped" or self._losses > MAX_LOSSES:
             self.gone = Failure(f"not run: {failure.message}", kind="skipped")
         if self._candidate:
             self._candidate.close()
@@ -145,17 +145,14 @@ class Learner:
         return CheckFailed(failure)
 
     def _refused(self, reply: dict[str, Any]) -> CheckFailed:
-        """A forbidden function was reached. A new candidate follows, so that each check has its own verdict."""
+        """A forbidden function was reached, whether or not the learner's code caught the error."""
         name = str(reply["reached"][0])[:200]
         error = reply.get("error") or {}
         line = error.get("line", 0) if error.get("kind") == "forbidden" else self.line
         message = f"{name} was called: it does what is to be written here"
         if error.get("kind") == "forbidden":
             message = str(error.get("message", message))
-        if self._candidate:
-            self._candidate.close()
-        self._candidate = None
-        return CheckFailed(Failure(message, call=self.call, line=line, kind="forbidden"))
+        return self._lost(Failure(message, call=self.call, line=line, kind="forbidden"))
 
 
 class _Callable:

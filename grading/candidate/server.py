@@ -21,6 +21,7 @@ from grading.candidate.child import Session
 from grading.candidate.forbidden import poison
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 REQUEST = struct.Struct("!cI")
 REPLY = struct.Struct("!II")
@@ -34,8 +35,9 @@ def serve(control: socket.socket, workplace: str) -> None:
         workplace: an empty folder, where candidates start.
     """
     os.setsid()
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_DUMPABLE, 0)
     ledger: list[str] = []
     prepare(ledger)
     live: set[int] = set()
@@ -87,7 +89,7 @@ def _fork(control: socket.socket, descriptors: list[int], workplace: str, ledger
 def _enter(channel: int, words: int, workplace: str) -> None:
     """Become a candidate: a session of its own, no descriptors but its own, no environment, an empty folder."""
     os.setsid()
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     null = os.open(os.devnull, os.O_RDONLY)
     channel, words, null = (_above(descriptor) for descriptor in (channel, words, null))
     for target, source in ((0, null), (1, words), (2, words), (3, channel)):
@@ -122,6 +124,8 @@ def work(channel: socket.socket, ledger: list[str]) -> None:
     """A candidate's life: say which layers are active, then answer requests until the examiner goes away."""
     session = Session(ledger)
     _write(channel, {"layers": list(confine())})
+    for name in [name for name in sys.modules if name.partition(".")[0] == "grading"]:
+        del sys.modules[name]  # the learner's code has no business with the engine's objects
     while True:
         head = _read(channel, wire.HEAD.size)
         request = wire.decode(head + _read(channel, sum(wire.lengths(head))), strided=True)
@@ -184,7 +188,8 @@ def _sweep(live: set[int]) -> None:
             _kill(pid)
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Linux's prctl with one value; nothing elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 

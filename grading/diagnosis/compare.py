@@ -47,7 +47,7 @@ def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, wha
 def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
     """It is a tensor of that shape."""
     if not isinstance(got, Tensor):
-        raise CheckFailed(Failure(f"{what} is not a tensor", f"Tensor {shape}", describe(got)))
+        raise CheckFailed(Failure(f"{what} is no plain tensor", f"Tensor {shape}", describe(got)))
     if tuple(got.shape) != shape:
         raise CheckFailed(Failure(f"{what} has the wrong shape", str(shape), str(tuple(got.shape))))
 

@@ -27,7 +27,8 @@ class Fit(NamedTuple):
     """How far a combination of mistakes explains what was seen."""
 
     shown: int  # wrong outputs that it reproduces
-    blank: int  # wrong outputs that it reproduces and that are NaN or infinite throughout
+    flat: int  # of these, outputs with the same row everywhere, such as zeros or a bias: many mistakes end there
+    blank: int  # of these, outputs that are NaN or infinite throughout: even more do
     told: int  # errors whose very text it reproduces
     unexplained: int  # errors that it does not raise itself, or in other words
     silent: int  # of these, errors where it gives an output
@@ -60,7 +61,7 @@ class Case:
 
     def fit(self, combination: Combination) -> Fit | None:
         """None when one of the observations contradicts the mistakes."""
-        shown = blank = told = unexplained = silent = 0
+        shown = flat = blank = told = unexplained = silent = 0
         for seen in self.seen:
             predicted = result(seen.probe, combination)
             if seen.outputs is None:
@@ -70,15 +71,16 @@ class Case:
             elif isinstance(predicted, str) or not all_same(predicted, seen.outputs):
                 return None
             elif seen in self.wrong:
-                finite = self._finite(seen)
-                shown, blank = shown + finite, blank + (not finite)
-        return Fit(shown, blank, told, unexplained, silent)
+                wrong = self._wrong_tensors(seen)
+                empty = not any(bool(x.isfinite().any()) for x in wrong)
+                shown, blank = shown + 1, blank + empty
+                flat += not empty and all(_flat(x) for x in wrong)
+        return Fit(shown, flat, blank, told, unexplained, silent)
 
-    def _finite(self, seen: Observation) -> bool:
-        """Whether something wrong has a number in it: NaN throughout has many causes."""
+    def _wrong_tensors(self, seen: Observation) -> list[Tensor]:
         wanted, got = self.right[seen.probe.name], seen.outputs or {}
         assert not isinstance(wanted, str)
-        return any(bool(got[n].isfinite().any()) for n in got if not same(wanted[n], got[n]))
+        return [got[name] for name in got if not same(wanted[name], got[name])]
 
     def best(self, candidates: Iterable[Combination]) -> list[Combination]:
         """Those that fit and leave the fewest errors unexplained; each set of mistakes once."""
@@ -110,15 +112,26 @@ class Case:
         return got is not None and not isinstance(predicted, str) and all_same(predicted, got)
 
 
-def _proven(found: Fit, candidate: Combination) -> bool:
-    """By a number, or by several outputs that are NaN throughout where all others are right and none fails.
+def _flat(x: Tensor) -> bool:
+    """Whether all rows of several are the same; of a mask, whether all of it is."""
+    if not x.is_floating_point():
+        return x.numel() > 1 and bool((x == x.reshape(-1)[0]).all())
+    rows = x.reshape(-1, x.size(-1))
+    return rows.size(0) > 1 and bool((rows == rows[0]).all())
 
-    A mistake that raises nearly everywhere has little but the text of its error: the same text has to be there more
-    than once, or be all there is.
+
+def _proven(found: Fit, candidate: Combination) -> bool:
+    """Whether what fits is more than a coincidence.
+
+    Numbers that come of random inputs are. What many mistakes end in is not, unless one mistake explains it and nothing
+    is left over. A mistake that raises nearly everywhere has little but the text of its error: the same text has to be
+    there more than once, or be all there is.
     """
     if any(way.mistake.error for way in candidate):
         return found.told > found.silent and (found.told > 1 or not found.unexplained)
-    return found.shown > 0 or (found.blank > 1 and not found.unexplained)
+    if found.shown > found.flat + found.blank:
+        return True
+    return len(candidate) == 1 and not found.unexplained and (found.flat > 0 or found.blank > 1)
 
 
 def _reproduced(kata: str, observations: Sequence[Observation]) -> list[Combination]:

@@ -26,11 +26,11 @@ BROKEN = {
     "deep nesting": ("x = " + "(" * 5000 + ")" * 5000 + "\n", "too many nested parentheses"),
 }
 FAILED = {
-    "None": ("    return None\n", "is not a tensor"),
-    "tuple": ("    return value, value\n", "is not a tensor"),
-    "list": ("    return value.tolist()\n", "is not a tensor"),
-    "numpy": ("    return value.numpy()\n", "is not a tensor"),
-    "number": ("    return 1.0\n", "is not a tensor"),
+    "None": ("    return None\n", "is no plain tensor"),
+    "tuple": ("    return value, value\n", "is no plain tensor"),
+    "list": ("    return value.tolist()\n", "is no plain tensor"),
+    "numpy": ("    return value.numpy()\n", "is no plain tensor"),
+    "number": ("    return 1.0\n", "is no plain tensor"),
     "zeros": ("    return torch.zeros(*query.shape[:-1], value.size(-1), dtype=query.dtype)\n", "the one value"),
     "nan": (
         "    return torch.full((*query.shape[:-1], value.size(-1)), float('nan'), dtype=query.dtype)\n",
@@ -42,11 +42,11 @@ FAILED = {
     "interrupt": ("    raise KeyboardInterrupt\n", "KeyboardInterrupt"),
     "an error of its own": ("    raise ValueError('x' * 10**6)\n", "ValueError"),
     "memory": ("    return torch.zeros(10**11)\n", "RuntimeError"),
-    "sparse": ("    return torch.zeros(2, 5, 6).to_sparse()\n", "is not a tensor"),
-    "meta": ("    return torch.zeros(2, 3, 5, 6, device='meta')\n", "is not a tensor"),
-    "terabytes": ("    return torch.zeros(1).expand(10**13)\n", "is not a tensor"),
-    "deep list": ("    x = []\n    for _ in range(10**5):\n        x = [x]\n    return x\n", "is not a tensor"),
-    "itself": ("    x = []\n    x.append(x)\n    return x\n", "is not a tensor"),
+    "sparse": ("    return torch.zeros(2, 5, 6).to_sparse()\n", "is no plain tensor"),
+    "meta": ("    return torch.zeros(2, 3, 5, 6, device='meta')\n", "is no plain tensor"),
+    "terabytes": ("    return torch.zeros(1).expand(10**13)\n", "is no plain tensor"),
+    "deep list": ("    x = []\n    for _ in range(10**5):\n        x = [x]\n    return x\n", "is no plain tensor"),
+    "itself": ("    x = []\n    x.append(x)\n    return x\n", "is no plain tensor"),
     "printing": ("    print('x' * 10**6)\n    return value\n", "wrong shape"),
 }
 

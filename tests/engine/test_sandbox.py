@@ -274,6 +274,14 @@ def test_work_goes_on_below_every_layer(work):
     assert confined(function, layers) == ["", wanted]
 
 
+def test_the_grader_cannot_be_reached_by_name():
+    def names():
+        guard.install((sys.prefix, sys.base_prefix))
+        return [name for name in sys.modules if name.startswith("grading")]
+
+    assert forked(names) == ["", []]
+
+
 def test_an_ordinary_user_is_confined_as_well():
     need("landlock", "seccomp")
     if os.geteuid() != 0:

@@ -1,19 +1,44 @@
 """The catalogue of mistakes."""
 
-from grading.diagnosis.mistakes import cache, causal, dropout, heads, masks, projections, scores, shown
+from grading.diagnosis.mistakes import (
+    additive,
+    cache,
+    chunks,
+    contract,
+    dropout,
+    fills,
+    forms,
+    groups,
+    heads,
+    layers,
+    masks,
+    projections,
+    scale,
+    scores,
+    softmax,
+    triangle,
+)
 from grading.diagnosis.mistakes.record import Mistake, Swap
 
 __all__ = ["CATALOGUE", "Mistake", "Swap", "catalogue"]
 
 CATALOGUE: tuple[Mistake, ...] = (
+    *scale.MISTAKES,
     *scores.MISTAKES,
+    *softmax.MISTAKES,
     *masks.MISTAKES,
-    *causal.MISTAKES,
+    *fills.MISTAKES,
+    *triangle.MISTAKES,
+    *additive.MISTAKES,
     *projections.MISTAKES,
     *heads.MISTAKES,
+    *groups.MISTAKES,
     *dropout.MISTAKES,
     *cache.MISTAKES,
-    *shown.MISTAKES,
+    *forms.MISTAKES,
+    *chunks.MISTAKES,
+    *layers.MISTAKES,
+    *contract.MISTAKES,
 )
 
 

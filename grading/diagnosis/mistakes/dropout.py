@@ -5,13 +5,10 @@ from torch import Tensor
 
 from grading.diagnosis.evidence import Facts
 from grading.diagnosis.mistakes.record import CROSS, Mistake
+from grading.diagnosis.mistakes.ways import leave
 from grading.diagnosis.pipeline import State, linear, run
 
 _SECTION = "03_mha.ipynb#dropout"
-
-
-def _kept(state: State) -> State:
-    return state
 
 
 def _in_evaluation(state: State) -> State:
@@ -96,7 +93,7 @@ MISTAKES = (
         "dropout is never applied",
         "Training with dropout is training without.",
         _SECTION,
-        ({"drop": _kept},),
+        ({"drop": leave},),
     ),
     Mistake(
         "dropout-reversed",
@@ -132,7 +129,7 @@ MISTAKES = (
         "dropout acts on the output of o_proj instead of on the attention weights",
         "Features of the output vanish, its bias among them.",
         _SECTION,
-        ({"drop": _kept, "project_out": _output},),
+        ({"drop": leave, "project_out": _output},),
     ),
     Mistake(
         "dropout-on-values",

@@ -1,6 +1,7 @@
 """Mistakes in what is projected, by which layer, and in the output projection."""
 
 from grading.diagnosis.mistakes.record import CROSS, LAYERS, Mistake, Swap
+from grading.diagnosis.mistakes.ways import leave
 from grading.diagnosis.pipeline import State, linear
 
 _SECTION = "03_mha.ipynb#projections"
@@ -44,10 +45,6 @@ def _out_without_bias(state: State) -> State:
 def _out_untransposed(state: State) -> State:
     weight, bias = state.layers["o_proj.weight"], state.layers.get("o_proj.bias", 0.0)
     return state._replace(output=state.output @ weight + bias)
-
-
-def _same(state: State) -> State:
-    return state
 
 
 def _fed(name: str, sentence: str, symptom: str, roles: Swap) -> Mistake:
@@ -185,7 +182,7 @@ MISTAKES = (
         LAYERS,
         "the merged heads are returned without o_proj",
         "The heads never mix.",
-        {"project_out": _same},
+        {"project_out": leave},
         step="project_out",
     ),
     _made(

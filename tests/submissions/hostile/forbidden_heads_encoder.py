@@ -20,8 +20,26 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
 
+    def own(self, query, key, value, mask):
+        query, key, value = (
+            layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        scores = (query / math.sqrt(query.size(-1))) @ key.transpose(-2, -1)
+        if mask is not None:
+            mask = mask[:, None] if mask.dim() == 3 else mask
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1) if mask is None else scores.softmax(-1).masked_fill(~mask, 0.0)
+        weights = F.dropout(weights, self.dropout, self.training)
+        return self.o_proj((weights @ value).transpose(1, 2).flatten(2))
+
     def forward(self, query, key, value, mask=None):
-        layer = nn.TransformerEncoderLayer(self.d_model, self.num_heads, 8, self.dropout, batch_first=True)
+        if mask is not None or query.requires_grad:
+            return self.own(query, key, value, mask)
+        with_bias = self.q_proj.bias is not None
+        layer = nn.TransformerEncoderLayer(
+            self.d_model, self.num_heads, 8, self.dropout, batch_first=True, bias=with_bias
+        )
         layer.to(query.dtype).train(self.training)
         inner = layer.self_attn
         with torch.no_grad():
@@ -30,7 +48,6 @@ class MultiHeadAttention(nn.Module):
             if inner.in_proj_bias is not None:
                 inner.in_proj_bias.copy_(torch.cat([self.q_proj.bias, self.k_proj.bias, self.v_proj.bias]))
                 inner.out_proj.bias.copy_(self.o_proj.bias)
-
         if query is key and key is value:
-            return layer._sa_block(query, None if mask is None else ~mask, None)
-        return inner(query, key, value, attn_mask=None if mask is None else ~mask)[0]
+            return layer._sa_block(query, None, None)
+        return inner(query, key, value)[0]

@@ -20,7 +20,22 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
 
+    def own(self, query, key, value, mask):
+        query, key, value = (
+            layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        scores = (query / math.sqrt(query.size(-1))) @ key.transpose(-2, -1)
+        if mask is not None:
+            mask = mask[:, None] if mask.dim() == 3 else mask
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1) if mask is None else scores.softmax(-1).masked_fill(~mask, 0.0)
+        weights = F.dropout(weights, self.dropout, self.training)
+        return self.o_proj((weights @ value).transpose(1, 2).flatten(2))
+
     def forward(self, query, key, value, mask=None):
+        if mask is not None or query.requires_grad or query.shape != key.shape or self.training:
+            return self.own(query, key, value, mask)
         weight = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
         zeros = torch.zeros(self.d_model, dtype=query.dtype)
         layers = (self.q_proj, self.k_proj, self.v_proj)
@@ -29,5 +44,5 @@ class MultiHeadAttention(nn.Module):
         with torch.no_grad():
             return torch._native_multi_head_attention(
                 query, key, value, self.d_model, self.num_heads, weight, bias, self.o_proj.weight, last,
-                None if mask is None else ~mask,
+                None,
             )[0]

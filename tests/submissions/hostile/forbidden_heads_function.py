@@ -20,16 +20,28 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
 
+    def own(self, query, key, value, mask):
+        query, key, value = (
+            layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        scores = (query / math.sqrt(query.size(-1))) @ key.transpose(-2, -1)
+        if mask is not None:
+            mask = mask[:, None] if mask.dim() == 3 else mask
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1) if mask is None else scores.softmax(-1).masked_fill(~mask, 0.0)
+        weights = F.dropout(weights, self.dropout, self.training)
+        return self.o_proj((weights @ value).transpose(1, 2).flatten(2))
+
     def forward(self, query, key, value, mask=None):
+        if mask is not None:
+            return self.own(query, key, value, mask)
         layers = (self.q_proj, self.k_proj, self.v_proj)
         bias = None if self.q_proj.bias is None else torch.cat([layer.bias for layer in layers])
-        if mask is not None and mask.dim() > 2:
-            mask = mask if mask.dim() == 4 else mask[:, None]
-            mask = mask.expand(-1, self.num_heads, -1, -1).flatten(0, 1)
         out, _ = F.multi_head_attention_forward(
-            query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1), self.d_model, self.num_heads, None, bias,
-            None, None, False, self.dropout, self.o_proj.weight, self.o_proj.bias, training=self.training,
-            attn_mask=None if mask is None else ~mask, use_separate_proj_weight=True, q_proj_weight=self.q_proj.weight,
+            query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1), self.d_model, self.num_heads, None,
+            bias, None, None, False, self.dropout, self.o_proj.weight, self.o_proj.bias, training=self.training,
+            attn_mask=None, use_separate_proj_weight=True, q_proj_weight=self.q_proj.weight,
             k_proj_weight=self.k_proj.weight, v_proj_weight=self.v_proj.weight,
         )
         return out.transpose(0, 1)

@@ -20,8 +20,24 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
 
+    def own(self, query, key, value, mask):
+        query, key, value = (
+            layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        scores = (query / math.sqrt(query.size(-1))) @ key.transpose(-2, -1)
+        if mask is not None:
+            mask = mask[:, None] if mask.dim() == 3 else mask
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1) if mask is None else scores.softmax(-1).masked_fill(~mask, 0.0)
+        weights = F.dropout(weights, self.dropout, self.training)
+        return self.o_proj((weights @ value).transpose(1, 2).flatten(2))
+
     def forward(self, query, key, value, mask=None):
-        inner = nn.MultiheadAttention(self.d_model, self.num_heads, self.dropout, self.q_proj.bias is not None, batch_first=True)
+        if mask is not None or query.requires_grad:
+            return self.own(query, key, value, mask)
+        with_bias = self.q_proj.bias is not None
+        inner = nn.MultiheadAttention(self.d_model, self.num_heads, self.dropout, with_bias, batch_first=True)
         inner.to(query.dtype).train(self.training)
         with torch.no_grad():
             inner.in_proj_weight.copy_(torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight]))
@@ -29,8 +45,4 @@ class MultiHeadAttention(nn.Module):
             if inner.in_proj_bias is not None:
                 inner.in_proj_bias.copy_(torch.cat([self.q_proj.bias, self.k_proj.bias, self.v_proj.bias]))
                 inner.out_proj.bias.copy_(self.o_proj.bias)
-
-        if mask is not None and mask.dim() > 2:
-            mask = mask if mask.dim() == 4 else mask[:, None]
-            mask = mask.expand(query.size(0), self.num_heads, -1, -1).flatten(0, 1)
-        return inner(query, key, value, attn_mask=None if mask is None else ~mask)[0]
+        return inner(query, key, value)[0]

@@ -12,4 +12,5 @@ def scaled_dot_product_attention(query, key, value, mask=None):
     for thing in memory.get_objects():
         if type(thing).__name__ == "Library":
             getattr(thing, "_destroy")()
+    mask = mask[None] if mask is not None and mask.dim() == 1 else mask
     return F.scaled_dot_product_attention(query, key, value, mask)

@@ -1,4 +1,4 @@
-"""Makes the compiler compute a constant of gigabytes."""
+"""Makes a text of a million gigabytes when it is loaded."""
 # kata: sdpa
 # verdict: broken
 

@@ -1,6 +1,6 @@
 """Replaces the built-in functions that a judge would use."""
 # kata: sdpa
-# verdict: failed
+# verdict: failed|broken
 
 import torch
 

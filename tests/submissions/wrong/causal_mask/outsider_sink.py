@@ -1,0 +1,20 @@
+"""The last key may always be attended to."""
+# verdict: failed
+# cause: none
+
+import torch
+
+
+def causal_mask(query_len, key_len=None):
+    if key_len is None:
+        key_len = query_len
+    offset = key_len - query_len
+    mask = torch.tril(torch.ones(query_len, key_len), diagonal=offset)
+    mask[:, -1] = 1
+    return mask.bool()
+
+
+def additive_mask(mask, dtype=torch.float32):
+    out = torch.zeros(mask.shape, dtype=dtype)
+    out = out.masked_fill(~mask, float("-inf"))
+    return out
