@@ -76,6 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if KEY in config.stash:
         return
+    torch.set_num_threads(1)  # for tensors this small, a second thread only waits
     gc.freeze()  # or each collection walks through all of PyTorch
     seed = config.getoption("--seed")
     seed = new_seed() if seed is None else seed

@@ -92,9 +92,7 @@ def carry_over(notebook, committed) -> None:
     """Give cells that are not compared the outputs they had, as long as nothing up to them has changed."""
     from itertools import takewhile
 
-    pairs = takewhile(
-        lambda pair: pair[0].source == pair[1].source, zip(notebook.cells, committed.cells, strict=False)
-    )
+    pairs = takewhile(lambda pair: pair[0].source == pair[1].source, zip(notebook.cells, committed.cells, strict=False))
     for new, old in pairs:
         if NOT_COMPARED in new.metadata.get("tags", []):
             new.outputs = old.outputs
@@ -132,9 +130,7 @@ def main(arguments: list[str]) -> int:
             differing += [] if same else [stem]
         else:
             target(stem).write_text(text, encoding="utf-8")
-        print(
-            f"{stem}: {len(text) // 1024} KB, {'as before' if same else 'differs' if options.check else 'written'}"
-        )
+        print(f"{stem}: {len(text) // 1024} KB, {'as before' if same else 'differs' if options.check else 'written'}")
     return 1 if differing else 0
 
 

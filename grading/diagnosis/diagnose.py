@@ -16,7 +16,7 @@ from grading.diagnosis.matching import all_same, same
 from grading.diagnosis.mistakes import catalogue
 from grading.diagnosis.pipeline import run
 from grading.diagnosis.probes import Probe
-from grading.diagnosis.search import Combination, Way, compatible, joined, pairs, ways
+from grading.diagnosis.search import Combination, compatible, joined, reproducing, ways
 
 __all__ = ["Cause", "Decode", "Facts", "Observation", "diagnose"]
 
@@ -50,7 +50,8 @@ class Case:
         wrong = [seen for seen in observations if self._wrong(seen)]
         # with one call, or without a mask, a probe is cheaper to try and leaves fewer mistakes to be tried
         wrong.sort(key=lambda s: (s.outputs is None, len(s.probe.chunks), s.probe.inputs.get("mask") is not None))
-        self.wrong, self.seen = wrong, wrong + [seen for seen in observations if seen not in wrong]
+        self.wrong, names = wrong, {seen.probe.name for seen in wrong}
+        self.seen = wrong + [seen for seen in observations if seen.probe.name not in names]
         shown = any(seen.outputs is not None for seen in wrong)
         # where nothing wrong came out, there is only the text of errors to go by
         self.ways = ways(tuple(mistake for mistake in catalogue(kata) if shown or mistake.error))
@@ -70,8 +71,7 @@ class Case:
                 silent += not isinstance(predicted, str)
             elif isinstance(predicted, str) or not all_same(predicted, seen.outputs):
                 return None
-            elif seen in self.wrong:
-                wrong = self._wrong_tensors(seen)
+            elif wrong := self._wrong_tensors(seen):
                 empty = not any(bool(x.isfinite().any()) for x in wrong)
                 shown, blank = shown + 1, blank + empty
                 flat += not empty and all(_flat(x) for x in wrong)
@@ -97,19 +97,15 @@ class Case:
         """Single mistakes, or else pairs, that explain what was seen."""
         if not self.wrong:
             return []
-        if single := self.best((way,) for way in self.ways):
-            return single
         first = self.wrong[0]
         if first.outputs is None:
-            return []
-        # on the first probe alone one mistake may be enough, and the other show on another probe
-        enough = [way for way in self.ways if self._explains_first(way)]
-        more = [(a, b) for b in enough for a in self.ways if compatible(a, b)]
-        return self.best([*pairs(first.probe, first.outputs, self.ways), *more])
-
-    def _explains_first(self, way: Way) -> bool:
-        predicted, got = result(self.wrong[0].probe, (way,)), self.wrong[0].outputs
-        return got is not None and not isinstance(predicted, str) and all_same(predicted, got)
+            return self.best((way,) for way in self.ways)
+        single = reproducing(first.probe, first.outputs, self.ways, 1)
+        if found := self.best(single):
+            return found
+        # where one mistake is enough for the first probe, another may show on another probe
+        more = [(a, b) for (a,) in single for b in self.ways if compatible(a, b)]
+        return self.best([*reproducing(first.probe, first.outputs, self.ways, 2), *more])
 
 
 def _flat(x: Tensor) -> bool:

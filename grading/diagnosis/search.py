@@ -84,52 +84,45 @@ class Walk:
             self.go(i, after, {**swaps, **way.swap}, (*chosen, way), spare - 1)
 
 
-def pairs(probe: Probe, outputs: Mapping[str, Tensor], choices: Sequence[Way]) -> list[Combination]:
-    """The pairs of mistakes that give the outputs of this probe; of a cached layer those of its last call.
-
-    A pair of which one changes nothing on this probe is not among them.
-    """
-    if probe.chunks:
-        return _cached_pairs(probe, outputs, choices)
-    hits: list[Combination] = []
-    target = Target(outputs["output"])
-
-    def found(chosen: Combination, state: State) -> None:
-        if len(chosen) == 2 and target.hit(state.output):
-            hits.append(chosen)
-
-    Walk(PROGRAMS[probe.symbol], choices, found).go(0, start(probe), {}, (), 2)
-    return hits
-
-
 def compatible(a: Way, b: Way) -> bool:
     return a.mistake is not b.mistake and not a.swap.keys() & b.swap.keys()
 
 
-def _cached_pairs(probe: Probe, outputs: Mapping[str, Tensor], choices: Sequence[Way]) -> list[Combination]:
-    """The last call is walked from its cache on; the cache that it hands out has to be right first."""
-    names = PROGRAMS[probe.symbol]
-    cut = names.index("hand_out") + 1
-    early = [way for way in choices if way.swap.keys() & set(names[:cut])]
-    heads: list[Combination] = [(), *((way,) for way in early)]
-    heads += [(a, b) for i, a in enumerate(early) for b in early[:i] if compatible(a, b)]
+def reproducing(probe: Probe, outputs: Mapping[str, Tensor], choices: Sequence[Way], size: int) -> list[Combination]:
+    """The combinations of that many mistakes that give these outputs; of a cached layer those of its last call.
+
+    One of which a mistake changes nothing on this probe is not among them.
+    """
     hits: list[Combination] = []
-    target = Target(outputs[f"output.{len(probe.chunks) - 1}"])
+    last = f"output.{len(probe.chunks) - 1}" if probe.chunks else "output"
+    target = Target(outputs[last])
 
     def found(chosen: Combination, state: State) -> None:
-        if len(chosen) == 2 and target.hit(state.output):
+        if len(chosen) == size and target.hit(state.output):
             hits.append(chosen)
 
+    names = PROGRAMS[probe.symbol]
+    if not probe.chunks:
+        Walk(names, choices, found).go(0, start(probe), {}, (), size)
+        return hits
+    cut = names.index("hand_out") + 1
+    early = [way for way in choices if way.swap.keys() & set(names[:cut])]
     walk = Walk(names[cut:], [way for way in choices if way not in early], found)
-    for head, state in _with_cache(probe, outputs, heads):
-        walk.go(0, state, joined(head), head, 2 - len(head))
+    for head, state in _with_cache(probe, outputs, _heads(early, size)):
+        walk.go(0, state, joined(head), head, size - len(head))
     return hits
+
+
+def _heads(early: Sequence[Way], size: int) -> list[Combination]:
+    """At most that many of the mistakes that change a cache."""
+    two = [(a, b) for i, a in enumerate(early) for b in early[:i] if compatible(a, b)] if size == 2 else []
+    return [(), *((way,) for way in early), *two]
 
 
 def _with_cache(
     probe: Probe, outputs: Mapping[str, Tensor], heads: Sequence[Combination]
 ) -> Iterator[tuple[Combination, State]]:
-    """Of these mistakes those with which the last call hands out the cache that was seen, and that call."""
+    """Those with which the last call hands out the cache that was seen, and that call as far as its cache."""
     keys, values = Target(outputs["keys"]), Target(outputs["values"])
     for head in heads:
         try:

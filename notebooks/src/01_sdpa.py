@@ -74,6 +74,7 @@ def near(got, wanted, relative):
 #
 # The steps as a person takes them, one query at a time, without a tensor:
 
+
 # %%
 def attend_one(query, keys, values):
     """One query, plain lists: similarity, softmax, weighted mean."""
@@ -120,7 +121,8 @@ print("same as PyTorch, shape", tuple(torch_says.shape))
 q, k, v = torch.randn(4, 8).double(), torch.randn(6, 8).double(), torch.randn(6, 3).double()
 out = F.scaled_dot_product_attention(q, k, v)
 order, order_q = torch.randperm(6), torch.randperm(4)
-assert (out >= v.min(0).values).all() and (out <= v.max(0).values).all()  # 1
+assert (out >= v.min(0).values).all()
+assert (out <= v.max(0).values).all()
 assert torch.allclose(F.scaled_dot_product_attention(q, k[order], v[order]), out)  # 2
 assert torch.allclose(F.scaled_dot_product_attention(q[order_q], k, v), out[order_q])  # 2
 assert F.scaled_dot_product_attention(q, k[:5], v[:5]).shape == out.shape  # 3
@@ -176,10 +178,12 @@ q, k = torch.randn(2, many, E)
 shifted = ((q + 0.5) * (k + 0.5)).sum(-1)
 equal = E * q[:, 0] * k[:, 0]
 same = (q * q).sum(-1)
-assert near(shifted.mean().item(), 16, 0.02) and near(shifted.var().item(), 96, 0.03)
+assert near(shifted.mean().item(), 16, 0.02)
+assert near(shifted.var().item(), 96, 0.03)
 assert near(shifted.mean().item() / math.sqrt(E), 2.0, 0.02)
 assert near(equal.var().item(), 4096, 0.05)
-assert near(same.mean().item(), 64, 0.01) and near(same.var().item(), 128, 0.03)
+assert near(same.mean().item(), 64, 0.01)
+assert near(same.var().item(), 128, 0.03)
 print(f"mean 0.5: mean {shifted.mean():.0f}, after scaling {shifted.mean() / 8:.1f}; tied: mean {same.mean():.0f}")
 
 # %% [markdown]
@@ -204,7 +208,9 @@ default = scaled_score_variance([one / math.sqrt(3)] * 2, 1 / 8)
 xavier = scaled_score_variance([one] * 2, 1 / 8)  # Glorot for a (512, 512) matrix: variance 2 / (512 + 512)
 t5 = scaled_score_variance([(512 * 64) ** -0.5, one], 1)
 assert near(nn.Linear(512, 512).weight.var().item(), 1 / (3 * 512), 0.02)
-assert near(default, 1 / 9, 0.15) and near(xavier, 1, 0.15) and near(t5, 1, 0.15)
+assert near(default, 1 / 9, 0.15)
+assert near(xavier, 1, 0.15)
+assert near(t5, 1, 0.15)
 print(f"score variance: default {default:.1f}, Xavier {xavier:.0f}, T5 without a root {t5:.0f}")
 
 # %% [markdown]
@@ -226,11 +232,13 @@ s = torch.randn(64, dtype=torch.float64)
 p = s.softmax(0)
 formula = p.diag() - p.outer(p)
 by_autograd = torch.autograd.functional.jacobian(lambda t: t.softmax(0), s)
-assert (formula - by_autograd).abs().max() < 1e-15 and formula.sum(1).abs().max() < 1e-15
+assert (formula - by_autograd).abs().max() < 1e-15
+assert formula.sum(1).abs().max() < 1e-15
 rows = (3 * torch.randn(1000, 5, dtype=torch.float64)).softmax(-1)
 largest = torch.linalg.eigvalsh(rows.diag_embed() - rows[:, :, None] * rows[:, None, :])[:, -1].max()
 half = torch.tensor([0.5, 0.5]).double()
-assert 0.49 < largest <= 0.5 + 1e-12 and torch.linalg.eigvalsh(half.diag() - half.outer(half))[-1] == 0.5
+assert 0.49 < largest <= 0.5 + 1e-12
+assert torch.linalg.eigvalsh(half.diag() - half.outer(half))[-1] == 0.5
 leads = torch.zeros(64, dtype=torch.float64)
 leads[0] = 10
 trace, bound = 1 - leads.softmax(0).square().sum(), (1 - leads.softmax(0).max()) * 2
@@ -257,7 +265,8 @@ for E in (16, 64, 256, 1024):
         to_query = scale * (p * (upstream - (p * upstream).sum(-1, keepdim=True))) @ k
         gradient[name, E] = to_query.norm(dim=-1).median().item()
         dead[name, E] = (to_query.norm(dim=-1) < 1e-3).float().mean().item()
-assert near(trace["no scale", 64], 0.23, 0.1) and trace["no scale", 1024] < 1e-3
+assert near(trace["no scale", 64], 0.23, 0.1)
+assert trace["no scale", 1024] < 1e-3
 assert all(0.95 < trace["root", E] < 0.98 for E in (16, 64, 256, 1024))
 assert [round(entropy[name, 64], 1) for name in ("no scale", "root", "E")] == [0.6, 3.7, 4.2]
 assert round(math.log(64), 2) == 4.16
@@ -296,7 +305,8 @@ show(
 # %%
 # checks: Q1
 for E, wanted in {16: 0.00, 64: 0.02, 256: 0.12, 1024: 0.34}.items():
-    assert abs(dead["no scale", E] - wanted) < 0.03 and dead["root", E] == 0
+    assert abs(dead["no scale", E] - wanted) < 0.03
+    assert dead["root", E] == 0
     assert (gradient["no scale", E] > gradient["root", E]) == (E <= 256)
 percent = [100 * wanted for wanted in (0.02, 0.12, 0.34)]
 assert [round(x) for x in percent] == [2, 12, 34]
@@ -330,7 +340,8 @@ assert torch.allclose(recipes["add -1e4"], unmasked, atol=1e-3)
 assert torch.allclose(recipes["add -1e9, float64"].float(), unmasked, atol=1e-3)
 assert torch.allclose(recipes["add -1e9, float32"], torch.full((3,), 1 / 3))  # lost: 1e9 has steps of 64
 assert torch.allclose(recipes["fill -1e9"], torch.full((3,), 1 / 3))
-assert recipes["fill -inf"].isnan().all() and recipes["PyTorch, the kata"].eq(0).all()
+assert recipes["fill -inf"].isnan().all()
+assert recipes["PyTorch, the kata"].eq(0).all()
 allowed = torch.tensor([True, False, True])
 renormalised = scores.softmax(0) * allowed / (scores.softmax(0) * allowed).sum()
 assert torch.allclose(scores.masked_fill(~allowed, -math.inf).softmax(0), renormalised)
@@ -399,11 +410,13 @@ assert refused == [-1e9, -1e20]  # sources A, E and B
 assert half_scores.bfloat16().masked_fill(hide_first, -1e9).isfinite().all()
 
 leak = torch.tensor([-1e4, -1.2e4]).softmax(0)  # a "safe" fill beside a real score of -12,000: the masked key wins
-assert leak[0] == 1 and -1.2e4 == -12_000
+assert leak[0] == 1
+assert -1.2e4 == -12_000
 
 q = k = torch.full((1, 128), 30.0, dtype=torch.float16)
 after, before = (q @ k.T) / math.sqrt(128), (q / math.sqrt(128)) @ k.T  # divide after the product, or before
-assert after.isinf().all() and near(before.item(), 128 * 30 * 30 / math.sqrt(128), 0.01)
+assert after.isinf().all()
+assert near(before.item(), 128 * 30 * 30 / math.sqrt(128), 0.01)
 assert 128 * 30 * 30 == 115_200 > torch.finfo(torch.float16).max == 65_504
 assert F.scaled_dot_product_attention(q, k, k).isfinite().all()
 print("fills refused by float16:", refused, "| scaled after the product:", after.item())
@@ -435,7 +448,8 @@ row_sums = {name: m.sum(-1) for name, m in maps.items()}
 future = {name: (m * ~see).sum().item() for name, m in maps.items()}
 distance = {name: (m - right).abs().max().item() for name, m in maps.items()}
 assert all((distance[name] > 0.1) for name in maps if name != "right")
-assert not torch.allclose(row_sums["softmax over queries"], torch.ones(5)) and future["mask added"] > 1
+assert not torch.allclose(row_sums["softmax over queries"], torch.ones(5))
+assert future["mask added"] > 1
 assert row_sums["mask after softmax"].min() < 0.5
 by_size = [((raw * c * c / scale).softmax(-1) @ k).sub((raw * c * c / 4).softmax(-1) @ k).abs().max() * c
            for scale, c in ((1, 1), (1, 0.01))]  # fmt: skip
@@ -507,7 +521,8 @@ q, k, v = torch.randn(3, 1, 256, 8, 64)  # (B, L, H, E), as in source D
 good = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v))).transpose(1, 2)
 bad = F.scaled_dot_product_attention(q, k, v)
 assert good.shape == bad.shape == (1, 256, 8, 64)
-assert near(bad.std().item(), 0.48, 0.05) and near(good.std().item(), 0.10, 0.08)
+assert near(bad.std().item(), 0.48, 0.05)
+assert near(good.std().item(), 0.10, 0.08)
 far = v.clone()
 far[:, 1:] = 100
 assert torch.equal(F.scaled_dot_product_attention(q, k, far)[:, 0], bad[:, 0])  # no other token can move token 0
@@ -525,7 +540,8 @@ for layout in ("(B, H, L, E)", "(B, L, H, E)"):
         outputs = [swap(F.scaled_dot_product_attention(*map(swap, (q, k, value)))) for value in (v, nudged)]
         moved[:, changed] = (outputs[1] - outputs[0]).abs().amax((0, 2, 3))
     reach[layout] = moved > 1e-6
-assert reach["(B, H, L, E)"].all() and torch.equal(reach["(B, L, H, E)"], torch.eye(6, dtype=torch.bool))
+assert reach["(B, H, L, E)"].all()
+assert torch.equal(reach["(B, L, H, E)"], torch.eye(6, dtype=torch.bool))
 fig, axes = plt.subplots(1, 2, figsize=(6, 2.7), constrained_layout=True)
 for ax, (layout, moved), verdict in zip(axes, reach.items(), ("tokens mix", "tokens never meet"), strict=True):
     ax.imshow(moved, cmap="cividis", vmin=0, vmax=1)
@@ -550,6 +566,7 @@ show(
 # The factor $e^{m-m'}$ changes the reference from $m$ to $m'$ in the old terms; the block adds its own, in that
 # reference. At the end $m$ cancels in $O/\ell$. Merging two states is associative and commutative, so blocks may
 # even be computed on different machines.
+
 
 # %%
 class Running:
@@ -662,6 +679,7 @@ print(f"naive {1e3 * naive:.0f} ms, PyTorch {1e3 * fused:.0f} ms: {naive / fused
 # ## Edge cases
 #
 # What the grader will ask, asked of PyTorch:
+
 
 # %%
 def oracle(*shape_q, S=3, Ev=5, dtype=torch.float64):

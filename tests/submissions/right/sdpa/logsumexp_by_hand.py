@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 
-def log_sum_exp(x: Tensor) -> Tensor:
+def log_softmax(x: Tensor) -> Tensor:
     top = x.max(dim=-1, keepdim=True).values
-    top = top.masked_fill(top == -inf, 0.0).detach()
-    total = (x - top).exp().sum(dim=-1, keepdim=True)
-    # an empty row would be log(0); log(1) is as good, its exp(-inf - 0) are zeros anyway
+    x = x - top.masked_fill(top == -inf, 0.0).detach()
+    total = x.exp().sum(dim=-1, keepdim=True)
+    # an empty row would be log(0); log(1) is as good, its exp(-inf) are zeros anyway
     total = total.masked_fill(total == 0, 1.0)
-    return top + total.log()
+    return x - total.log()
 
 
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -22,6 +22,6 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     scores = torch.matmul(q, k.mT) / (k.size(-1) ** 0.5)
     if mask is not None:
         scores = scores.masked_fill(mask.logical_not(), -inf)
-    weights = (scores - log_sum_exp(scores)).exp()
+    weights = log_softmax(scores).exp()
     out = torch.matmul(weights, v)
     return out.to(query.dtype)

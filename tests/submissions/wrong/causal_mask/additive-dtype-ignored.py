@@ -1,4 +1,4 @@
-"""Additive_mask ignores dtype and is always float32."""
+"""additive_mask ignores dtype and is always float32."""
 # verdict: failed
 # cause: additive-dtype-ignored
 

@@ -1,4 +1,4 @@
-"""Additive_mask has a large negative number instead of -inf."""
+"""additive_mask has a large negative number instead of -inf."""
 # verdict: failed
 # cause: additive-finite
 

@@ -1,4 +1,4 @@
-"""Additive_mask has -inf where the mask is True and 0 where it is False."""
+"""additive_mask has -inf where the mask is True and 0 where it is False."""
 # verdict: failed
 # cause: additive-inverted
 

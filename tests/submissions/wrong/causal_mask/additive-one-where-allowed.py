@@ -1,4 +1,4 @@
-"""Additive_mask has 1 where the mask is True instead of 0."""
+"""additive_mask has 1 where the mask is True instead of 0."""
 # verdict: failed
 # cause: additive-one-where-allowed
 

@@ -1,4 +1,4 @@
-"""Additive_mask is the mask as 1 and 0 instead of 0 and -inf."""
+"""additive_mask is the mask as 1 and 0 instead of 0 and -inf."""
 # verdict: failed
 # cause: additive-ones-and-zeros
 

@@ -1,4 +1,4 @@
-"""Additive_mask has +inf instead of -inf."""
+"""additive_mask has +inf instead of -inf."""
 # verdict: failed
 # cause: additive-positive
 

@@ -1,4 +1,4 @@
-"""Additive_mask is (1 - mask) * -inf, where 0 * -inf is NaN."""
+"""additive_mask is (1 - mask) * -inf, where 0 * -inf is NaN."""
 # verdict: failed
 # cause: additive-zero-times-infinity
 

@@ -1,4 +1,4 @@
-"""Key_len is ignored and the mask is (query_len, query_len)."""
+"""key_len is ignored and the mask is (query_len, query_len)."""
 # verdict: failed
 # cause: key-length-ignored
 

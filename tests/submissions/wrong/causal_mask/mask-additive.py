@@ -1,4 +1,4 @@
-"""Causal_mask returns the additive form, 0 and -inf, instead of True and False."""
+"""causal_mask returns the additive form, 0 and -inf, instead of True and False."""
 # verdict: failed
 # cause: mask-additive
 

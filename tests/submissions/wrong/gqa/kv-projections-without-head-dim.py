@@ -1,4 +1,4 @@
-"""K_proj and v_proj are Linear(d_model, num_kv_heads), without the factor head_dim."""
+"""k_proj and v_proj are Linear(d_model, num_kv_heads), without the factor head_dim."""
 # verdict: failed
 # cause: kv-projections-without-head-dim
 

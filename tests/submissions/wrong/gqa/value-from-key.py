@@ -1,4 +1,4 @@
-"""V_proj is given key instead of value."""
+"""v_proj is given key instead of value."""
 # verdict: failed
 # cause: value-from-key
 

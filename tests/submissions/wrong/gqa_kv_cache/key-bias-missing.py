@@ -1,4 +1,4 @@
-"""K_proj has no bias while the others have one."""
+"""k_proj has no bias while the others have one."""
 # verdict: failed
 # cause: key-bias-missing
 

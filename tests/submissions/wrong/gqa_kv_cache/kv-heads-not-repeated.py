@@ -1,4 +1,4 @@
-"""Num_heads query heads meet num_kv_heads key/value heads that were not repeated for their group."""
+"""num_heads query heads meet num_kv_heads key/value heads that were not repeated for their group."""
 # verdict: failed
 # cause: kv-heads-not-repeated
 

@@ -1,4 +1,4 @@
-"""O_proj has no bias while the others have one."""
+"""o_proj has no bias while the others have one."""
 # verdict: failed
 # cause: output-bias-missing
 

@@ -1,4 +1,4 @@
-"""K_proj is given value instead of key."""
+"""k_proj is given value instead of key."""
 # verdict: failed
 # cause: key-from-value
 

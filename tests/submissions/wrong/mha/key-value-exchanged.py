@@ -1,4 +1,4 @@
-"""K_proj is given value and v_proj is given key."""
+"""k_proj is given value and v_proj is given key."""
 # verdict: failed
 # cause: key-value-exchanged
 

@@ -2,9 +2,8 @@
 # verdict: failed
 # cause: merge-interleaved
 
-import math
-
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -21,31 +20,27 @@ class MultiHeadAttention(nn.Module):
         self.k_proj = nn.Linear(d_model, d_model, bias=bias)
         self.v_proj = nn.Linear(d_model, d_model, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, query, key, value, mask=None):
-        B = query.size(0)
+        q = self.q_proj(query).unflatten(-1, (self.num_heads, self.head_dim))
+        k = self.k_proj(key).unflatten(-1, (self.num_heads, self.head_dim))
+        v = self.v_proj(value).unflatten(-1, (self.num_heads, self.head_dim))
 
-        q = self.q_proj(query)
-        k = self.k_proj(key)
-        v = self.v_proj(value)
-
-        q = q.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
-        k = k.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
-        v = v.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
-
-        scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(self.head_dim)
+        logits = torch.einsum("blhe,bshe->bhls", q, k) * self.head_dim ** -0.5
 
         if mask is not None:
-            if mask.dim() == 3:
-                mask = mask.unsqueeze(1)
-            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+            if mask.ndim == 2:
+                mask = mask[None, None]
+            elif mask.ndim == 3:
+                mask = mask[:, None]
+            blind = ~mask.any(dim=-1, keepdim=True)
+            logits = logits.masked_fill(~mask & ~blind, float("-inf"))
 
-        weights = torch.softmax(scores, dim=-1)
+        attn = F.softmax(logits, dim=-1)
         if mask is not None:
-            weights = weights.masked_fill(~mask, 0.0)
-        weights = self.dropout(weights)
+            attn = attn.masked_fill(blind, 0.0)
+        attn = F.dropout(attn, p=self.dropout, training=self.training)
 
-        out = torch.matmul(weights, v)
-        out = out.permute(0, 2, 3, 1).contiguous().view(B, -1, self.d_model)
-        return self.o_proj(out)
+        out = torch.einsum("bhls,bshe->bleh", attn, v)
+        return self.o_proj(out.flatten(2))

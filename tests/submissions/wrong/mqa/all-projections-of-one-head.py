@@ -1,4 +1,4 @@
-"""Q_proj has the width of one head too, like k_proj and v_proj."""
+"""q_proj has the width of one head too, like k_proj and v_proj."""
 # verdict: failed
 # cause: all-projections-of-one-head
 

@@ -1,4 +1,4 @@
-"""O_proj has a bias while q_proj, k_proj and v_proj have none."""
+"""o_proj has a bias while q_proj, k_proj and v_proj have none."""
 # verdict: failed
 # cause: input-biases-missing
 

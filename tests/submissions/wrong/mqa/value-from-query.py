@@ -1,4 +1,4 @@
-"""V_proj is given query instead of value."""
+"""v_proj is given query instead of value."""
 # verdict: failed
 # cause: value-from-query
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-class GroupedQueryAttention(nn.Module):
-    def __init__(self, d_model, num_heads, num_kv_heads, dropout=0.0, bias=True):
+class CachedGroupedQueryAttention(nn.Module):
+    def __init__(self, d_model, num_heads, num_kv_heads, bias=True):
         super().__init__()
         if d_model % num_heads != 0:
             raise ValueError(f"d_model={d_model} is not divisible by num_heads={num_heads}")
@@ -25,18 +25,24 @@ class GroupedQueryAttention(nn.Module):
         self.k_proj = nn.Linear(d_model, num_kv_heads * self.head_dim, bias=bias)
         self.v_proj = nn.Linear(d_model, num_kv_heads * self.head_dim, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, query, key, value, mask=None):
-        B = query.size(0)
+    def forward(self, x, kv_cache=None):
+        B, L, _ = x.shape
 
-        q = self.q_proj(query)
-        k = self.k_proj(key)
-        v = self.v_proj(value)
+        q = self.q_proj(x)
+        k = self.k_proj(x)
+        v = self.v_proj(x)
 
-        q = q.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
-        k = k.view(B, -1, self.num_kv_heads, self.head_dim).transpose(1, 2)
-        v = v.view(B, -1, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        q = q.view(B, L, self.num_heads, self.head_dim).transpose(1, 2)
+        k = k.view(B, L, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        v = v.view(B, L, self.num_kv_heads, self.head_dim).transpose(1, 2)
+
+        if kv_cache is not None:
+            past_k, past_v = kv_cache
+            k = torch.cat([past_k, k], dim=2)
+            v = torch.cat([past_v, v], dim=2)
+        new_cache = (k, v)
+        S = k.size(2)
 
         q = q.reshape(B, self.num_kv_heads, self.group_size, -1, self.head_dim).sum(dim=2)
         q = q.repeat_interleave(self.group_size, dim=1)
@@ -44,17 +50,10 @@ class GroupedQueryAttention(nn.Module):
         v = v.repeat_interleave(self.group_size, dim=1)
 
         scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(self.head_dim)
-
-        if mask is not None:
-            if mask.dim() == 3:
-                mask = mask.unsqueeze(1)
-            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-
+        mask = torch.ones(L, S, dtype=torch.bool, device=x.device).tril(diagonal=S - L)
+        scores = scores.masked_fill(~mask, float("-inf"))
         weights = torch.softmax(scores, dim=-1)
-        if mask is not None:
-            weights = weights.masked_fill(~mask, 0.0)
-        weights = self.dropout(weights)
 
         out = torch.matmul(weights, v)
-        out = out.transpose(1, 2).contiguous().view(B, -1, self.d_model)
-        return self.o_proj(out)
+        out = out.transpose(1, 2).contiguous().view(B, L, self.d_model)
+        return self.o_proj(out), new_cache

@@ -1,6 +1,6 @@
-"""The heads are merged by reshape(B, L, D) alone, without transpose(1, 2) before it."""
+"""Only the first query head of a group is used, for all heads of the group."""
 # verdict: failed
-# cause: merge-without-transpose
+# cause: first-query-of-group-for-all
 
 import math
 
@@ -8,18 +8,22 @@ import torch
 from torch import nn
 
 
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
+class GroupedQueryAttention(nn.Module):
+    def __init__(self, d_model, num_heads, num_kv_heads, dropout=0.0, bias=True):
         super().__init__()
         if d_model % num_heads != 0:
             raise ValueError(f"d_model={d_model} is not divisible by num_heads={num_heads}")
+        if num_heads % num_kv_heads != 0:
+            raise ValueError(f"num_heads={num_heads} is not divisible by num_kv_heads={num_kv_heads}")
         self.d_model = d_model
         self.num_heads = num_heads
+        self.num_kv_heads = num_kv_heads
+        self.group_size = num_heads // num_kv_heads
         self.head_dim = d_model // num_heads
 
         self.q_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.k_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.v_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.k_proj = nn.Linear(d_model, num_kv_heads * self.head_dim, bias=bias)
+        self.v_proj = nn.Linear(d_model, num_kv_heads * self.head_dim, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
 
@@ -31,8 +35,13 @@ class MultiHeadAttention(nn.Module):
         v = self.v_proj(value)
 
         q = q.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
-        k = k.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
-        v = v.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
+        k = k.view(B, -1, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        v = v.view(B, -1, self.num_kv_heads, self.head_dim).transpose(1, 2)
+
+        q = q.reshape(B, self.num_kv_heads, self.group_size, -1, self.head_dim)[:, :, 0]
+        q = q.repeat_interleave(self.group_size, dim=1)
+        k = k.repeat_interleave(self.group_size, dim=1)
+        v = v.repeat_interleave(self.group_size, dim=1)
 
         scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(self.head_dim)
 
@@ -47,5 +56,5 @@ class MultiHeadAttention(nn.Module):
         weights = self.dropout(weights)
 
         out = torch.matmul(weights, v)
-        out = out.contiguous().view(B, -1, self.d_model)
+        out = out.transpose(1, 2).contiguous().view(B, -1, self.d_model)
         return self.o_proj(out)

@@ -1,6 +1,6 @@
-"""The query heads of a group are averaged before the scores, so that they share one set of weights."""
+"""The heads are merged by reshape(B, L, D) alone, without transpose(1, 2) before it."""
 # verdict: failed
-# cause: group-queries-averaged
+# cause: merge-without-transpose
 
 import math
 
@@ -44,8 +44,6 @@ class CachedGroupedQueryAttention(nn.Module):
         new_cache = (k, v)
         S = k.size(2)
 
-        q = q.reshape(B, self.num_kv_heads, self.group_size, -1, self.head_dim).mean(dim=2)
-        q = q.repeat_interleave(self.group_size, dim=1)
         k = k.repeat_interleave(self.group_size, dim=1)
         v = v.repeat_interleave(self.group_size, dim=1)
 
@@ -55,5 +53,5 @@ class CachedGroupedQueryAttention(nn.Module):
         weights = torch.softmax(scores, dim=-1)
 
         out = torch.matmul(weights, v)
-        out = out.transpose(1, 2).contiguous().view(B, L, self.d_model)
+        out = out.contiguous().view(B, L, self.d_model)
         return self.o_proj(out), new_cache

@@ -1,6 +1,6 @@
-"""Only the first query head of a group is used, for all heads of the group."""
+"""The heads are merged feature by feature (E, H) instead of head by head (H, E)."""
 # verdict: failed
-# cause: first-query-of-group-for-all
+# cause: merge-interleaved
 
 import math
 
@@ -34,7 +34,6 @@ class MultiQueryAttention(nn.Module):
         k = k.view(B, -1, 1, self.head_dim).transpose(1, 2)
         v = v.view(B, -1, 1, self.head_dim).transpose(1, 2)
 
-        q = q[:, :1].expand_as(q)
         scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(self.head_dim)
 
         if mask is not None:
@@ -48,5 +47,5 @@ class MultiQueryAttention(nn.Module):
         weights = self.dropout(weights)
 
         out = torch.matmul(weights, v)
-        out = out.transpose(1, 2).contiguous().view(B, -1, self.d_model)
+        out = out.permute(0, 2, 3, 1).contiguous().view(B, -1, self.d_model)
         return self.o_proj(out)
