@@ -12,7 +12,8 @@ grade: $(VENV)/installed
 	$(BIN)/python grader.py
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks/*.ipynb
+	$(BIN)/python -m pytest -q
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -108,8 +108,7 @@ def _causes(learner: Learner, seed: int) -> tuple[Cause, ...]:
 
     if learner.gone:
         return ()
-    found = diagnose(learner.kata.stem, *observe(learner, seed))
-    return tuple(Cause(cause.name, cause.sentence, cause.notebook, cause.alternative) for cause in found)
+    return tuple(diagnose(learner.kata.stem, *observe(learner, seed)))
 
 
 def _outcome(checks: Sequence[CheckResult], kata: Kata) -> Outcome:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from grading.candidate.remote import Layer, Learner
+from grading.diagnosis.compare import TOLERANCE, close, same
 from grading.diagnosis.evidence import Decode, Facts, Observation
 from grading.diagnosis.mistakes.record import CROSS, LAYERS, MASKED
+from grading.diagnosis.pipeline import run
 from grading.diagnosis.probes import Probe, dropout_probe, probes
 from grading.records import CheckFailed
 
@@ -20,6 +22,18 @@ def observe(learner: Learner, seed: int) -> tuple[list[Observation], Facts]:
     stem = learner.kata.stem
     observations = [_observation(learner, probe) for probe in probes(stem, seed)]
     return observations, _facts(learner, stem, seed)
+
+
+def agree(learner: Learner, seed: int) -> None:
+    """The learner's answers to all probes are right; CheckFailed where one is not."""
+    for probe in probes(learner.kata.stem, seed):
+        got = _outputs(learner, probe)
+        for name, wanted in run(probe).items():
+            what = f"{name} ({probe.name})"
+            if learner.kata.stem == "causal_mask":
+                same(got[name], wanted, what)
+            else:
+                close(got[name], wanted, what, TOLERANCE if wanted.dtype == torch.float64 else 1e-2)
 
 
 def _observation(learner: Learner, probe: Probe) -> Observation:

@@ -7,4 +7,5 @@ from grading.plugin import (  # noqa: F401
     pytest_configure,
     pytest_report_header,
     pytest_runtest_makereport,
+    seed,
 )

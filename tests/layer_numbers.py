@@ -7,6 +7,7 @@ import torch
 
 from grading.diagnosis.compare import close, holds, shaped, typed
 from grading.diagnosis.oracle import attend, layer_weights
+from grading.observe import agree
 from tests.layer_rules import HALF, inputs
 
 
@@ -242,3 +243,8 @@ def test_mask_by_keyword(learner, draw, family):
     query, key, value = inputs(draw)
     mask = draw.mask(5, 7)
     close(layer(query=query, key=key, value=value, mask=mask), attend(query, key, value, weights, 6, mask))
+
+
+def test_inputs_that_tell_mistakes_apart(learner, seed):
+    """the numbers are right on inputs on which each known mistake shows"""
+    agree(learner, seed)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from grading.diagnosis.compare import holds, same, shaped, typed
+from grading.observe import agree
 
 INF = float("inf")
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -119,3 +120,8 @@ def test_mask_is_not_modified(learner, draw):
     mask = draw.mask(3, 5)
     _, (after,), _ = learner.additive_mask.echo(mask)
     holds(torch.equal(mask, after) and after.dtype == torch.bool, "the mask was modified in place")
+
+
+def test_inputs_that_tell_mistakes_apart(learner, seed):
+    """the numbers are right on inputs on which each known mistake shows"""
+    agree(learner, seed)

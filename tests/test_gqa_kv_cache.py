@@ -8,6 +8,7 @@ import torch
 
 from grading.diagnosis.compare import close, describe, holds, numbers, raises, shaped, typed
 from grading.diagnosis.oracle import attend_cached, layer_weights, plain_weights, project, split
+from grading.observe import agree
 
 HALF = {torch.float16: 2e-2, torch.bfloat16: 1.5e-1, torch.float32: 2e-5, torch.float64: 1e-12}
 SYMBOL = "CachedGroupedQueryAttention"
@@ -363,3 +364,8 @@ def test_equals_pytorch(learner, draw, sizes):
         cache = (draw(batch, kv_heads, past, head_dim), draw(batch, kv_heads, past, head_dim))
         agrees(layer(x, cache), attend_cached(x, cache, weights, num_heads))
         agrees(layer(x), attend_cached(x, None, weights, num_heads))
+
+
+def test_inputs_that_tell_mistakes_apart(learner, seed):
+    """the numbers are right on inputs on which each known mistake shows"""
+    agree(learner, seed)

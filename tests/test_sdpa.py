@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from grading.diagnosis.compare import close, holds, numbers, shaped, typed
+from grading.observe import agree
 
 HALF = {torch.float16: 1e-2, torch.bfloat16: 8e-2, torch.float32: 1e-5, torch.float64: 1e-12}
 MASKS = [(7,), (1, 7), (5, 1), (5, 7), (3, 5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (2, 3, 5, 7)]
@@ -255,3 +256,8 @@ def test_mask_by_keyword(learner, draw):
     mask = draw.mask(5, 7)
     out = learner.scaled_dot_product_attention(query=query, key=key, value=value, mask=mask)
     close(out, attention(query, key, value, mask))
+
+
+def test_inputs_that_tell_mistakes_apart(learner, seed):
+    """the numbers are right on inputs on which each known mistake shows"""
+    agree(learner, seed)

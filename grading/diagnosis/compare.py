@@ -82,9 +82,7 @@ def raises(name: str, thunk: Callable[[], Any], call: str) -> None:
         if error.failure.kind != "raised":
             raise
         failure = error.failure
-        raise CheckFailed(
-            Failure(f"{call} raises another error", name, failure.message, call, failure.line)
-        ) from None
+        raise CheckFailed(Failure(f"{call} raises another error", name, failure.message, call, failure.line)) from None
     raise CheckFailed(Failure(f"{call} raises nothing", name, "no error", call))
 
 

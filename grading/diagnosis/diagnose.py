@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from grading.diagnosis.evidence import Cause, Decode, Facts, Observation
+from grading.diagnosis.evidence import Decode, Facts, Observation
 from grading.diagnosis.matching import all_same, same
 from grading.diagnosis.mistakes import catalogue
 from grading.diagnosis.pipeline import run
 from grading.diagnosis.probes import Probe
 from grading.diagnosis.search import Combination, compatible, joined, reproducing, ways
+from grading.records import Cause
 
 __all__ = ["Cause", "Decode", "Facts", "Observation", "diagnose"]
 

@@ -59,16 +59,3 @@ class Facts:
     nan_gradients: tuple[str, ...] = ()
     dropped: Observation | None = None
     decode: Decode | None = None
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A mistake that was proven.
-
-    Causes with the same `alternative` hold together; where there are several, each of them explains all that was seen.
-    """
-
-    name: str
-    sentence: str
-    notebook: str
-    alternative: int = 0

@@ -276,7 +276,8 @@ q, k, v = torch.randn(3, 1, n, 4).requires_grad_().unbind()
 out = F.scaled_dot_product_attention(q, k, v, attn_mask=by_rule(n, n) & left_padded)
 assert (out[0, :2] == 0).all()
 assert torch.autograd.grad(out.sum(), q)[0].isfinite().all()
-print("rows without a key:", dead)
+for name, rows in dead.items():
+    print(f"{name:37} rows without a key: {rows}")
 
 # %% [markdown]
 # Padding on the left is what batched generation uses, so decoders do meet dead rows.

@@ -19,7 +19,7 @@
 # query head reads, prove that the layer is multi-head attention with tied weights, state what K shrinks and what
 # it leaves alone, and spot the mistakes that a shape test lets through.
 #
-# Reading time 25 minutes. Kata: `python grader.py check gqa`
+# Reading time: 25 minutes. Kata: `python grader.py check gqa`
 
 # %% tags=["colab"]
 import subprocess
@@ -338,7 +338,7 @@ assert all(distance(maps[4], one) > 0.5 for one in maps[:4])
 #
 # **Predict.** The mean always halves the error of keeping one head. With independent heads ($\rho = 0$) it still
 # loses $1 - 1/r$ of the weights; converted models work because trained heads are alike, and because they are
-# trained on (5 % of the pre-training compute in the paper).
+# trained on (5% of the pre-training compute in the paper).
 
 # %%
 heads, width, size, tokens = 16, 64, 16, 32
@@ -539,29 +539,35 @@ show(
 )
 
 # %% [markdown]
-# ### Tiled kv heads
+# ### Groups
 #
-# `kv-heads-tiled`: `repeat` instead of `repeat_interleave` (or `h % K` instead of `h // r`). Same shape, plausible
+# Beside these the grader knows `first-kv-head-for-all`, `kv-heads-averaged`, `kv-heads-not-repeated`,
+# `groups-unchecked`, and three ways to one map for a group: `group-queries-summed`, `group-queries-averaged`,
+# `first-query-of-group-for-all`.
+#
+# #### kv-heads-tiled
+#
+# `repeat` instead of `repeat_interleave` (or `h % K` instead of `h // r`). Same shape, plausible
 # numbers, wrong for all heads where the two maps differ; invisible at both ends of K.
 #
-# ### Groups merged in wrong order
+# #### groups-merged-in-wrong-order
 #
-# `groups-merged-in-wrong-order`: heads are split as (K, r) and put back as (r, K). Every head is computed
+# Heads are split as (K, r) and put back as (r, K). Every head is computed
 # correctly and handed to the wrong block of `o_proj`. Again invisible at both ends.
 #
-# ### Kv heads repeated too often
+# #### kv-heads-repeated-too-often
 #
-# `kv-heads-repeated-too-often`: repeating K times instead of H / K times (the mix-up of groups and sizes, as
+# Repeating K times instead of H / K times (the mix-up of groups and sizes, as
 # code). Raises, except where $K^2 = H$, and at K = 1, where broadcasting forgives it. With H = 4 and K = 2, a
 # favourite in examples, nobody notices.
 #
-# ### Summed group
+# #### group-summed-away
 #
-# `group-summed-away`: the einsum above. Only the shape tells; a test written after the code blesses it.
+# The einsum of Experiment 2. Only the shape tells; a test written after the code blesses it.
 #
-# ### Ignored mask
+# ### mask-ignored
 #
-# `mask-ignored`: source B's forward takes `attention_mask` and never reads it (a remark says so; the signature
+# Source B's forward takes `attention_mask` and never reads it (a remark says so; the signature
 # does not). Every K shows it, as soon as one test has a mask.
 #
 # ## Edge cases
@@ -620,6 +626,8 @@ print("loop = enable_gqa = repeated heads, and K = 1 = one broadcast head:", Tru
 #
 # `q_proj` and `o_proj` are $D \times D$, `k_proj` and `v_proj` are $D \times KE$:
 # $2D^2 + 2DKE = D^2(2 + 2K/H)$, plus $2D + 2KE$ with biases. K can remove at most half of the layer.
+# Wrong widths are `kv-projections-full-width`, `v-projection-full-width`, `kv-projections-of-group-size`,
+# `kv-projections-of-one-head` and `kv-projections-without-head-dim`.
 #
 # ### FLOPs and cache
 #
@@ -730,7 +738,7 @@ assert curves["KV cache"][0][3] == 1 / 8
 # ## What the paper measured
 #
 # Source D claims quality near multi-head "at 3x the speed". Table 1 of the GQA paper (T5.1.1, decoder only; time
-# per sample and chip, average over 7 data sets; both converted models trained on for 5 %):
+# per sample and chip, average over 7 data sets; both converted models trained on for 5%):
 
 # %%
 PAPER = {"MHA-Large": (0.37, 46.0), "MHA-XXL": (1.51, 47.2), "MQA-XXL": (0.24, 46.6), "GQA-8-XXL": (0.28, 47.1)}
@@ -765,8 +773,8 @@ for name in speedup:
 #
 # <details><summary>Q2. Llama-3-8B with 8 instead of 32 kv heads: what shrinks, what does not?</summary>
 #
-# Attention parameters by 37.5 % (41,943,040 a layer instead of 67,108,864), the KV cache by 75 % (128 KiB a token
-# instead of 512), FLOPs of scores and values by 0 %.
+# Attention parameters by 37.5% (41,943,040 a layer instead of 67,108,864), the KV cache by 75% (128 KiB a token
+# instead of 512), FLOPs of scores and values by 0%.
 #
 # </details>
 #

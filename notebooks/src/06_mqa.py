@@ -13,14 +13,13 @@
 # %% [markdown]
 # # 6. Multi-query attention
 #
-# [![Open In
-# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/06_mqa.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/06_mqa.ipynb)
 #
 # One key, one value, many questions. After this notebook you can say what multi-query attention (MQA) shares,
 # prove that it is multi-head attention (MHA) with tied rows, say *which* bytes it saves and when that matters,
 # and name what it gives up.
 #
-# Reading time 25 minutes. Kata: `python grader.py check mqa`
+# Reading time: 25 minutes. Kata: `python grader.py check mqa`
 
 # %% tags=["colab"]
 import subprocess

@@ -46,7 +46,7 @@ def _append_to_self_or_start(state: State) -> State:
 
 
 def _cached(name: str, step: str, sentence: str, symptom: str, *swaps: Swap, error: bool = False) -> Mistake:
-    return Mistake(name, CACHED, step, sentence, symptom, "05_gqa_kv_cache.ipynb#cache", swaps, error=error)
+    return Mistake(name, CACHED, step, sentence, symptom, "05_gqa_kv_cache.ipynb#Break-it", swaps, error=error)
 
 
 MISTAKES = (

@@ -8,7 +8,7 @@ from grading.diagnosis.mistakes.record import CROSS, Mistake
 from grading.diagnosis.mistakes.ways import leave
 from grading.diagnosis.pipeline import State, linear, run
 
-_SECTION = "03_mha.ipynb#dropout"
+_SECTION = "03_mha.ipynb#Dropout"
 
 
 def _in_evaluation(state: State) -> State:

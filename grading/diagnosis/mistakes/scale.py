@@ -6,8 +6,8 @@ from collections.abc import Callable
 from grading.diagnosis.mistakes.record import ATTENTION, LAYERS, Mistake, Swap
 from grading.diagnosis.pipeline import State
 
-_SCALE = "01_sdpa.ipynb#scale"
-_HALF = "01_sdpa.ipynb#half-precision"
+_SCALE = "01_sdpa.ipynb#Scale"
+_HALF = "01_sdpa.ipynb#Half-precision"
 
 
 def _scale_weights(state: State) -> State:

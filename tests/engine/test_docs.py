@@ -1,0 +1,48 @@
+"""The documents tell the truth: their tables are the catalogues', the files that they link exist."""
+
+import re
+
+import pytest
+
+from grading.catalog import ROOT, Catalog
+from grading.diagnosis.mistakes import CATALOGUE
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def table():
+    """The README's table of katas."""
+    rows = ["| | kata | you write | minutes | checks | notebook |", "|---|---|---|---|---|---|"]
+    for kata in Catalog().katas:
+        symbols = ", ".join(f"`{symbol}`" for symbol in kata.symbols)
+        rows.append(
+            f"| {kata.number} | [{kata.title}](problems/{kata.stem}.py) | {symbols} | {kata.minutes} | {kata.checks} "
+            f"| [{kata.notebook}](notebooks/{kata.notebook}) |"
+        )
+    return "\n".join(rows)
+
+
+def test_the_table_of_katas_is_the_catalogues():
+    assert table() in README, f"the README's table should be\n\n{table()}"
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+def test_the_files_that_it_links_exist(path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+def test_the_table_of_mistakes_is_the_catalogues():
+    rows = (ROOT / "docs" / "mistakes.md").read_text(encoding="utf-8").splitlines()[11:]
+    titles = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    assert len(rows) == len(CATALOGUE), "run python docs/build_mistakes.py"
+    for row, mistake in zip(rows, CATALOGUE, strict=True):
+        assert row.startswith(f"| `{mistake.name}` | {mistake.sentence.replace('|', '/')} |"), mistake.name
+        assert f"notebooks/{mistake.notebook})" in row
+        assert row.rstrip(" |").rsplit("| ", 1)[1] in titles
+
+
+def test_every_mistake_has_an_example():
+    for mistake in CATALOGUE:
+        folders = (ROOT / "tests" / "submissions" / "wrong" / kata for kata in mistake.katas)
+        assert any((folder / f"{mistake.name}.py").exists() for folder in folders), mistake.name
