@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from grading.records import Report
 
 PASS, FAIL, USAGE, FAULT = 0, 1, 2, 3
-VERBS = ("check", "list", "hint", "reset", "compare")
+VERBS = ("check", "list", "hint", "reset", "compare", "doctor")
+KERNEL = ("landlock", "seccomp")
+LAYERS = {
+    "process": "a process of its own, without the examiner's memory",
+    "memory": "limited memory",
+    "cpu": "limited CPU time",
+    "file-size": "no file may grow",
+    "landlock": "the kernel refuses files, signals and networks",
+    "seccomp": "the kernel refuses processes, sockets and tracing",
+    "audit": "Python refuses the same in plain words",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
     check.add_argument("--seed", type=int, help="repeat a run's random inputs")
     check.add_argument("--debug", type=_kata, metavar="KATA", help="run that kata in this process: breakpoint() works")
+    check.add_argument("--require-sandbox", action="store_true", help="no grade without the kernel's layers")
     check.set_defaults(run=_check)
     verbs.add_parser("list", help="list the katas").set_defaults(run=_list)
     hint = verbs.add_parser("hint", help="one hint more: direction, idea, line of thought")
@@ -77,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("kata", metavar="KATA", type=_kata)
     compare.add_argument("--reveal", action="store_true", help="show it before yours passes")
     compare.set_defaults(run=_compare)
+    verbs.add_parser("doctor", help="what fences a submission in here").set_defaults(run=_doctor)
     return parser
 
 
@@ -106,6 +118,9 @@ def _folder(text: str) -> Path:
 def _check(arguments: argparse.Namespace) -> int:
     katas = [arguments.debug] if arguments.debug else arguments.katas
     stems = list(dict.fromkeys(kata.stem for kata in katas))
+    if arguments.require_sandbox and (missing := [layer for layer in KERNEL if layer not in _layers()]):
+        print(f"grader: no grade, for this system has no {' and no '.join(missing)}", file=sys.stderr)
+        return FAULT
     report = grade(stems, arguments.problems, arguments.seed, debug=bool(arguments.debug))
     if arguments.json:
         print(json.dumps(report.as_dict(), indent=1))
@@ -178,6 +193,28 @@ def _compare(arguments: argparse.Namespace) -> int:
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     _show(side_by_side(yours, kata.solution.read_text(encoding="utf-8"), _width()))
     return PASS
+
+
+def _layers() -> tuple[str, ...]:
+    from grading.examine import Examiner
+
+    examiner = Examiner()
+    try:
+        return examiner.layers()
+    finally:
+        examiner.close()
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    import platform
+
+    layers = _layers()
+    import torch
+
+    print(f"{platform.platform()}, Python {platform.python_version()}, PyTorch {torch.__version__}\n")
+    for layer, what in LAYERS.items():
+        print(f"{'yes' if layer in layers else 'NO':>4}  {layer:<10} {what}")
+    return PASS if all(layer in layers for layer in KERNEL) else FAIL
 
 
 # -------------------------------------------------------------------------------------------------- output

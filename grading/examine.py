@@ -71,6 +71,12 @@ class Examiner:
         causes = _causes(learner, examination.seed) if outcome == "failed" else ()
         return KataResult(kata.stem, kata.title, file, outcome, passed, kata.checks, causes, checks)
 
+    def layers(self) -> tuple[str, ...]:
+        """What fences a candidate in here."""
+        candidate = self._host.candidate()
+        candidate.close()
+        return ("process", *candidate.layers)
+
     def close(self) -> None:
         self._host.close()
 

@@ -514,7 +514,7 @@ for ax, (name, weights) in zip(axes, pictures.items(), strict=True):
     ax.add_patch(plt.Rectangle((-0.5, -0.5), 4, 4, fill=False, edgecolor="white", linewidth=2))
     leak = weights[:4, 4:].sum(-1).mean().item()
     ax.set(
-        title=f"{name}\n{leak:.0%} of the weight of real rows\nlies on padding",
+        title=f"{name}\n{leak:.0%} of the weight of\nreal rows lies on padding",
         xlabel="key position",
         xticks=range(7),
         yticks=range(7),

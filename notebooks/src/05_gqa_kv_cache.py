@@ -623,7 +623,7 @@ for name in ("only-new-handed-out", "cache-not-extended"):
 # test does. Source A tests single steps and asserts shapes only. (Its loop is right all the same.) Source C's story
 # starts at token 1 and so has no prompt, the longest piece of all.
 #
-# ### Chunks
+# ### Causal mask top left
 #
 # `causal-mask-top-left` starts the triangle at key 0 instead of ending it at the last key, as `is_causal=True` in
 # `F.scaled_dot_product_attention` does: one query over seven keys gets the first value. `causal-mask-missing`: new
@@ -641,7 +641,9 @@ for name in ("only-new-handed-out", "cache-not-extended"):
 # #### only-new-handed-out and cache-not-extended
 #
 # The store that forgets, above. `cache-ignored` and `cache-not-attended` read nothing old: each piece is a sequence of
-# its own.
+# its own. Joined along a wrong axis (`cache-joined-along-heads`, `cache-joined-along-batch`,
+# `cache-joined-along-features`) or with keys and values exchanged (`old-keys-as-values`,
+# `cache-unpacked-in-wrong-order`, `cache-handed-out-in-wrong-order`), the first piece is right.
 
 # %%
 q, k, v = torch.randn(1, 8, 1, 4), torch.randn(1, 8, 7, 4), torch.randn(1, 8, 7, 4)
@@ -733,7 +735,9 @@ print("steps = bottom-right mask = tied multi-head layer:", True)
 # ## Cost
 #
 # One step at 4,096 tokens in all layers, one sequence: what attention computes, what it reads, and the price of
-# `all-tokens-projected`, which projects the keys and values of the past again.
+# `all-tokens-projected`, which projects the keys and values of the past again. (So does `cache-unprojected`.
+# `cache-expanded` multiplies the bytes by H/K. `cache-token-major`, `cache-unsplit` and `cache-keys-scaled` cost
+# nothing, but nobody else can read them; `cache-keys-scaled-again` shrinks old keys at each call and is wrong.)
 
 # %%
 print("             GFLOP projections   GFLOP scores   MiB of cache read   FLOP per byte   GFLOP more, projected again")
