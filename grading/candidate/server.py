@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
@@ -81,7 +82,7 @@ def _fork(control: socket.socket, descriptors: list[int], workplace: str, ledger
         control.close()
         channel, words = descriptors
         _enter(channel, words, workplace)
-        work(socket.socket(fileno=3), ledger)
+        work(socket.socket(fileno=3), ledger, limits.Limits())
     finally:
         os._exit(70)
 
@@ -99,8 +100,12 @@ def _enter(channel: int, words: int, workplace: str) -> None:
     os.chdir(workplace)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdout, sys.stderr = _words(1), _words(2)
+
+
+def _words(descriptor: int) -> TextIO:
+    """Printing to it line by line, so that nothing is lost when the process is killed."""
+    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _above(descriptor: int) -> int:
@@ -113,17 +118,17 @@ def _above_nine(descriptor: int) -> int:
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10)
 
 
-def confine() -> tuple[str, ...]:
+def confine(bounds: limits.Limits) -> tuple[str, ...]:
     """Every layer that this system has, applied to this process: limits, kernel, interpreter."""
-    active = limits.apply(limits.Limits()) + sandbox.confine()
+    active = limits.apply(bounds) + sandbox.confine()
     guard.install((sys.prefix, sys.base_prefix))
     return (*active, "audit")
 
 
-def work(channel: socket.socket, ledger: list[str]) -> None:
+def work(channel: socket.socket, ledger: list[str], bounds: limits.Limits) -> None:
     """A candidate's life: say which layers are active, then answer requests until the examiner goes away."""
     session = Session(ledger)
-    _write(channel, {"layers": list(confine())})
+    _write(channel, {"layers": list(confine(bounds))})
     while True:
         head = _read(channel, wire.HEAD.size)
         request = wire.decode(head + _read(channel, sum(wire.lengths(head))), strided=True)
@@ -199,7 +204,8 @@ def spawned(port: int, token: str, workplace: str) -> None:
     ledger: list[str] = []
     prepare(ledger)
     sys.path.pop(0)
+    sys.stdout = sys.stderr = _words(1)
     for name in set(os.environ) - {"SYSTEMROOT"}:
         del os.environ[name]
     os.chdir(workplace)
-    work(channel, ledger)
+    work(channel, ledger, limits.Limits(file_bytes=1 << 20))  # what it prints goes to a file
