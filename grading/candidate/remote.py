@@ -49,6 +49,7 @@ class Learner:
         self._symbol = ""
         self.gone: Failure | None = None
         self._losses = 0
+        self._last_words = ""
         self._left = limits.kata_seconds
 
     def __getattr__(self, symbol: str) -> Function | LayerFactory:
@@ -110,7 +111,9 @@ class Learner:
         return f"{shown}:{line}" if line else str(shown)
 
     def printed(self) -> str:
-        return self._candidate.printed() if self._candidate else ""
+        """What the learner's code printed since this was last asked."""
+        words, self._last_words = self._last_words, ""
+        return words + (self._candidate.printed() if self._candidate else "")
 
     def close(self) -> None:
         if self._candidate:
@@ -140,8 +143,8 @@ class Learner:
         if failure.kind == "stopped" or self._losses > MAX_LOSSES:
             self.gone = Failure(f"not run: {failure.message}", kind="skipped")
         if self._candidate:
-            self._candidate.close()
-        self._candidate = None
+            self._last_words = self._candidate.printed()
+        self.close()
         return CheckFailed(failure)
 
     def _refused(self, reply: dict[str, Any]) -> CheckFailed:

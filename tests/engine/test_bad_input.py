@@ -112,6 +112,11 @@ def test_what_is_printed_is_kept(examine, tmp_path):
     assert "shapes torch.Size([2, 3, 5, 4])" in examine("sdpa", write(tmp_path, source)).checks[0].printed
 
 
+def test_what_was_printed_before_a_loop_is_kept(examine_briefly, tmp_path):
+    source = HEAD + SDPA + "    print('so far')\n    while True: pass\n"
+    assert "so far" in examine_briefly("sdpa", write(tmp_path, source)).first_failure.printed
+
+
 def test_a_missing_file(examiner, tmp_path):
     asked = examiner.grade(["sdpa"], tmp_path).katas[0]
     assert (asked.outcome, asked.message) == ("broken", "there is no such file")
