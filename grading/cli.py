@@ -5,38 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
+from grading import doctor
 from grading.catalog import ROOT, Catalog, Kata
+from grading.console import FAIL, FAULT, PASS, USAGE, folder_named, grade, kata_named, show, verdict, width
 from grading.practice.progress import Progress
 from grading.stubs import stub
 
-if TYPE_CHECKING:
-    from grading.records import Report
-
-PASS, FAIL, USAGE, FAULT = 0, 1, 2, 3
-VERBS = ("check", "list", "hint", "reset", "compare", "doctor")
-KERNEL = ("landlock", "seccomp")
-LAYERS = {
-    "process": "a process of its own, without the examiner's memory",
-    "memory": "limited memory",
-    "cpu": "limited CPU time",
-    "file-size": "no file may grow",
-    "landlock": "the kernel refuses files, signals and networks",
-    "seccomp": "the kernel refuses processes, sockets and tracing",
-    "audit": "Python refuses the same in plain words",
-}
+MODULES = (doctor,)  # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command line; the exit status: 0 all asked for pass, 1 something does not, 2 usage, 3 the engine failed."""
-    arguments = _parser().parse_args(_with_verb(list(argv)))
+    parser, verbs = _parser()
+    arguments = parser.parse_args(_with_verb(list(argv), verbs))
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
@@ -54,62 +40,51 @@ def main(argv: Sequence[str]) -> int:
         return FAULT
 
 
-def _with_verb(argv: list[str]) -> list[str]:
+def _with_verb(argv: list[str], verbs: Collection[str]) -> list[str]:
     """Without a verb, grade: `python grader.py -v`. A kata's name alone is one too: `python grader.py mha`."""
     words = [word for word in argv if not word.startswith("-")]
-    if not argv or (argv[0] not in (*VERBS, "-h", "--help") and not (words and words[0] in VERBS)):
-        return ["check", *argv]
-    return argv
+    if argv[:1] in (["-h"], ["--help"]) or (words and words[0] in verbs):
+        return argv
+    return ["check", *argv]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """The parser, and the names of its verbs."""
     parser = argparse.ArgumentParser(prog="grader.py", description="Grade the attention katas.", epilog=_EPILOG)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     check = verbs.add_parser("check", help="grade these katas, or all that were started (the default verb)")
-    check.add_argument("katas", nargs="*", metavar="KATA", type=_kata)
+    check.add_argument("katas", nargs="*", metavar="KATA", type=kata_named)
     check.add_argument(
-        "--problems", type=_folder, default=ROOT / "problems", metavar="DIR", help="grade files elsewhere"
+        "--problems", type=folder_named, default=ROOT / "problems", metavar="DIR", help="grade files elsewhere"
     )
     check.add_argument("--json", action="store_true", help="print the report as JSON and nothing else")
     check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
     check.add_argument("--seed", type=int, help="repeat a run's random inputs")
-    check.add_argument("--debug", type=_kata, metavar="KATA", help="run that kata in this process: breakpoint() works")
+    check.add_argument(
+        "--debug", type=kata_named, metavar="KATA", help="run that kata in this process: breakpoint() works"
+    )
     check.add_argument("--require-sandbox", action="store_true", help="no grade without the kernel's layers")
     check.set_defaults(run=_check)
     verbs.add_parser("list", help="list the katas").set_defaults(run=_list)
     hint = verbs.add_parser("hint", help="one hint more: direction, idea, line of thought")
-    hint.add_argument("kata", metavar="KATA", type=_kata)
+    hint.add_argument("kata", metavar="KATA", type=kata_named)
     hint.set_defaults(run=_hint)
     reset = verbs.add_parser("reset", help="put the stub back; what was there is kept")
-    reset.add_argument("katas", nargs="*", metavar="KATA", type=_kata)
+    reset.add_argument("katas", nargs="*", metavar="KATA", type=kata_named)
     reset.add_argument("--all", action="store_true", help="all katas")
     reset.set_defaults(run=_reset)
     compare = verbs.add_parser("compare", help="your solution beside the reference, once it passes")
-    compare.add_argument("kata", metavar="KATA", type=_kata)
+    compare.add_argument("kata", metavar="KATA", type=kata_named)
     compare.add_argument("--reveal", action="store_true", help="show it before yours passes")
     compare.set_defaults(run=_compare)
-    verbs.add_parser("doctor", help="what fences a submission in here").set_defaults(run=_doctor)
-    return parser
+    for module in MODULES:
+        module.register(verbs)
+    return parser, verbs.choices
 
 
 _EPILOG = (
     "Without a verb: grade what was started. Exit status: 0 all pass, 1 not all, 2 usage, 3 a fault of the grader."
 )
-
-
-def _kata(stem: str) -> Kata:
-    stem = Path(stem).stem  # problems/gqa.py is gqa
-    try:
-        return Catalog()[stem]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"no kata {stem!r}: choose from {', '.join(Catalog().stems)}") from None
-
-
-def _folder(text: str) -> Path:
-    path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"no folder {text!r}")
-    return path.resolve()
 
 
 # --------------------------------------------------------------------------------------------------- verbs
@@ -118,7 +93,7 @@ def _folder(text: str) -> Path:
 def _check(arguments: argparse.Namespace) -> int:
     katas = [arguments.debug] if arguments.debug else arguments.katas
     stems = list(dict.fromkeys(kata.stem for kata in katas))
-    if arguments.require_sandbox and (missing := [layer for layer in KERNEL if layer not in _layers()]):
+    if arguments.require_sandbox and (missing := doctor.missing()):
         print(f"grader: no grade, for this system has no {' and no '.join(missing)}", file=sys.stderr)
         return FAULT
     report = grade(stems, arguments.problems, arguments.seed, debug=bool(arguments.debug))
@@ -127,25 +102,8 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         from grading.reports import terminal
 
-        _show(terminal.report(report, _width(), arguments.verbose))
+        show(terminal.report(report, width(), arguments.verbose))
     return verdict(report, named=bool(stems))
-
-
-def grade(stems: Sequence[str], problems: Path, seed: int | None = None, debug: bool = False) -> Report:
-    """The report on those katas, or on all of them where none is named."""
-    from grading.examine import Examiner
-
-    examiner = Examiner(debug)
-    try:
-        return examiner.grade(stems or Catalog().stems, problems, seed, asked=bool(stems))
-    finally:
-        examiner.close()
-
-
-def verdict(report: Report, named: bool) -> int:
-    """The exit status: katas that were not started count only where they were asked for by name."""
-    counted = [result for result in report.katas if named or result.outcome != "not started"]
-    return PASS if all(result.outcome == "passed" for result in counted) else FAIL
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -160,7 +118,7 @@ def _hint(arguments: argparse.Namespace) -> int:
     progress.set_hints(kata.stem, level)
     print(f"{kata.title}, hint {level} of {len(kata.hints)}:\n")
     for line in kata.hints[level - 1].splitlines():
-        print(textwrap.fill(line, _width(), subsequent_indent="   " if line[:1].isdigit() else ""))
+        print(textwrap.fill(line, width(), subsequent_indent="   " if line[:1].isdigit() else ""))
     if level < len(kata.hints):
         print("\nThe same command gives one more.")
     return PASS
@@ -191,41 +149,5 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     path = ROOT / "problems" / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    _show(side_by_side(yours, kata.solution.read_text(encoding="utf-8"), _width()))
+    show(side_by_side(yours, kata.solution.read_text(encoding="utf-8"), width()))
     return PASS
-
-
-def _layers() -> tuple[str, ...]:
-    from grading.examine import Examiner
-
-    examiner = Examiner()
-    try:
-        return examiner.layers()
-    finally:
-        examiner.close()
-
-
-def _doctor(arguments: argparse.Namespace) -> int:
-    import platform
-
-    layers = _layers()
-    import torch
-
-    print(f"{platform.platform()}, Python {platform.python_version()}, PyTorch {torch.__version__}\n")
-    for layer, what in LAYERS.items():
-        print(f"{'yes' if layer in layers else 'NO':>4}  {layer:<10} {what}")
-    return PASS if all(layer in layers for layer in KERNEL) else FAIL
-
-
-# -------------------------------------------------------------------------------------------------- output
-
-
-def _width() -> int:
-    return max(40, min(shutil.get_terminal_size((100, 24)).columns, 120))
-
-
-def _show(text: object) -> None:
-    """Print with colours on a terminal, plainly elsewhere and where NO_COLOR is set."""
-    from rich.console import Console
-
-    Console(width=_width(), highlight=False, soft_wrap=True).print(text, end="")

@@ -3,10 +3,10 @@
 #
 # [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/00_start_here.ipynb)
 #
-# Six katas, one idea. This page says what follows from what, proves it in ten lines, and gives you a plan for an
-# hour or for a week.
+# Six katas, one idea. This page says what follows from what, proves it in one cell, shows the commands, and gives you
+# a plan for the hour before an interview.
 #
-# Reading time: 6 minutes.
+# Reading time: 6 minutes. Grade what you have written: `python grader.py`
 
 # %% tags=["colab"]
 import subprocess
@@ -92,7 +92,9 @@ show(
 # | 3 | H heads are H attentions on blocks of features | [mha](03_mha.ipynb) |
 # | 4 | K = H is multi-head; K < H is multi-head with repeated keys and values | [gqa](04_gqa.ipynb) |
 # | 5 | the last tokens over a cache are the last rows of one pass | [gqa_kv_cache](05_gqa_kv_cache.ipynb) |
-# | 6 | K = 1: all heads become rows of one matrix | [mqa](06_mqa.ipynb) |
+# | 6 | K = 1: one key and value for all heads | [mqa](06_mqa.ipynb) |
+#
+# Below, H = 6, K = 2, five tokens. The letters are explained at the end of this page.
 
 # %%
 attend = F.scaled_dot_product_attention
@@ -110,7 +112,7 @@ pass_ = attend(q, wide_k, wide_v, see)
 one_by_one = torch.stack([attend(q[h], k[h // 3], v[h // 3], see) for h in range(H)])
 grouped = attend(q[None], k[None], v[None], see[None, None], enable_gqa=True)[0]
 last_two = attend(q[:, 3:], wide_k, wide_v, see[3:])
-one_head = attend(q.reshape(H * T, E), k[0], v[0]).view(H, T, E)
+one_kv = attend(q[None], k[None, :1], v[None, :1], see[None, None], enable_gqa=True)[0]
 
 equalities = {
     1: same(attend(torch.zeros_like(q), wide_k, wide_v), wide_v.mean(1, keepdim=True).expand(-1, T, -1)),
@@ -118,15 +120,15 @@ equalities = {
     3: same(pass_, one_by_one),
     4: same(grouped, pass_),
     5: same(last_two, pass_[:, 3:]),
-    6: same(one_head, attend(q, k[:1].expand(H, -1, -1), v[:1].expand(H, -1, -1))),
+    6: same(one_kv, attend(q, k[:1].expand(H, -1, -1), v[:1].expand(H, -1, -1), see)),
 }
 assert all(equalities.values())
 print(equalities)
 
 # %% [markdown]
-# **And the two that fail**, because most wrong submissions are one of them. Repeating the heads as a tile (0 1 0 1
-# 0 1 instead of 0 0 0 1 1 1) gives the right shape and wrong numbers. So does PyTorch's `is_causal=True` for two
-# new tokens over five keys: its triangle starts at the top left, and a cache needs it at the bottom right.
+# **Two that look as true, and fail.** Key heads repeated as a tile (0 1 0 1 0 1 instead of 0 0 0 1 1 1) give the right
+# shape and wrong numbers. So does PyTorch's `is_causal=True` for two new tokens over five keys: its triangle starts
+# at the top left, and a cache needs it at the bottom right.
 
 # %%
 tiled = attend(q, k.repeat(3, 1, 1), v.repeat(3, 1, 1), see)
@@ -141,13 +143,22 @@ print("same shapes, other numbers:", True)
 # %% [markdown]
 # ## How to practise
 #
-# 1. `python grader.py check sdpa` says "not started". Open `problems/sdpa.py`: the whole contract is at its top.
-# 2. Write it without this notebook, against the clock (15 to 30 minutes; each stub says how many).
-# 3. Check. A failure shows the call, what was wanted and what came. `python grader.py hint sdpa` gives one hint,
-#    and a further one each time you ask for the next.
-# 4. Passed? Read the notebook, *predict* before each experiment, and answer its questions aloud before you open
-#    them.
-# 5. Next day: the same kata from an empty stub. The second time is the one that stays.
+# 1. Open `problems/sdpa.py`. The text at its top is the whole contract.
+# 2. Write the body against the clock, without the notebook: 10 to 30 minutes, each stub says how many.
+# 3. Grade. A failure shows the call, what was wanted and what came. A *cause*, where there is one, is proven;
+#    `docs/mistakes.md` names it and the notebook section that explains it.
+# 4. Stuck? Ask for a hint. Each call gives one more, three in all, and never the code.
+# 5. Passed? Compare with the reference. Then read the notebook, *predict* before each experiment, and answer its
+#    questions aloud before you open them.
+# 6. Next day, and a week later: reset, and write it again. The second time is the one that stays.
+#
+# | in a terminal | what it does |
+# |---|---|
+# | `python grader.py` | grades every kata that you have started |
+# | `python grader.py check sdpa` | grades this one |
+# | `python grader.py hint sdpa` | gives one hint more |
+# | `python grader.py compare sdpa` | shows yours beside the reference, once yours passes |
+# | `python grader.py reset sdpa` | puts the empty stub back; yours is kept in `.kata/backups/` |
 #
 # The tests are in `tests/`; reading them is allowed.
 #
@@ -185,11 +196,10 @@ print("same shapes, other numbers:", True)
 # `docs/sources.md` in this repository lists every claim of the five, the verdict, the number measured, and the
 # section that deals with it.
 #
-# The einsum has a story. It comes from a public implementation that was wrong from its first draft in July 2023
-# until May
-# 2024. It had tests, and they passed: they asserted shapes, and one of them asserted the bug's. This is why the
-#       graders here compare numbers, with sizes that are all different, and why every claim in these notebooks is
-#       an `assert`.
+# The einsum has a story. It comes from a public implementation of grouped attention that was wrong from its first
+# draft, in July 2023, until May of the next year. It had tests, and they passed: they looked at shapes, and one of
+# them asserted the bug's own. This is why the graders here compare numbers, with sizes that are all different, and
+# why every claim in these notebooks is an `assert`.
 #
 # ## Next
 #

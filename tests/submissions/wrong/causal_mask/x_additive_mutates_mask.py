@@ -1,0 +1,26 @@
+"""The mask is inverted in place on the way."""
+# verdict: failed
+# breaks: the mask handed in keeps its values
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+
+@functools.lru_cache(maxsize=64)
+def _build(query_len: int, key_len: int) -> Tensor:
+    steps = torch.arange(query_len * key_len).reshape(query_len, key_len)
+    column = steps.remainder(key_len)
+    row = steps.div(key_len, rounding_mode="floor")
+    return column.le(row + (key_len - query_len))
+
+
+def causal_mask(query_len: int, key_len: int | None = None) -> Tensor:
+    return _build(query_len, query_len if key_len is None else key_len).clone()
+
+
+def additive_mask(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    result = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return result.masked_fill_(mask.logical_not_(), -math.inf)

@@ -1,0 +1,18 @@
+"""The whole (S, S) square is returned."""
+# verdict: failed
+# breaks: the shape is (query_len, key_len)
+
+from typing import Optional
+
+import torch
+
+
+def causal_mask(query_len: int, key_len: Optional[int] = None) -> torch.Tensor:
+    total = key_len or query_len
+    square = torch.ones(total, total, dtype=torch.bool).tril()
+    return square
+
+
+def additive_mask(mask: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    ones = mask.type(dtype)
+    return 1 - ones.reciprocal()

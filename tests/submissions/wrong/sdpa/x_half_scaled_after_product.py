@@ -1,0 +1,22 @@
+"""The product is taken first and scaled after it, so large float16 inputs overflow."""
+# verdict: failed
+# breaks: large logits are safe in float16
+
+import torch
+from torch import nn as N
+
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+	缩放 = query.shape[-1] ** -0.5
+	分数 = query @ key.transpose(-2, -1) * 缩放
+	if mask is not None:
+		# True 表示可以看,所以取反之后再填充
+		分数 = 分数.masked_fill(mask == False, torch.finfo(分数.dtype).min)
+	if query.dtype in (torch.float16, torch.bfloat16):
+		权重 = N.functional.softmax(分数, dim=-1, dtype=torch.float32)
+	else:
+		权重 = N.Softmax(dim=-1)(分数)
+	if mask is not None:
+		# 没有任何 key 可看的那一行必须是零
+		权重 = torch.where(mask, 权重, torch.zeros_like(权重))
+	return 权重.to(value.dtype) @ value
