@@ -22,7 +22,7 @@ def test_masks(learner, draw, family, shape):
 
 @pytest.mark.parametrize(
     "sizes",
-    # batch, L, S, H: L = H, B = L, B = H, B = 1, S = L, S = H, all the same
+    # batch, L, S, H: L = H, B = L, B = H, B = 1, S = L, S = H, all the same; L = 1, S = 1, all but the heads 1
     [
         (2, 6, 7, 6),
         (5, 5, 7, 6),
@@ -32,6 +32,10 @@ def test_masks(learner, draw, family, shape):
         (2, 5, 6, 6),
         (6, 6, 6, 6),
         (1, 6, 6, 6),
+        (2, 1, 7, 6),
+        (1, 1, 7, 6),
+        (2, 5, 1, 6),
+        (1, 1, 1, 6),
     ],
     ids=str,
 )
@@ -85,9 +89,8 @@ def test_dropout_of_everything(learner, draw, family):
     """with dropout=1 a training pass leaves o_proj's bias"""
     weights = layer_weights(draw, 24, 6, family.kv(6))
     layer = family.make(learner, 24, 6, dropout=1.0).set(weights, training=True)
-    out = layer(*inputs(draw))
-    shaped(out, (2, 5, 24))
-    close(out, weights["o_proj.bias"].expand(2, 5, 24))
+    for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, 6, 5, 7)):
+        close(layer(*inputs(draw), mask), weights["o_proj.bias"].expand(2, 5, 24))
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5])
@@ -173,7 +176,7 @@ def test_gradients(learner, draw, family, kind):
     """gradients of inputs and parameters are right"""
     weights = layer_weights(draw, 24, 6, family.kv(6))
     layer = family.make(learner, 24, 6).set(weights)
-    given, cotangent = inputs(draw), draw(2, 5, 24)
+    given, cotangent = inputs(draw), draw(2, 5, 24, scale=1e3)  # a division by the tiniest number would overflow
     mask = None if kind == "no mask" else draw.mask(2, 5, 7)
     if kind == "empty row":
         mask[0, 2] = False
@@ -186,6 +189,28 @@ def test_gradients(learner, draw, family, kind):
     for name, (got, leaf) in pairs.items():
         holds(got is not None, f"no gradient reaches {name}")
         close(got, leaf.grad.nan_to_num(), f"the gradient of {name}", tolerance=1e-8)
+
+
+def test_gradients_with_dropout(learner, draw, family):
+    """a training pass with dropout has gradients"""
+    weights = layer_weights(draw, 24, 6, family.kv(6))
+    layer = family.make(learner, 24, 6, dropout=0.5).set(weights, training=True)
+    cotangent = draw(2, 5, 24)
+    for mask in (None, draw.mask(5, 7)):
+        back = layer.backward(cotangent, *inputs(draw), mask)
+        for name, weight in weights.items():
+            got = back.parameters.get(name)
+            shaped(got, tuple(weight.shape), f"the gradient of {name}")
+            holds(bool(got.isfinite().all()), f"NaN or infinity in the gradient of {name}")
+        close(back.parameters["o_proj.bias"], cotangent.sum((0, 1)), "the gradient of o_proj.bias")
+
+
+def test_many_keys(learner, draw, family):
+    """more keys than a block of an online softmax holds"""
+    layer, weights = family.random(learner, draw, 24, 6)
+    query, key, value = inputs(draw, length=3, keys=300)
+    for mask in (None, draw.mask(3, 300)):
+        close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
 
 
 def test_inputs_are_not_modified(learner, draw, family):

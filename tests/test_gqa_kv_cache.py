@@ -213,7 +213,7 @@ def test_every_split_into_chunks(learner, draw):
         agrees((outputs[-1], caches[-1]), (wanted[:, -chunks[-1] :], (keys, values)), f" after chunks {chunks}")
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 4), (2, 4, 4), (2, 1, 6), (1, 5, 3), (4, 2, 2), (3, 2, 7)], ids=str)
+@pytest.mark.parametrize("sizes", [(2, 3, 4), (2, 4, 4), (2, 1, 6), (1, 5, 3), (4, 2, 2), (3, 2, 300)], ids=str)
 def test_any_cache_may_be_handed_in(learner, draw, sizes):
     """a cache that comes from elsewhere is used as it is"""
     batch, length, past = sizes

@@ -1,4 +1,4 @@
-"""Query head h reads key/value head h * K // H by way of h // K, right only when K equals the size of a group."""
+"""Query head h reads key/value head (h // K) % K: the heads are divided by their number, not by the size of a group."""
 # verdict: failed
 # breaks: query head h reads key/value head h // (H // K)
 

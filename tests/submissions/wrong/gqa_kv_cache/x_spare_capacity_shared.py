@@ -31,8 +31,7 @@ class CachedGroupedQueryAttention(nn.Module):
             room = fresh.new_empty(B, K, 2 * (past + L), E)
             if past:
                 room[:, :, :past] = old
-        with torch.no_grad():
-            room[:, :, past : past + L] = fresh
+        room[:, :, past : past + L] = fresh
         buffer = room[:, :, : past + L]
         buffer.room = room
         return buffer

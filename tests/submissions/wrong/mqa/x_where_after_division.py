@@ -1,4 +1,4 @@
-"""An empty row is divided by the tiniest number, which is harmless forwards and overflows backwards."""
+"""torch.where picks zero after a division by zero: right forwards, but the branch not taken sends NaN backwards."""
 # verdict: failed
 # breaks: a query that may attend to nothing: finite gradients
 
@@ -53,5 +53,5 @@ class MultiQueryAttention(nn.Module):
                 norm = norm * fade + p.sum(-1, keepdim=True)
                 total = total * fade + F.dropout(p, self.rate, self.training) @ v
                 best = top
-            rows.append((total / norm.clamp(min=torch.finfo(up).tiny)).flatten(1))
+            rows.append(torch.where(norm > 0, total / norm, torch.zeros_like(total)).flatten(1))
         return self.o_proj(torch.stack(rows, 1).to(query.dtype))

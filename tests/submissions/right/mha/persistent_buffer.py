@@ -1,6 +1,5 @@
-"""A persistent buffer adds an entry to the state_dict."""
-# verdict: failed
-# breaks: the state_dict holds q_proj k_proj v_proj o_proj and nothing else
+"""vmap over heads, with the scale in a persistent buffer: an entry more in the state_dict, and no parameter."""
+# verdict: passed
 
 import torch
 from torch import nn
