@@ -12,7 +12,6 @@ from grading.records import Cause, CheckResult, KataResult, Report
 
 LABEL = 8
 MAX_PRINTED = 3
-MORE = " ... (-v shows all)"
 STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "dim"}
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
 
@@ -58,8 +57,7 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
         out.append(f"  x {result.kata}: {len(result.checks)} of {result.expected} checks ran\n", style="red")
     if not verbose and len(failed) > 1:
         titles = "; ".join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
-        room = width - LABEL - 6 - len(MORE)
-        out.append(_row("", textwrap.shorten(f"{len(failed) - 1} more fail: {titles}", room, placeholder=MORE), width))
+        out.append(_row("", f"{len(failed) - 1} more fail (-v shows all): {titles}", width, "dim", lines=1))
     out.append(_row("next", f"python grader.py hint {result.kata}", width))
     return out
 
@@ -90,15 +88,20 @@ def _broken(result: KataResult, width: int) -> Text:
 def _head(result: KataResult, title: str, where: str, width: int) -> Text:
     left = f"  x {Catalog()[result.kata].number} {result.kata}   {title}"
     gap = width - len(left) - len(where)
-    return Text(left + (" " * gap if gap > 1 else "\n" + " " * 5) + where + "\n", style="red")
+    if gap > 1:
+        return Text(f"{left}{' ' * gap}{where}\n", style="red")
+    lines = [*textwrap.wrap(left, width, subsequent_indent=" " * 5, drop_whitespace=False), " " * 5 + where]
+    return Text("\n".join(lines) + "\n", style="red")
 
 
-def _row(label: str, text: str, width: int, style: str = "") -> Text:
+def _row(label: str, text: str, width: int, style: str = "", lines: int | None = None) -> Text:
+    """A labelled text, wrapped; with `lines`, at most that many."""
     if not text:
         return Text()
     indent = " " * (5 + LABEL)
-    lines = textwrap.wrap(clean(text), max(width - len(indent), 20), break_on_hyphens=False)
-    return Text(f"     {label:<{LABEL}}" + f"\n{indent}".join(lines) + "\n", style=style)
+    room = max(width - len(indent), 20)
+    wrapped = textwrap.wrap(clean(text), room, break_on_hyphens=False, max_lines=lines, placeholder=" ...")
+    return Text(f"     {label:<{LABEL}}" + f"\n{indent}".join(wrapped) + "\n", style=style)
 
 
 def _side_by_side(wanted: list[str], got: list[str]) -> Text:
