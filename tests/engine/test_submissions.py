@@ -1,11 +1,14 @@
 """Whole learner files, each with the verdict that it must get: the grader's own grader."""
 
 import re
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from grading.catalog import ROOT, Catalog
+from grading.plugin import KEY
 
 SUBMISSIONS = ROOT / "tests" / "submissions"
 
@@ -43,12 +46,43 @@ def test_wrong_submission_fails(examine, path):
         assert set(wanted.split(", ")) <= named
 
 
+@pytest.fixture(scope="module")
+def tree_before():
+    """The repository's files as they were."""
+    return tree()
+
+
+def tree() -> dict[str, tuple[int, int]]:
+    """Size and time of each file of the repository, without what Python and the tools write there."""
+    folders = ("problems", "solutions", "tests", "grading", "docs", "notebooks")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
+    paths += [path for path in ROOT.iterdir() if path.is_file()]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file()}
+
+
 @pytest.mark.parametrize("path", files("hostile"), ids=name_of)
-def test_hostile_submission_gets_its_verdict(examine_briefly, path):
+def test_hostile_submission_gets_its_verdict(examine_briefly, tree_before, path):
+    began = time.monotonic()
     result = examine_briefly(header(path, "kata"), path)
+    assert time.monotonic() - began < 12 + 2  # examine_briefly's limit for a kata
     assert result.outcome in header(path, "verdict").split("|")
     failed = result.first_failure
     assert (failed.message if failed else result.message).strip()
+
+
+def test_hostile_submissions_left_nothing_behind(request, tree_before):
+    assert tree() == tree_before
+    server = request.config.stash[KEY].host.pid
+    assert Path(f"/proc/{server}/task/{server}/children").read_text().split() == []
+
+
+def test_the_other_katas_keep_their_verdicts_beside_hostile_ones(examiner, tmp_path):
+    for kata in Catalog().katas:
+        shutil.copy(kata.solution, tmp_path)
+    shutil.copy(SUBMISSIONS / "hostile" / "tamper_left_behind.py", tmp_path / "sdpa.py")
+    outcomes = [result.outcome for result in examiner.grade(Catalog().stems, tmp_path).katas]
+    assert outcomes[0] != "passed"
+    assert outcomes[1:] == ["passed"] * 5
 
 
 def test_there_are_enough_of_each():
