@@ -2,7 +2,7 @@
 
     B... leading dimensions, any number    L query length    S key length    E head_dim    Ev value dim
 
-    query (..., L, E)    key (..., S, E)    value (..., S, Ev)    ->    output (..., L, Ev)
+    query (..., L, E)    key (..., S, E)    value (..., S, Ev)    ->    output (..., L, Ev)      L and S at least 1
 
 - The scores are the dot products of queries and keys, times 1/sqrt(E).
 - mask is boolean, True means *may attend*, and broadcasts to (..., L, S).
