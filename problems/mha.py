@@ -13,6 +13,7 @@ Multi-head attention: H attentions side by side, each in its own head_dim of the
 - mask is boolean, True means *may attend*: (L, S), (B, L, S) or (B, 1 or H, L, S).
 - A query that may attend to nothing: every head contributes zeros, so its row is o_proj's bias.
 - Dropout acts on the attention weights, in training only.
+- The dtype is kept (float16, bfloat16, float32, float64), scores of 1e4 are safe, the inputs are not modified.
 - ValueError when num_heads does not divide d_model.
 """
 

@@ -13,6 +13,7 @@
   in turns, a prefix continued twice, a cache cloned or reordered.
 - Layers: q_proj and o_proj are nn.Linear(D, D); k_proj and v_proj are nn.Linear(D, K * E). All with a bias or
   all without. Query head h reads key/value head h // (H // K).
+- The dtype of x is kept (float16, bfloat16, float32, float64), scores of 1e4 are safe, x is not modified.
 - ValueError when num_heads does not divide d_model, or num_kv_heads does not divide num_heads.
 """
 
