@@ -5,7 +5,10 @@
 #
 # **After this page** you can write attention on a whiteboard, say where the square root comes from and what it
 # does not do, survive float16, long inputs and a mask that forbids everything, and correct what tutorials get
-# wrong about all of it.
+# wrong about all of it. Sources A to E are five of them ([which](00_start_here.ipynb#What-the-sources-get-wrong)).
+#
+# Short of time? [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
+# precision](#Half-precision), the pictures of [Break it](#Break-it), and the questions at the end.
 #
 # Reading time: 25 minutes. Kata: `python grader.py check sdpa`
 
@@ -72,7 +75,7 @@ def near(got, wanted, relative):
 # | $q_1$ | $0,\ \ln 8,\ 0$ | 1, 8, 1 | 0.1, 0.8, 0.1 | (1.2, 3.6) |
 # | $q_2$ | 0, 0, 0 | 1, 1, 1 | 1/3, 1/3, 1/3 | (4, 8/3) |
 #
-# The steps as a person takes them, one query at a time, without a tensor:
+# As a person does it, one query at a time, without a tensor:
 
 
 # %%
@@ -108,8 +111,8 @@ print("same as PyTorch, shape", tuple(torch_says.shape))
 # ## A weighted mean
 #
 # Write $\kappa(q,k)=e^{q^\top k/\sqrt E}$. Then $o_i=\sum_j\kappa(q_i,k_j)\,v_j\big/\sum_j\kappa(q_i,k_j)$: a
-# kernel average, known to statisticians since 1964 (Nadaraya, Watson). The dot product is the similarity; among
-# six tokens, the row of one token is six numbers that sum to one. Four facts follow without a model:
+# kernel average, known to statisticians since 1964 (Nadaraya, Watson). Among six tokens, a token's row of weights is
+# six numbers that sum to one. Four facts follow without a model:
 #
 # 1. $o_i$ lies between the smallest and the largest value, feature by feature.
 # 2. Pairs $(k_j,v_j)$ may come in any order; queries may too, and the outputs follow them.
@@ -121,21 +124,23 @@ print("same as PyTorch, shape", tuple(torch_says.shape))
 q, k, v = torch.randn(4, 8).double(), torch.randn(6, 8).double(), torch.randn(6, 3).double()
 out = F.scaled_dot_product_attention(q, k, v)
 order, order_q = torch.randperm(6), torch.randperm(4)
-assert (out >= v.min(0).values).all()
-assert (out <= v.max(0).values).all()
-assert torch.allclose(F.scaled_dot_product_attention(q, k[order], v[order]), out)  # 2
-assert torch.allclose(F.scaled_dot_product_attention(q[order_q], k, v), out[order_q])  # 2
-assert F.scaled_dot_product_attention(q, k[:5], v[:5]).shape == out.shape  # 3
 across_positions = nn.Linear(6, 4).double()
 a, b = across_positions(v.T), across_positions(10 * v.T)
-assert torch.allclose(b - a, 9 * (v.T @ across_positions.weight.T))  # 4: one matrix, whatever the input
+facts = {
+    "1 between the smallest and the largest value": (out >= v.min(0).values).all() and (out <= v.max(0).values).all(),
+    "2 pairs in any order": torch.allclose(F.scaled_dot_product_attention(q, k[order], v[order]), out),
+    "2 outputs follow the queries": torch.allclose(F.scaled_dot_product_attention(q[order_q], k, v), out[order_q]),
+    "3 five keys instead of six": F.scaled_dot_product_attention(q, k[:5], v[:5]).shape == out.shape,
+    "4 a linear layer: one matrix for all": torch.allclose(b - a, 9 * (v.T @ across_positions.weight.T)),
+}
 try:
     across_positions(v[:5].T)
-    refused = False
+    facts["4 and it refuses five positions"] = False
 except RuntimeError:
-    refused = True
-assert refused
-print("convex, order-free, any length; the linear layer refuses 5 positions:", refused)
+    facts["4 and it refuses five positions"] = True
+for fact, holds in facts.items():
+    print(f"{fact:45}", bool(holds))
+assert all(facts.values())
 
 # %% [markdown]
 # ## Why the square root
@@ -147,9 +152,9 @@ print("convex, order-free, any length; the linear layer refuses 5 positions:", r
 # $$\mathrm{Var}(q^\top k)=E,\qquad \mathrm{Var}\big(q^\top k/\sqrt E\big)=1.$$
 #
 # Nothing needs to be Gaussian. E is the size of *one head*. Source E writes "the embedding dimension", and in one
-# place "divide by d_k", without the root.
+# place "divide by d_k".
 #
-# **Predict:** variance over E is 1 at any E, for signs too.
+# **Predict:** variance over E is 1 at any E, for signs ($\pm1$) too.
 
 # %%
 sizes = [4, 16, 64, 256, 1024]
@@ -184,7 +189,9 @@ assert near(shifted.mean().item() / math.sqrt(E), 2.0, 0.02)
 assert near(equal.var().item(), 4096, 0.05)
 assert near(same.mean().item(), 64, 0.01)
 assert near(same.var().item(), 128, 0.03)
-print(f"mean 0.5: mean {shifted.mean():.0f}, after scaling {shifted.mean() / 8:.1f}; tied: mean {same.mean():.0f}")
+for name, score in {"mean 0.5": shifted, "all equal": equal, "q = k": same}.items():
+    print(f"{name:10} mean {abs(score.mean()):.0f}, variance about {float(f'{score.var():.2g}'):.0f}")
+print(f"mean 0.5, after scaling: mean {shifted.mean() / math.sqrt(E):.0f}")
 
 # %% [markdown]
 # **Real layers.** PyTorch's default `nn.Linear` draws weights from $U(\pm1/\sqrt d)$: variance $1/(3d)$, so $q_i$
@@ -233,31 +240,66 @@ p = s.softmax(0)
 formula = p.diag() - p.outer(p)
 by_autograd = torch.autograd.functional.jacobian(lambda t: t.softmax(0), s)
 assert (formula - by_autograd).abs().max() < 1e-15
-assert formula.sum(1).abs().max() < 1e-15
+assert formula.sum(1).abs().max() < 1e-15  # J 1 = 0
 rows = (3 * torch.randn(1000, 5, dtype=torch.float64)).softmax(-1)
 largest = torch.linalg.eigvalsh(rows.diag_embed() - rows[:, :, None] * rows[:, None, :])[:, -1].max()
 half = torch.tensor([0.5, 0.5]).double()
 assert 0.49 < largest <= 0.5 + 1e-12
 assert torch.linalg.eigvalsh(half.diag() - half.outer(half))[-1] == 0.5
+print("the formula is autograd's Jacobian:", True)
+print(f"largest norm in 1,000 rows: {largest:.2f}")
+
+# %%
+# checks: Q4
 leads = torch.zeros(64, dtype=torch.float64)
-leads[0] = 10
-trace, bound = 1 - leads.softmax(0).square().sum(), (1 - leads.softmax(0).max()) * 2
-assert trace <= bound <= 2 * 63 * math.exp(-10)
-print(f"norm never above 0.5; a gap of 10 leaves {bound / 2:.2g} to the other 63, and a trace of {trace:.2g}")
+leads[0] = 10  # one score leads 63 others by 10
+others, trace = 1 - leads.softmax(0).max(), 1 - leads.softmax(0).square().sum()
+assert others <= 63 * math.exp(-10)
+assert trace <= 2 * others <= 2 * 63 * math.exp(-10)
+print(f"weight of the other 63: {others:.2g}")
+print(f"trace of J:             {trace:.2g}")
 
 # %% [markdown]
-# **Predict:** 64 keys. Without the root, the trace collapses as E grows; with it, nothing happens. Divided by E
-# instead of its root, the weights go to 1/64: the entropy reaches its maximum, $\ln 64=4.16$, and the layer has
-# become a mean.
+# The same as a picture: one query, six keys, E = 64. Each entry says how much a weight moves with a score.
+
+# %%
+torch.manual_seed(4)
+raw = torch.randn(6, 64) @ torch.randn(64)
+fig, axes = plt.subplots(1, 3, figsize=(9.5, 3), constrained_layout=True)
+traces = {}
+for ax, (name, scale) in zip(axes, {"no scale": 1, "root": 1 / 8, "divided by E": 1 / 64}.items(), strict=True):
+    p = (raw * scale).softmax(0)
+    J = p.diag() - p.outer(p)
+    traces[name] = J.trace().item()
+    picture = ax.imshow(J, cmap="PuOr", vmin=-0.25, vmax=0.25)
+    ax.set(title=f"{name}: trace {traces[name]:.2f}", xlabel="score", xticks=range(6), yticks=range(6))
+    ax.set_yticklabels([f"{j}: {weight:.2f}" for j, weight in enumerate(p.tolist())])
+axes[0].set_ylabel("key: its weight")
+fig.colorbar(picture, ax=axes, label="change of a weight\nper change of a score", shrink=0.9)
+assert traces["no scale"] < 0.01
+assert traces["root"] > 0.4
+show(
+    fig,
+    "The softmax Jacobian of one query over six keys as three heat maps. No scale: one weight is 1 and the matrix is "
+    "zero. Root: weights differ, entries are large. Divided by E: weights nearly equal, the matrix nearly uniform.",
+)
+
+# %% [markdown]
+# Without a scale no score moves any weight: nothing to learn from.
+#
+# **Predict:** many queries, 64 keys. Without the root, trace and entropy collapse as E grows; with it, nothing
+# happens. Divided by E, the trace is as good as can be, but the entropy reaches its maximum, $\ln 64=4.16$: the layer
+# has become a mean.
 
 # %%
 # checks: Q1
+torch.manual_seed(0)
 n = 64
 trace, entropy, dead, gradient = {}, {}, {}, {}
 for E in (16, 64, 256, 1024):
-    q, k = torch.randn(60, 100, E), torch.randn(60, n, E)
+    q, k = torch.randn(200, 50, E), torch.randn(200, n, E)
     raw = q @ k.transpose(1, 2)
-    upstream = torch.randn(60, 100, n) * math.sqrt(E)  # of a loss sum(output * g), with v and g N(0, 1)
+    upstream = torch.randn(200, 50, n) * math.sqrt(E)  # of a loss sum(output * g), with v and g N(0, 1)
     for name, scale in {"no scale": 1, "root": E**-0.5, "E": 1 / E}.items():
         p = (raw * scale).softmax(-1)
         trace[name, E] = (1 - p.square().sum(-1)).median().item()
@@ -270,7 +312,9 @@ assert trace["no scale", 1024] < 1e-3
 assert all(0.95 < trace["root", E] < 0.98 for E in (16, 64, 256, 1024))
 assert [round(entropy[name, 64], 1) for name in ("no scale", "root", "E")] == [0.6, 3.7, 4.2]
 assert round(math.log(64), 2) == 4.16
-print("entropy at E = 64:", {name: f"{entropy[name, 64]:.1f}" for name in ("no scale", "root", "E")})
+print("at E = 64    trace  entropy")
+for name in ("no scale", "root", "E"):
+    print(f"{name:12} {trace[name, 64]:5.2f} {entropy[name, 64]:8.1f}")
 
 # %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.1), constrained_layout=True)
@@ -280,37 +324,43 @@ left.loglog(sizes, [m / E**2 for m, E in zip(measured, sizes, strict=True)], "^-
 left.set(xlabel="head size E", ylabel="variance of the score", title="What the scale does to scores")
 left.legend(frameon=False)
 for name, marker in (("no scale", "o"), ("root", "s"), ("E", "^")):
-    right.semilogx([16, 64, 256, 1024], [trace[name, E] for E in (16, 64, 256, 1024)], marker + "-")
+    right.semilogx([16, 64, 256, 1024], [entropy[name, E] for E in (16, 64, 256, 1024)], marker + "-")
 for ax in (left, right):
     ticks = sizes if ax is left else sizes[1:]
     ax.set_xticks(ticks, map(str, ticks))
     ax.minorticks_off()
-right.text(110, 0.22, "saturated: one key takes all", fontsize=9)
-nothing = "divided by E: weights nearly equal,\nthe gradient is fine, nothing is selected"
-right.text(1024, 0.92, nothing, fontsize=9, va="top", ha="right")
-right.set(xlabel="head size E", ylabel="median trace of J", title="What it does to the softmax (64 keys)")
-right.set_ylim(-0.05, 1.1)
+right.plot([13, 1100], [math.log(64)] * 2, color="black", linestyle=":", linewidth=1)
+right.text(16, 4.28, "all 64 keys alike: ln 64", fontsize=9)
+right.text(64, 0.85, "one key takes all", fontsize=9)
+for name, colour in zip(("no scale", "root", "E"), OKABE_ITO, strict=False):
+    right.text(1300, entropy[name, 1024], name, fontsize=10, color=colour, va="center", weight="bold")
+right.set(xlabel="head size E", ylabel="mean entropy (nats)", title="What it does to the weights of 64 keys")
+right.set(xlim=(13, 2300), ylim=(-0.2, 4.9))
 show(
     fig,
     "Left: score variance against head size, growing from 4 to 1024 without a scale, flat at 1 with the root, "
-    "falling with 1/E. Right: median trace of the softmax Jacobian, zero without a scale, 0.97 with the root.",
+    "falling with 1/E. Right: entropy of the weights of 64 keys, falling to 0.1 without a scale, constant at 3.7 with "
+    "the root, 4.2, the maximum, when divided by E.",
 )
 
 # %% [markdown]
 # **An honest caveat.** "Without the root gradients vanish" is half the truth. Without it the gradient to the query
 # also lacks a factor $1/\sqrt E$, so the *median* gradient is larger up to E = 256. What grows is the share of
-# queries that learn nothing (norm below 0.001): about 0%, 2%, 12% and 34% for E = 16, 64, 256, 1024. With the
+# queries that learn nothing (norm below 0.001): about 0%, 2%, 12% and a third for E = 16, 64, 256, 1024. With the
 # root: none. Training fails one row at a time.
 
 # %%
 # checks: Q1
-for E, wanted in {16: 0.00, 64: 0.02, 256: 0.12, 1024: 0.34}.items():
+for E, wanted in {16: 0.00, 64: 0.02, 256: 0.12, 1024: 0.33}.items():
     assert abs(dead["no scale", E] - wanted) < 0.03
     assert dead["root", E] == 0
     assert (gradient["no scale", E] > gradient["root", E]) == (E <= 256)
-percent = [100 * wanted for wanted in (0.02, 0.12, 0.34)]
-assert [round(x) for x in percent] == [2, 12, 34]
-print("median gradient larger without the root:", {E: E <= 256 for E in (16, 64, 256, 1024)})
+assert [round(100 * dead["no scale", E]) for E in (64, 256)] == [2, 12]
+print("        median gradient       no gradient")
+print("   E   no scale     root   no scale  root")
+for E in (16, 64, 256, 1024):
+    no_scale, root = f"{gradient['no scale', E]:.2g}", f"{gradient['root', E]:.2g}"
+    print(f"{E:4} {no_scale:>10} {root:>8} {dead['no scale', E]:>10.0%} {dead['root', E]:>5.0%}")
 
 # %% [markdown]
 # ## Empty rows
@@ -319,14 +369,15 @@ print("median gradient larger without the root:", {E: E <= 256 for E in (16, 64,
 # $\lim_{c\to\infty}\mathrm{softmax}(s-c\,1_{\bar M})_j=e^{s_j}1_M(j)\big/ \sum_{i\in M}e^{s_i}$. So filling with
 # $-\infty$ equals zeroing after the softmax *and renormalising*. Zeroing alone leaves rows that do not sum to one.
 #
-# For an empty $M$ there is no limit, and each recipe falls somewhere else. An empty row with scores 1, 2, 3:
+# For an empty $M$ there is no limit, and each recipe falls somewhere else. An empty row with scores 1, 2, 3, and the
+# grader's names for what comes out:
 
 # %%
 # checks: Q5
 scores = torch.tensor([1.0, 2.0, 3.0])
 nothing = torch.tensor([False, False, False])
 recipes = {
-    "add -1e4": (scores - 1e4).softmax(0),
+    "add -1e4, float32": (scores - 1e4).softmax(0),
     "add -1e9, float32": (scores - 1e9).softmax(0),
     "add -1e9, float64": (scores.double() - 1e9).softmax(0),
     "fill -1e9": scores.masked_fill(~nothing, -1e9).softmax(0),
@@ -336,7 +387,7 @@ recipes = {
     )[0],
 }
 unmasked = torch.tensor([0.090, 0.245, 0.665])
-assert torch.allclose(recipes["add -1e4"], unmasked, atol=1e-3)
+assert torch.allclose(recipes["add -1e4, float32"], unmasked, atol=1e-3)
 assert torch.allclose(recipes["add -1e9, float64"].float(), unmasked, atol=1e-3)
 assert torch.allclose(recipes["add -1e9, float32"], torch.full((3,), 1 / 3))  # lost: 1e9 has steps of 64
 assert torch.allclose(recipes["fill -1e9"], torch.full((3,), 1 / 3))
@@ -345,14 +396,15 @@ assert recipes["PyTorch, the kata"].eq(0).all()
 allowed = torch.tensor([True, False, True])
 renormalised = scores.softmax(0) * allowed / (scores.softmax(0) * allowed).sum()
 assert torch.allclose(scores.masked_fill(~allowed, -math.inf).softmax(0), renormalised)
-fig, ax = plt.subplots(figsize=(6, 2.6), constrained_layout=True)
+fig, ax = plt.subplots(figsize=(7, 2.6), constrained_layout=True)
 shown = torch.stack([row.float() for row in recipes.values()])
 ax.imshow(shown.nan_to_num(0), cmap="cividis", vmin=0, vmax=0.8, aspect="auto")
 for row, column in torch.cartesian_prod(torch.arange(6), torch.arange(3)).tolist():
     number = shown[row, column].item()
     ax.text(column, row, "NaN" if math.isnan(number) else f"{number:.2f}", ha="center", va="center",
             color="black" if number > 0.45 else "white")  # fmt: skip
-ax.set(xticks=range(3), yticks=range(6), yticklabels=list(recipes))
+causes = ["empty-row-unmasked", "empty-row-uniform"] * 2 + ["empty-row-nan", "right"]
+ax.set(xticks=range(3), yticks=range(6), yticklabels=[f"{r}: {c}" for r, c in zip(recipes, causes, strict=True)])
 ax.set_xticklabels(["score 1", "score 2", "score 3"])
 ax.set_title("Weights of a query that may see none of three keys")
 show(
@@ -365,9 +417,9 @@ show(
 # Sources A, B and E fill with a finite number: their empty row is the plain mean of values it must not see. In B's
 # own example the second sample is such a row. The contract here is PyTorch's: zeros.
 #
-# **Gradients are the trap behind the trap.** With -inf *added*, cleaning up NaN after the softmax mends the output
-# and not the backward pass, because NaN times 0 is NaN. (With `masked_fill` the gradient is spared by luck: its
-# backward zeroes what was filled.)
+# **Gradients are the trap behind the trap** (`empty-row-nan-gradient`). With -inf *added*, cleaning up NaN after the
+# softmax mends the output and not the backward pass, because NaN times 0 is NaN. (With `masked_fill` the gradient is
+# spared by luck: its backward zeroes what was filled.)
 
 # %%
 # checks: Q5
@@ -389,12 +441,13 @@ assert q.grad.eq(0).all()
 q = torch.ones(1, 4, requires_grad=True)
 F.scaled_dot_product_attention(q, k, v, attn_mask=torch.zeros(1, 3, dtype=torch.bool)).sum().backward()
 assert q.grad.eq(0).all()
-print("output finite, gradient NaN:", True, "| PyTorch's gradient for the empty row is zero:", True)
+print("NaN cleaned up after the softmax: output finite, gradient NaN:", True)
+print("PyTorch's gradient for the empty row is zero:", True)
 
 # %% [markdown]
 # ## Half precision
 #
-# float16 ends at 65,504. Three ways to fall off, all of them in the sources:
+# float16 ends at 65,504. Fills that do not fit, a fill that fits and is not low enough, a product that overflows:
 
 # %%
 # checks: Q6
@@ -419,104 +472,128 @@ assert after.isinf().all()
 assert near(before.item(), 128 * 30 * 30 / math.sqrt(128), 0.01)
 assert 128 * 30 * 30 == 115_200 > torch.finfo(torch.float16).max == 65_504
 assert F.scaled_dot_product_attention(q, k, k).isfinite().all()
-print("fills refused by float16:", refused, "| scaled after the product:", after.item())
+print("fills refused by float16:", refused)
+print(f"scaled after the product: {after.item()}, before: {before.item():.3g}")
 
 # %% [markdown]
-# Divide the query, not the product. The reference does; PyTorch does; source E's Llama block does not, and one
-# such row is NaN for the rest of the run.
+# Divide the query, not the product, as PyTorch does. Source E's Llama block does not, and one such row is NaN for the
+# rest of the run. The grader's names: `fill-overflows-half`, `fill-not-low-enough`, `scale-after-product`. Two more
+# are about the dtype: `softmax-in-float32` throws away half the digits of float64 inputs, `result-in-float32` forgets
+# to cast back.
 
 # %% [markdown]
-# ## Mistakes and their symptoms
+# ## Break it
 #
-# Five tokens, E = 16. Each picture is what the mistake does to the same weights; rows are queries.
+# Five tokens, E = 16. Each picture is what a mistake does to the same weights; rows are queries, and the titles are the
+# grader's names.
 
 # %%
 torch.manual_seed(1)
 q, k = torch.randn(2, 5, 16)
 raw = torch.einsum("id,jd->ij", q, k)
 see = torch.ones(5, 5, dtype=torch.bool).tril()
+hidden = (raw / 4).masked_fill(~see, -math.inf)
 maps = {
-    "right": (raw / 4).masked_fill(~see, -math.inf).softmax(-1),
-    "scale missing": raw.masked_fill(~see, -math.inf).softmax(-1),
-    "scale head dim": (raw / 16).masked_fill(~see, -math.inf).softmax(-1),
-    "softmax over queries": (raw / 4).masked_fill(~see, -math.inf).softmax(-2),
-    "mask added": (raw / 4 + see).softmax(-1),
-    "mask after softmax": (raw / 4).softmax(-1) * see,
+    "right": hidden.softmax(-1),
+    "scale-missing": raw.masked_fill(~see, -math.inf).softmax(-1),
+    "scale-head-dim": (raw / 16).masked_fill(~see, -math.inf).softmax(-1),
+    "scale-after-softmax": raw.masked_fill(~see, -math.inf).softmax(-1) / 4,
+    "softmax-over-queries": hidden.softmax(-2),
+    "mask-added": (raw / 4 + see).softmax(-1),
+    "fill-zero": (raw / 4).masked_fill(~see, 0).softmax(-1),
+    "mask-after-softmax": (raw / 4).softmax(-1) * see,
 }
 right = maps["right"]
 row_sums = {name: m.sum(-1) for name, m in maps.items()}
 future = {name: (m * ~see).sum().item() for name, m in maps.items()}
-distance = {name: (m - right).abs().max().item() for name, m in maps.items()}
-assert all((distance[name] > 0.1) for name in maps if name != "right")
-assert not torch.allclose(row_sums["softmax over queries"], torch.ones(5))
-assert future["mask added"] > 1
-assert row_sums["mask after softmax"].min() < 0.5
-by_size = [((raw * c * c / scale).softmax(-1) @ k).sub((raw * c * c / 4).softmax(-1) @ k).abs().max() * c
-           for scale, c in ((1, 1), (1, 0.01))]  # fmt: skip
-assert by_size[0] > 0.1
-assert by_size[1] < 1e-5
+assert all((m - right).abs().max() > 0.1 for name, m in maps.items() if name != "right")
+odd = [name for name, sums in row_sums.items() if not torch.allclose(sums, torch.ones(5))]
+leaks = [name for name, weight in future.items() if weight > 1]
+assert odd == ["scale-after-softmax", "softmax-over-queries", "mask-after-softmax"]
+assert leaks == ["mask-added", "fill-zero"]
+print("rows do not sum to one:", ", ".join(odd))
+print("the future is seen:    ", ", ".join(leaks))
 
 # %%
-fig, axes = plt.subplots(2, 3, figsize=(8, 4.6), constrained_layout=True)
+fig, axes = plt.subplots(2, 4, figsize=(10, 4.6), constrained_layout=True)
 for ax, (name, m) in zip(axes.flat, maps.items(), strict=True):
     picture = ax.imshow(m, cmap="cividis", vmin=0, vmax=1)
-    ax.set(title=name, xticks=range(5), yticks=range(5))
+    ax.set(xticks=range(5), yticks=range(5))
+    ax.set_title(name, fontsize=10)
     ax.text(4.7, -0.75, "sum", va="center", fontsize=8)
     for i in range(5):
-        odd = abs(m[i].sum() - 1) > 0.01
-        ax.text(4.7, i, f"{m[i].sum():.2f}", va="center", fontsize=8, color="#D55E00" if odd else "black")
+        colour = "#D55E00" if abs(m[i].sum() - 1) > 0.01 else "black"
+        ax.text(4.7, i, f"{m[i].sum():.2f}", va="center", fontsize=8, color=colour)
 axes[0, 0].set_ylabel("query")
 axes[1, 0].set(xlabel="key", ylabel="query")
 fig.colorbar(picture, ax=axes, label="weight", shrink=0.6)
 show(
     fig,
-    "Six attention maps of five causal tokens, row sums beside them. Scale missing: nearly one-hot. Scale E: "
-    "nearly uniform. Softmax over queries, zeroed afterwards: rows do not sum to one. Boolean mask added: the "
-    "future is seen.",
+    "Eight attention maps of five causal tokens, row sums beside them. scale-missing: nearly one-hot. scale-head-dim: "
+    "nearly uniform. scale-after-softmax: row sums 0.25. softmax-over-queries, mask-after-softmax: other row sums. "
+    "mask-added, fill-zero: the future is seen.",
 )
 
 # %% [markdown]
 # ### Scale
-# `scale-missing`: rows nearly one-hot. `scale-head-dim`: rows nearly uniform. Shapes, sums and causality are right
-# either way, and small inputs hide it: with components of size 0.01 the output moves by less than 1e-5.
-# `scale-after-product`: right in float32, infinite in float16, as above.
+# `scale-missing` and `scale-multiplied`: rows nearly one-hot. `scale-head-dim` and `scale-d-model`: rows nearly
+# uniform. Shapes, sums and causality are right, and small inputs hide it all. `scale-key-length`,
+# `scale-query-length`, `scale-num-heads`, `scale-value-dim`: the root of another size, right where the two agree.
+# `scale-after-softmax`: every row sums to $1/\sqrt E$.
 #
 # ### Softmax
-# `softmax-over-queries`, `dim=-2`: columns sum to one, and with L = S no shape complains.
-# `softmax-without-maximum`, exp(s) / sum of exp(s): right until a score passes 88 in float32.
+# `softmax-over-queries`, `dim=-2`: columns sum to one, and with L = S no shape complains. `softmax-dim-1`,
+# `softmax-without-dim`, `softmax-over-heads`, `softmax-over-batch`: another axis, right where that axis is the last.
+# `softmax-missing`, `softmax-undivided`: rows do not sum to one. `softmax-without-maximum`: right until a score
+# passes 88 in float32.
 #
 # ### Weighted sum
-# `weights-transposed`, `keys-as-values`, `values-as-keys`: shapes fit when L = S and Ev = E. Use sizes that
-# differ.
+# `weights-transposed`, `keys-as-values`, `values-as-keys`, `queries-as-keys`: shapes fit when L = S and Ev = E. Use
+# sizes that differ. `weights-returned`: (L, S) comes out.
 #
 # ### Masks
-# `mask-added`: True is 1, so allowed keys get a factor of $e$ and the future keeps its weight; no error.
-# `mask-after-softmax`: rows sum to what was left. `empty-row-uniform`: as above.
+# `mask-added`: True is 1, so allowed keys get a factor of $e$ and the future keeps its weight; no error. `fill-zero`:
+# exp(0) is 1. `mask-after-softmax`: rows sum to what was left. More in [2. Causal mask](02_causal_mask.ipynb#Fill).
 #
 # ### Inputs
-# `query-changed-in-place`: `query /= 2` inside the function scales the caller's tensor. The second call is wrong.
+# `query-changed-in-place`, `mask-changed-in-place`: `query /= 4` inside the function scales the caller's tensor. The
+# first call is right, the second wrong.
 
 # %%
+tiny, v = raw / 100**2, torch.randn(5, 16)  # queries and keys a hundred times smaller
+assert ((tiny.softmax(-1) - (tiny / 4).softmax(-1)) @ v).abs().max() < 1e-2  # the missing scale hides
 assert torch.tensor(88.0).exp().isfinite()
 assert torch.tensor(89.0).exp().isinf()
-v = torch.randn(5, 16)
 wrong_sums = {
     "weights-transposed": right.T @ v,
     "keys-as-values": right @ k,
-    "values-as-keys": (torch.einsum("id,jd->ij", q, v) / 4).masked_fill(~see, -math.inf).softmax(-1) @ v,
+    "values-as-keys": (q @ v.T / 4).masked_fill(~see, -math.inf).softmax(-1) @ v,
+    "queries-as-keys": (q @ q.T / 4).masked_fill(~see, -math.inf).softmax(-1) @ v,
 }
-for output in wrong_sums.values():
+
+
+def divides_in_place(query):
+    query /= 4
+    return F.scaled_dot_product_attention(query, k, v, see, scale=1)
+
+
+mine = q.clone()
+first, second = divides_in_place(mine), divides_in_place(mine)
+assert torch.allclose(first, right @ v, atol=1e-6)
+wrong_sums["query-changed-in-place, second call"] = second
+for name, output in wrong_sums.items():
     assert output.shape == (right @ v).shape
     assert (output - right @ v).abs().max() > 0.5
-print({name: f"off by {(output - right @ v).abs().max():.1f}" for name, output in wrong_sums.items()})
+    print(f"{name:36} off by {(output - right @ v).abs().max():.1f}")
 
 # %% [markdown]
 # ### Heads as positions
 # Source D hands `F.scaled_dot_product_attention` a tensor (B, L, H, E). It takes the last two axes, so heads
-# attend to heads and tokens never meet. The shape is right, so is the code's "test", which prints the shape.
+# attend to heads and tokens never meet (`heads-as-positions`). The shape is right, and its "test" prints the shape.
 
 # %%
 # checks: Q7
+torch.manual_seed(1)
 q, k, v = torch.randn(3, 1, 256, 8, 64)  # (B, L, H, E), as in source D
 good = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v))).transpose(1, 2)
 bad = F.scaled_dot_product_attention(q, k, v)
@@ -526,7 +603,8 @@ assert near(good.std().item(), 0.10, 0.08)
 far = v.clone()
 far[:, 1:] = 100
 assert torch.equal(F.scaled_dot_product_attention(q, k, far)[:, 0], bad[:, 0])  # no other token can move token 0
-print(f"largest error {(good - bad).abs().max():.1f}; spread {bad.std():.2f} instead of {good.std():.2f}")
+print(f"largest error {(good - bad).abs().max():.1f}")
+print(f"spread {bad.std():.2f} instead of {good.std():.2f}")
 
 # %%
 reach = {}
@@ -606,30 +684,34 @@ for dtype in (torch.float64, torch.float32):
 print("exact for every block size, in float64 and float32:", True)
 
 # %% [markdown]
-# Exact, not approximate. Now break it, and try what makes it worth having:
+# Exact. Now break it, and try what makes it worth having:
 
 # %%
 # checks: Q8
 scores = k @ q / 4
-no_correction, left, right_half = Running(8, torch.float64), Running(8, torch.float64), Running(8, torch.float64)
+no_correction, first, second = Running(8, torch.float64), Running(8, torch.float64), Running(8, torch.float64)
 for piece in range(0, 100, 7):
     no_correction.read(scores[piece : piece + 7], v[piece : piece + 7], correct=False)
 wrong_by = (no_correction.mix / no_correction.total - exact).abs().max()
-assert wrong_by > 0.1
-left.read(scores[:40], v[:40])
-right_half.read(scores[40:], v[40:])
-state = right_half.merge(left)
-assert torch.allclose(state.mix / state.total, exact, atol=1e-14)
-assert math.isclose(state.top + math.log(state.total), scores.logsumexp(0))
+first.read(scores[:40], v[:40])
+second.read(scores[40:], v[40:])
+merged = second.merge(first)  # the later half first
 huge = scores * 1e4 / scores.abs().max()  # exp(1e4) is not a number that float64 has
-assert not (huge.exp() / huge.exp().sum()).isfinite().all()
-state = Running(8, torch.float64).read(huge[:50], v[:50]).read(huge[50:], v[50:])
-assert torch.allclose(state.mix / state.total, huge.softmax(0) @ v)
-masked = scores.masked_fill(torch.arange(100) < 7, -math.inf)  # the first block sees nothing
-state = Running(8, torch.float64).read(masked[:7], v[:7]).read(masked[7:], v[7:])
-assert torch.allclose(state.mix / state.total, masked.softmax(0) @ v)
-assert 8192**2 * 32 * 2 == 4 * 2**30  # tokens^2, heads, bytes: 4 GiB
-print("merge, logsumexp, scores of 1e4, dead first block: right. Without the correction: off by more than 0.1")
+long = Running(8, torch.float64).read(huge[:50], v[:50]).read(huge[50:], v[50:])
+masked = scores.masked_fill(torch.arange(100) < 7, -math.inf)
+late = Running(8, torch.float64).read(masked[:7], v[:7]).read(masked[7:], v[7:])
+facts = {
+    "without the correction: off by more than 0.1": wrong_by > 0.1,
+    "two halves, merged": torch.allclose(merged.mix / merged.total, exact, atol=1e-14),
+    "m + log l is the logsumexp": math.isclose(merged.top + math.log(merged.total), scores.logsumexp(0)),
+    "scores of 1e4: exp(s) / sum fails": not (huge.exp() / huge.exp().sum()).isfinite().all(),
+    "scores of 1e4: running does not": torch.allclose(long.mix / long.total, huge.softmax(0) @ v),
+    "a first block that sees nothing": torch.allclose(late.mix / late.total, masked.softmax(0) @ v),
+    "4 GiB: tokens^2, heads, bytes": 8192**2 * 32 * 2 == 4 * 2**30,
+}
+for fact, holds in facts.items():
+    print(f"{fact:45}", bool(holds))
+assert all(facts.values())
 
 # %%
 fig, (one, two) = plt.subplots(1, 2, figsize=(9.5, 3.1), constrained_layout=True)
@@ -639,15 +721,22 @@ for dtype, marker, label in ((torch.float32, "o", "float32"), (torch.float64, "s
 one.axhline(wrong_by, color="#D55E00", linestyle="--", label="no correction factor")
 one.set(xlabel="block size (keys)", ylabel="largest error", title="Exact at any block size", ylim=(1e-17, 10))
 one.legend(frameon=False, ncol=2, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.9))
-lengths = torch.tensor([512, 1024, 2048, 4096, 8192, 16384, 32768])
-two.loglog(lengths, 32 * lengths**2 * 2 / 2**20, "o-", label="all weights, float16")
-two.loglog(lengths, 32 * lengths * (128 + 2) * 4 / 2**20, "s-", label="running m, l, O, float32")
-two.set(xlabel="tokens", ylabel="MiB per layer (32 heads)", title="Quadratic against linear")
-two.legend(frameon=False, fontsize=9)
+lengths = torch.tensor([512, 1024, 2048, 4096, 8192, 16384])
+two.loglog(lengths, 8 * lengths**2 * 2 * 4 / 2**20, "-", label="computed: scores and weights")
+two.loglog(lengths, 8 * lengths * (64 + 2) * 4 / 2**20, "-", label="computed: running m, l, O")
+two.loglog([4096, 4096], [1031, 12], "X", color="black", markersize=8, label="measured growth of the process")
+two.text(4096 * 1.15, 800, "+1,031 MiB", va="top", fontsize=9)
+two.text(4096 * 1.15, 8, "+12 MiB", va="top", fontsize=9)
+two.set(xlabel="tokens", ylabel="MiB (8 heads of 64, float32)", title="Quadratic against linear")
+two.set_xticks(lengths.tolist()[::2], ["512", "2,048", "8,192"])
+two.minorticks_off()
+two.legend(frameon=False, fontsize=8, loc="upper left")
+two.set(ylim=(0.5, 5e5), xlim=(400, 25000))
 show(
     fig,
     "Left: error of the online softmax near 1e-16 in float64 and 1e-7 in float32 for every block size, above 0.1 "
-    "without the correction. Right: memory of all weights grows quadratically, of the running state linearly.",
+    "without the correction. Right: computed memory of all weights grows quadratically, of the running state linearly; "
+    "measured at 4,096 tokens, 1,031 and 12 MiB, on the two lines.",
 )
 
 # %% [markdown]
@@ -655,15 +744,17 @@ show(
 # abstract of version 2 quotes "2-4x over optimized baselines" for its predecessor and adds about 2x. It is
 # attention alone; whole models gained 15% (BERT-large) to 3x (GPT-2). It does *more* FLOPs: what falls is traffic
 # to memory. PyTorch has it built in; source C's switch for Hugging Face needs the flash-attn package, a GPU and
-# half precision, and as printed lacks its import. This machine's ratio, for what one CPU run is worth (never
-# compared, never asserted):
+# half precision, and as printed lacks its import.
+#
+# The idea pays on a CPU too, whose near memory is the cache. Eight heads of 64, 4,096 tokens, as for the crosses above
+# (measured once, each in a process of its own):
 
 # %% tags=["nbval-ignore-output"]
-q, k, v = torch.randn(3, 1, 4, 1024, 64)
+q, k, v = torch.randn(3, 1, 8, 4096, 64)
 
 
-def best_of(attend, runs=3):
-    started, took = 0.0, []
+def best_of(attend, runs=2):
+    took = []
     for _ in range(runs):
         started = time.perf_counter()
         attend()
@@ -671,9 +762,12 @@ def best_of(attend, runs=3):
     return min(took)
 
 
-naive = best_of(lambda: torch.matmul(torch.matmul(q, k.mT).div(8).softmax(-1), v))
+naive = best_of(lambda: (q @ k.mT / 8).softmax(-1) @ v)
 fused = best_of(lambda: F.scaled_dot_product_attention(q, k, v))
-print(f"naive {1e3 * naive:.0f} ms, PyTorch {1e3 * fused:.0f} ms: {naive / fused:.1f}x at 1,024 tokens")
+one_matrix, output = 8 * 4096**2 * 4 / 2**20, q.nbytes / 2**20
+print(f"naive   {1e3 * naive:5.0f} ms, holds {2 * one_matrix + output:.0f} MiB: scores, weights and output")
+print(f"PyTorch {1e3 * fused:5.0f} ms, holds {output:.0f} MiB: the output, and blocks")
+print(f"{naive / fused:.1f} times as fast")
 
 # %% [markdown]
 # ## Edge cases
@@ -698,7 +792,9 @@ halves = F.scaled_dot_product_attention(q, k, torch.eye(2).double())
 assert torch.allclose(halves, torch.tensor(0.5).double())
 weights = F.dropout(torch.full((1000, 8), 1 / 8), 0.1, training=True)
 assert not torch.allclose(weights.sum(-1), torch.ones(1000), atol=0.05)  # dropout: rows no longer sum to one
-print("sizes, dtypes, one key, scores of 2e8, dropout:", True)
+print("any leading dimensions, L, S, E and Ev all different:", True)
+print("one key; scores of 2e8; every dtype comes back:", True)
+print("dropout: rows no longer sum to one:", True)
 
 # %% [markdown]
 # ## Equivalences
@@ -721,7 +817,7 @@ print("loop = PyTorch's function = PyTorch's layer with one head:", True)
 # ## What it costs
 #
 # Two products of $L\times S\times E$, a multiplication and an addition each: $4\,L\,S\,E$ FLOPs a head, no
-# parameters. One layer, 4,096 tokens, float16, counted by PyTorch:
+# parameters. One layer, 4,096 tokens, float16:
 
 # %%
 # checks: Q9
@@ -746,7 +842,7 @@ assert round(274_877_906_944 / 1e9) == 275
 #
 # Independent components of mean 0 and variance 1 give a dot product of variance E; the root makes it 1. Without
 # it, with 64 keys and E = 64, the weights' entropy is 0.6 of at most 4.16 nats, and as E goes from 64 to 256 to
-# 1024 the share of queries with no gradient goes from 2% to 12% to 34%. Dividing by E gives an entropy of 4.2: a
+# 1024 the share of queries with no gradient goes from 2% to 12% to a third. Dividing by E gives an entropy of 4.2: a
 # plain mean.
 # </details>
 #
