@@ -2,4 +2,5 @@
 
 from grading.bootstrap import start
 
-start()
+if __name__ == "__main__":  # the workers of a cohort import this file, too
+    start()

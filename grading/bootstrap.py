@@ -25,7 +25,19 @@ def start():
         sys.exit(2)
     from grading.cli import main
 
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))
+
+
+def _leave(status):
+    """Exit. With PyTorch loaded, to take the interpreter down first costs 0.1 s and does nothing that is needed."""
+    if "torch" not in sys.modules:
+        sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # whoever read it is gone
+    os._exit(status)
 
 
 def _venv_python():

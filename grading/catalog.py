@@ -25,6 +25,8 @@ class Kata:
     notebook: str
     hints: tuple[str, ...]
     holes: dict[str, tuple[str, ...]]
+    difficulty: str = "medium"
+    points: float = 10.0  # its weight in a score
 
     @property
     def solution(self) -> Path:
@@ -63,6 +65,11 @@ class Catalog:
     @property
     def stems(self) -> tuple[str, ...]:
         return tuple(kata.stem for kata in self.katas)
+
+
+def submission(folder: Path, stem: str) -> Path:
+    """The learner's file of that kata in a folder, which may also be the file itself."""
+    return folder if folder.suffix == ".py" else folder / f"{stem}.py"
 
 
 @cache

@@ -6,17 +6,24 @@ import argparse
 import json
 import os
 import sys
-import textwrap
 import traceback
 from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grading import doctor
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import FAIL, FAULT, PASS, USAGE, folder_named, grade, kata_named, show, verdict, width
+from grading.practice import ci, cohort, drill, interview, review, status, watch
 from grading.practice.progress import Progress
 from grading.stubs import stub
+from grading.texts import Texts
 
-MODULES = (doctor,)  # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
+if TYPE_CHECKING:
+    from grading.records import Report
+
+# verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
+MODULES = (doctor, ci, cohort, status, watch, review, interview, drill)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -58,6 +65,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         "--problems", type=folder_named, default=ROOT / "problems", metavar="DIR", help="grade files elsewhere"
     )
     check.add_argument("--json", action="store_true", help="print the report as JSON and nothing else")
+    check.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, with heat maps")
     check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
     check.add_argument("--seed", type=int, help="repeat a run's random inputs")
     check.add_argument(
@@ -97,6 +105,11 @@ def _check(arguments: argparse.Namespace) -> int:
         print(f"grader: no grade, for this system has no {' and no '.join(missing)}", file=sys.stderr)
         return FAULT
     report = grade(stems, arguments.problems, arguments.seed, debug=bool(arguments.debug))
+    if arguments.problems == ROOT / "problems" and not arguments.debug:
+        Progress().record(report)
+    if arguments.html and (fault := _write_page(report, arguments.html)):
+        print(f"grader: {fault}", file=sys.stderr)
+        return USAGE
     if arguments.json:
         print(json.dumps(report.as_dict(), indent=1))
     else:
@@ -106,21 +119,37 @@ def _check(arguments: argparse.Namespace) -> int:
     return verdict(report, named=bool(stems))
 
 
+def _write_page(report: Report, path: Path) -> str:
+    """Write the page; why it cannot be written, or nothing."""
+    from grading.reports import html
+
+    try:
+        path.write_text(html.page(report), encoding="utf-8", newline="\n")
+    except OSError as error:
+        return f"the page cannot be written: {error}"
+    return ""
+
+
 def _list(arguments: argparse.Namespace) -> int:
+    texts = Texts()
     for kata in Catalog().katas:
-        print(f"{kata.number} {kata.stem:<14}{kata.minutes:>3} min  {kata.title}")
+        minutes = texts.word("list-minutes", minutes=kata.minutes)
+        print(f"{kata.number} {kata.stem:<14}{minutes}  {texts.title(kata)}")
     return PASS
 
 
 def _hint(arguments: argparse.Namespace) -> int:
-    kata, progress = arguments.kata, Progress()
-    level = min(progress.hints(kata.stem) + 1, len(kata.hints))
+    from grading.reports.columns import wrap
+
+    kata, progress, texts = arguments.kata, Progress(), Texts()
+    hints = texts.hints(kata)
+    level = min(progress.hints(kata.stem) + 1, len(hints))
     progress.set_hints(kata.stem, level)
-    print(f"{kata.title}, hint {level} of {len(kata.hints)}:\n")
-    for line in kata.hints[level - 1].splitlines():
-        print(textwrap.fill(line, width(), subsequent_indent="   " if line[:1].isdigit() else ""))
-    if level < len(kata.hints):
-        print("\nThe same command gives one more.")
+    print(texts.word("hint-title", title=texts.title(kata), level=level, count=len(hints)) + "\n")
+    for line in hints[level - 1].splitlines():
+        print("\n".join(wrap(line, width(), "   " if line[:1].isdigit() else "")))
+    if level < len(hints):
+        print("\n" + texts.word("hint-more"))
     return PASS
 
 
@@ -129,6 +158,8 @@ def _reset(arguments: argparse.Namespace) -> int:
     if not katas:
         print("grader: name a kata, or use --all", file=sys.stderr)
         return USAGE
+    if arguments.all:
+        print(f"round {Progress().new_round()}")
     for kata in katas:
         path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
         if path.is_file() and path.read_bytes() == text.encode():
@@ -136,6 +167,7 @@ def _reset(arguments: argparse.Namespace) -> int:
             continue
         kept = Progress().back_up(path)
         path.write_text(text, encoding="utf-8", newline="\n")
+        Progress().fresh(kata.stem)
         print(f"{kata.stem}: the stub is back" + (f"; yours is kept in {kept.relative_to(ROOT)}" if kept else ""))
     return PASS
 
@@ -145,6 +177,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     if not arguments.reveal and verdict(grade([kata.stem], ROOT / "problems"), named=True) != PASS:
         print(f"{kata.stem} does not pass yet. --reveal shows the reference all the same.")
         return FAIL
+    if arguments.reveal:
+        Progress().reveal(kata.stem)
     from grading.reports.compare import side_by_side
 
     path = ROOT / "problems" / f"{kata.stem}.py"

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading.candidate.limits import Limits
-from grading.catalog import ROOT, Catalog, Kata
-from grading.records import Cause, CheckFailed, CheckResult, KataResult, Outcome, Report
+from grading.catalog import ROOT, Catalog, Kata, submission
+from grading.records import Cause, CheckFailed, CheckResult, KataResult, Outcome, Report, Star
 
 if TYPE_CHECKING:
+    import pytest
+
     from grading.candidate.hosts import Host
     from grading.candidate.remote import Learner
     from grading.plugin import Examination
@@ -42,21 +44,27 @@ class Examiner:
             seed: of the random inputs; a new one where it is None.
             asked: whether the katas were asked for by name; a missing file is then broken, else not started.
         """
+        # candidates start while this process imports pytest and the graders
+        self._host.settle()
+        there = [stem for stem in stems if submission(folder, stem).is_file()]
+        self._host.expect(len(there))
         from grading.plugin import Examination, new_seed
 
         began = time.monotonic()
         examination = Examination(self._host, folder, new_seed() if seed is None else seed, self._limits)
         try:
-            unloaded = {stem: failed for stem in stems if (failed := _load(examination, stem))}
-            run([stem for stem in stems if stem not in unloaded], examination)
-            results = [self._result(Catalog()[stem], examination, unloaded.get(stem), asked) for stem in stems]
+            run(there, examination)
+            for stem in stems:
+                if stem not in there:
+                    _load(examination, stem)  # to say why not
+            results = [self._result(Catalog()[stem], examination, asked) for stem in stems]
         finally:
             examination.close()
         layers = next((learner.layers for learner in examination.learners.values() if learner.layers), ())
         return Report(examination.seed, ("process", *layers), round(time.monotonic() - began, 3), tuple(results))
 
-    def _result(self, kata: Kata, examination: Examination, unloaded: CheckFailed | None, asked: bool) -> KataResult:
-        learner = examination.learner(kata.stem)
+    def _result(self, kata: Kata, examination: Examination, asked: bool) -> KataResult:
+        learner, unloaded = examination.learner(kata.stem), examination.unloaded.get(kata.stem)
         file = learner.where(0)
         if unloaded:
             failure = unloaded.failure
@@ -69,12 +77,14 @@ class Examiner:
         checks = tuple(examination.checks.get(kata.stem, ()))
         passed, outcome = sum(check.outcome == "passed" for check in checks), _outcome(checks, kata)
         causes = _causes(learner, examination.seed) if outcome == "failed" else ()
-        return KataResult(kata.stem, kata.title, file, outcome, passed, kata.checks, causes, checks)
+        star = _star(learner) if outcome == "passed" else None
+        return KataResult(kata.stem, kata.title, file, outcome, passed, kata.checks, causes, checks, star=star)
 
     def layers(self) -> tuple[str, ...]:
         """What fences a candidate in here."""
         candidate = self._host.candidate()
         candidate.close()
+        self._host.settle()
         return ("process", *candidate.layers)
 
     def close(self) -> None:
@@ -97,14 +107,16 @@ def _prepare(debug: bool, limits: Limits) -> Host:
     return DebugHost() if debug else host(limits)
 
 
-def _load(examination: Examination, stem: str) -> CheckFailed | None:
+def _load(examination: Examination, stem: str) -> bool:
+    """Whether the file loads; if not, why is in examination.unloaded."""
     learner = examination.learner(stem)
     try:
         learner.load()
     except CheckFailed as failed:
         examination.printed[stem] = learner.printed()
-        return failed
-    return None
+        examination.unloaded[stem] = failed
+        return False
+    return True
 
 
 def _causes(learner: Learner, seed: int) -> tuple[Cause, ...]:
@@ -115,6 +127,12 @@ def _causes(learner: Learner, seed: int) -> tuple[Cause, ...]:
     if learner.gone:
         return ()
     return tuple(diagnose(learner.kata.stem, *observe(learner, seed)))
+
+
+def _star(learner: Learner) -> Star | None:
+    from grading.efficiency import star
+
+    return star(learner)
 
 
 def _outcome(checks: Sequence[CheckResult], kata: Kata) -> Outcome:
@@ -134,7 +152,9 @@ def run(stems: Sequence[str], examination: Examination) -> None:
     lean = [argument for name in UNUSED for argument in ("-p", f"no:{name}")]
     options = ["-s", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *lean]
     code = pytest.main([*options, *files], plugins=[_Given(examination)])
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+    if code == pytest.ExitCode.INTERRUPTED:  # pytest caught it
+        raise KeyboardInterrupt
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and len(examination.unloaded) < len(stems):
         raise RuntimeError(f"the graders did not run to their end (pytest: {code!r})")
 
 
@@ -144,8 +164,19 @@ class _Given:
     def __init__(self, examination: Examination) -> None:
         self._examination = examination
 
-    def pytest_configure(self, config: object) -> None:
+    def pytest_load_initial_conftests(self, early_config: object) -> None:
+        """Before tests/conftest.py makes an examination of its own, with a second fork server."""
         from grading.plugin import KEY
 
-        config.stash[KEY] = self._examination  # type: ignore[attr-defined]
+        early_config.stash[KEY] = self._examination  # type: ignore[attr-defined]
+
+    def pytest_configure(self, config: object) -> None:
         config.option.tbstyle = "value"  # type: ignore[attr-defined]  # no traceback is shown, and each takes 10 ms
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Load the files only now: while the graders were collected, their candidates started."""
+        from grading.plugin import stem_of
+
+        stems = {item: stem_of(item.path) for item in items}
+        loads = {stem: _load(self._examination, stem) for stem in dict.fromkeys(stems.values()) if stem}
+        items[:] = [item for item in items if loads.get(stems[item] or "")]

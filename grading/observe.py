@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grading.candidate.remote import Layer, Learner
+from grading.candidate.callables import Layer
+from grading.candidate.remote import Learner
 from grading.diagnosis.compare import TOLERANCE, close, same
 from grading.diagnosis.evidence import Decode, Facts, Observation
 from grading.diagnosis.mistakes.record import CROSS, LAYERS, MASKED
@@ -152,9 +153,16 @@ def _nan_gradients(learner: Learner, stem: str, seed: int) -> dict[str, Any]:
     output = called(*arguments)
     if not isinstance(output, Tensor) or bool(output.isnan().any()):
         return {}
-    back = called.backward(torch.ones_like(output), *arguments)
-    names = zip(("query", "key", "value"), back.inputs, strict=False)
-    return {"nan_gradients": tuple(name for name, grad in names if isinstance(grad, Tensor) and grad.isnan().any())}
+    found = _with_nan(called.backward(torch.ones_like(output), *arguments).inputs)
+    mask = arguments[3]
+    opened = [*arguments[:3], mask | ~mask.any(dim=-1, keepdim=True)]
+    # a gradient that is NaN without an empty row too has another reason
+    return {"nan_gradients": found if not _with_nan(called.backward(torch.ones_like(output), *opened).inputs) else ()}
+
+
+def _with_nan(grads: list[Any]) -> tuple[str, ...]:
+    pairs = zip(("query", "key", "value"), grads, strict=False)
+    return tuple(name for name, grad in pairs if isinstance(grad, Tensor) and bool(grad.isnan().any()))
 
 
 def _dropped(learner: Learner, stem: str, seed: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import secrets
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from grading.candidate.hosts import Host, host
 from grading.candidate.limits import Limits
 from grading.candidate.remote import Learner
 from grading.candidate.transport import EngineFault
-from grading.catalog import ROOT, Catalog
+from grading.catalog import ROOT, Catalog, submission
 from grading.records import CheckFailed, CheckResult, Failure
 
 Draw = Callable[..., Tensor]
@@ -41,16 +42,16 @@ class Examination:
         self.learners: dict[str, Learner] = {}
         self.checks: dict[str, list[CheckResult]] = {}
         self.printed: dict[str, str] = {}
+        self.unloaded: dict[str, CheckFailed] = {}
 
     def learner(self, stem: str) -> Learner:
         """The learner's file of that kata. `folder` may also be one file."""
         if stem not in self.learners:
-            path = self.folder if self.folder.suffix == ".py" else self.folder / f"{stem}.py"
-            self.learners[stem] = Learner(Catalog()[stem], path, self.host, self.limits)
+            self.learners[stem] = Learner(Catalog()[stem], submission(self.folder, stem), self.host, self.limits)
         return self.learners[stem]
 
     def close(self) -> None:
-        """End the candidates; the host may serve another examination."""
+        """End the candidates, without waiting for it; the host may serve another examination."""
         for learner in self.learners.values():
             learner.close()
 
@@ -58,6 +59,7 @@ class Examination:
 KEY = pytest.StashKey[Examination]()
 
 
+@cache
 def stem_of(path: Path) -> str | None:
     """The kata that a test file grades, None for other tests."""
     stem = path.stem.removeprefix("test_")
@@ -170,6 +172,9 @@ def check_result(
         message=failure.message,
         printed=printed,
         kind=failure.kind,
+        wanted_map=failure.wanted_map,
+        got_map=failure.got_map,
+        map_at=failure.map_at,
     )
 
 

@@ -9,6 +9,10 @@ SCHEMA = 1
 
 Outcome = Literal["passed", "failed", "not started", "broken"]
 
+# A small part of a tensor, row by row. What is no finite number stands there as "nan", "inf" or "-inf": JSON has no
+# such numbers, and strict parsers refuse Python's own spelling of them. `float` reads every cell.
+Map = tuple[tuple[float | str, ...], ...]
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -19,6 +23,9 @@ class Failure:
         wanted, got: what the contract says and what came; may have several lines (masks are drawn).
         call: what was called, with the shapes of its tensors.
         line: line of the learner's file, 0 where none is known.
+        wanted_map, got_map: the 12 x 12 numbers around the worst difference, the same ones of both; empty where
+            no two tensors of one shape were compared.
+        map_at: which those are, as an index: "[1, 0:5, 0:12]".
         kind: "differs", "raised", "unwritten" (the stub's NotImplementedError), "forbidden", "stopped" (time),
             "died" (process), "load" (the file does not load), "skipped" (not run: the candidate was stopped).
     """
@@ -29,6 +36,9 @@ class Failure:
     call: str = ""
     line: int = 0
     kind: str = "differs"
+    wanted_map: Map = ()
+    got_map: Map = ()
+    map_at: str = ""
 
 
 class CheckFailed(AssertionError):
@@ -41,7 +51,7 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check. `name` is the test's, `title` the rule in a learner's words; `where` is file:line."""
+    """One check. `name` is the test's, `title` the rule in a learner's words, `where` file:line; maps: see Failure."""
 
     name: str
     title: str
@@ -53,6 +63,9 @@ class CheckResult:
     message: str = ""
     printed: str = ""
     kind: str = ""
+    wanted_map: Map = ()
+    got_map: Map = ()
+    map_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,21 @@ class Cause:
     sentence: str
     notebook: str
     alternative: int = 0
+
+
+@dataclass(frozen=True)
+class Star:
+    """What a decode step costs in memory, of a kata that passed: it decides nothing.
+
+    Attributes:
+        given: whether keys and values are used where they lie, and not copied for each query head.
+        peak: the most memory held at a time, in sizes of the step's keys and values.
+        text: what there is to say about it.
+    """
+
+    given: bool
+    peak: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -83,6 +111,7 @@ class KataResult:
     message: str = ""
     where: str = ""
     printed: str = ""
+    star: Star | None = None
 
     @property
     def first_failure(self) -> CheckResult | None:

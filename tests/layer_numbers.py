@@ -66,6 +66,25 @@ def test_a_query_without_keys_gets_the_bias(learner, draw, family):
     close(out, attend(query, key, value, weights, 6, mask))
 
 
+@pytest.mark.parametrize("sizes", [(2, 3, 4), (2, 1, 5), (2, 3, 1), (1, 1, 1)], ids=str)
+def test_nothing_allowed_at_all(learner, draw, family, sizes):
+    """a mask that allows nothing leaves o_proj's bias, for a single query or key too"""
+    batch, length, keys = sizes
+    layer, weights = family.random(learner, draw, 24, 6)
+    for shape in [(length, keys), (batch, length, keys), (batch, 1, length, keys), (batch, 6, length, keys)]:
+        out = layer(*inputs(draw, batch, length, keys), torch.zeros(shape, dtype=torch.bool))
+        close(out, weights["o_proj.bias"].expand(batch, length, 24))
+
+
+def test_masks_with_the_fewest_heads(learner, draw, family):
+    """masks with as few heads as there can be"""
+    heads = max(family.kv_heads, 1)
+    layer, weights = family.random(learner, draw, 24, heads)
+    for shape in [(5, 7), (2, 5, 7), (2, 1, 5, 7), (2, heads, 5, 7)]:
+        given, mask = inputs(draw), draw.mask(*shape)
+        close(layer(*given, mask), attend(*given, weights, heads, mask), f"the output with a mask {shape}")
+
+
 def test_one_head_without_keys(learner, draw, family):
     """a head whose query may attend to nothing contributes zeros"""
     layer, weights = family.random(learner, draw, 24, 6)
@@ -91,6 +110,15 @@ def test_dropout_of_everything(learner, draw, family):
     layer = family.make(learner, 24, 6, dropout=1.0).set(weights, training=True)
     for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, 6, 5, 7)):
         close(layer(*inputs(draw), mask), weights["o_proj.bias"].expand(2, 5, 24))
+    close(layer(*inputs(draw, length=1)), weights["o_proj.bias"].expand(2, 1, 24))
+
+
+def test_no_dropout_unless_asked_for(learner, draw, family):
+    """dropout is 0 and the layers have biases unless something else is asked for"""
+    weights = layer_weights(draw, 24, 6, family.kv(6))
+    layer = family.make(learner, 24, 6).set(weights, training=True)
+    given = inputs(draw)
+    close(layer(*given), attend(*given, weights, 6))
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5])
@@ -135,6 +163,10 @@ def test_dropout_differs_between_weights(learner, draw, family):
     out = layer(draw(2, length, 32), draw(2, keys, 32), value.expand(2, -1, -1))
     shaped(out, (2, length, 32))
     dropped = out.unflatten(-1, (heads, 2, keys))[..., 0, :] == 0
+    again = layer(torch.zeros(2, length, 32).double(), draw(2, keys, 32), value.expand(2, -1, -1))
+    shaped(again, (2, length, 32))
+    same = torch.equal(dropped, again.unflatten(-1, (heads, 2, keys))[..., 0, :] == 0)
+    holds(not same, "two calls drop the same weights")
     for axis, name in enumerate(("sequences", "queries", "heads", "keys")):
         shared = (dropped == dropped.narrow(axis, 0, 1)).all()
         holds(not shared, f"all {name} drop the same weights")
@@ -208,9 +240,10 @@ def test_gradients_with_dropout(learner, draw, family):
 def test_many_keys(learner, draw, family):
     """more keys than a block of an online softmax holds"""
     layer, weights = family.random(learner, draw, 24, 6)
-    query, key, value = inputs(draw, length=3, keys=300)
-    for mask in (None, draw.mask(3, 300)):
-        close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
+    for keys in (300, 1100):
+        query, key, value = inputs(draw, length=3, keys=keys)
+        for mask in (None, draw.mask(3, keys)):
+            close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
 
 
 def test_inputs_are_not_modified(learner, draw, family):
@@ -228,8 +261,15 @@ def test_strides_do_not_matter(learner, draw, family):
     """transposed and expanded inputs are taken as they are"""
     layer, weights = family.random(learner, draw, 24, 6)
     query, key = draw(5, 2, 24).transpose(0, 1), draw(2, 24, 7).transpose(1, 2)
-    value = draw(1, 1, 24).expand(2, 7, 24)
-    for mask in (None, draw.mask(7, 5).T, draw.mask(2, 1, 7).expand(2, 5, 7)):
+    value = draw(1, 7, 24).expand(2, 7, 24)  # values that are all the same would hide every mask
+    in_front = draw.mask(2, 5, 7, 6).permute(0, 3, 1, 2)
+    for mask in (
+        None,
+        draw.mask(7, 5).T,
+        draw.mask(2, 1, 7).expand(2, 5, 7),
+        in_front,
+        draw.mask(2, 1, 1, 7).expand(2, 6, 5, 7),
+    ):
         wanted = attend(query.contiguous(), key.contiguous(), value.contiguous(), weights, 6, mask).nan_to_num()
         close(layer(query, key, value, mask), wanted)
 
@@ -248,9 +288,10 @@ def test_equals_pytorch(learner, draw, family, sizes):
 def test_self_attention(learner, draw, family):
     """self-attention: query, key and value may be one tensor"""
     layer, weights = family.random(learner, draw, 24, 6)
-    x = draw(2, 5, 24)
-    mask = torch.ones(5, 5, dtype=torch.bool).tril()
-    close(layer(x, x, x, mask), attend(x, x, x, weights, 6, mask))
+    for length in (1, 3, 4, 5, 8):
+        x = draw(2, length, 24)
+        for mask in (None, torch.ones(length, length, dtype=torch.bool).tril()):
+            close(layer(x, x, x, mask), attend(x, x, x, weights, 6, mask))
 
 
 def test_a_layer_is_used_again(learner, draw, family):

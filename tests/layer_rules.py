@@ -66,7 +66,7 @@ def test_parameters(learner, draw, family, bias):
     )
 
 
-@pytest.mark.parametrize("sizes", [(10, 3), (24, 5), (6, 4)], ids=str)
+@pytest.mark.parametrize("sizes", [(10, 3), (24, 5), (6, 4), (4, 8)], ids=str)
 def test_d_model_must_be_divisible(learner, family, sizes):
     """ValueError when num_heads does not divide d_model"""
     d_model, num_heads = sizes

@@ -63,8 +63,9 @@ def test_every_size(learner):
 
 
 def test_large_mask(learner):
-    """a mask of 96 x 200"""
-    same(learner.causal_mask(96, 200), lower_right(96, 200))
+    """masks of some hundreds and thousands of positions"""
+    for size in ((96, 200), (33, 600), (300, 300), (700, 2600)):
+        same(learner.causal_mask(*size), lower_right(*size))
 
 
 def additive(mask, dtype):
@@ -95,10 +96,10 @@ def test_additive_in_each_dtype(learner, dtype):
     same(learner.additive_mask(mask, dtype=dtype), additive(mask, dtype), "the additive mask")
 
 
-@pytest.mark.parametrize("shape", [(4,), (3, 5), (2, 3, 4), (2, 1, 3, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(), (4,), (3, 5), (2, 3, 4), (2, 1, 3, 4)], ids=str)
 def test_additive_of_any_mask(learner, draw, shape):
     """any mask of any shape has an additive form"""
-    mask = draw.mask(*shape)
+    mask = draw.mask(*shape) if shape else torch.tensor(False)
     same(learner.additive_mask(mask), additive(mask, torch.float32), "the additive mask")
 
 
@@ -111,7 +112,7 @@ def test_additive_of_a_uniform_mask(learner, value):
 
 def test_additive_of_a_transposed_mask(learner, draw):
     """a transposed and an expanded mask have an additive form"""
-    for mask in (draw.mask(4, 3).T, draw.mask(1, 4).expand(3, 4)):
+    for mask in (draw.mask(4, 3).T, draw.mask(4, 4).T, draw.mask(1, 4).expand(3, 4)):
         same(learner.additive_mask(mask), additive(mask, torch.float32), "the additive mask")
 
 

@@ -82,8 +82,9 @@ from tests.layer_numbers import *
 @pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
 def test_every_number_of_kv_heads(learner, draw, kv_heads):
     """every num_kv_heads that divides num_heads, 1 and num_heads too"""
-    weights = layer_weights(draw, 24, 6, kv_heads)
-    layer = learner.GroupedQueryAttention(24, 6, kv_heads).set(weights)
-    for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 6, 5, 7)):
-        given = inputs(draw)
-        close(layer(*given, mask), attend(*given, weights, 6, mask))
+    for heads in {6, kv_heads}:
+        weights = layer_weights(draw, 24, heads, kv_heads)
+        layer = learner.GroupedQueryAttention(24, heads, kv_heads).set(weights)
+        for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, heads, 5, 7)):
+            given = inputs(draw)
+            close(layer(*given, mask), attend(*given, weights, heads, mask))

@@ -72,7 +72,7 @@ def test_parameters(learner, draw, bias):
     )
 
 
-@pytest.mark.parametrize("sizes", [(10, 3, 1), (24, 5, 1), (24, 6, 4), (24, 4, 3)], ids=str)
+@pytest.mark.parametrize("sizes", [(10, 3, 1), (24, 5, 1), (24, 6, 4), (24, 4, 3), (8, 4, 8), (4, 8, 1)], ids=str)
 def test_heads_must_be_divisible(learner, sizes):
     """ValueError when num_heads does not divide d_model, or num_kv_heads num_heads"""
     call = "{}(d_model={}, num_heads={}, num_kv_heads={})".format(SYMBOL, *sizes)
@@ -213,7 +213,9 @@ def test_every_split_into_chunks(learner, draw):
         agrees((outputs[-1], caches[-1]), (wanted[:, -chunks[-1] :], (keys, values)), f" after chunks {chunks}")
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 4), (2, 4, 4), (2, 1, 6), (1, 5, 3), (4, 2, 2), (3, 2, 300)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [(2, 3, 4), (2, 4, 4), (2, 1, 6), (1, 5, 3), (4, 2, 2), (1, 1, 12), (3, 2, 300)], ids=str
+)
 def test_any_cache_may_be_handed_in(learner, draw, sizes):
     """a cache that comes from elsewhere is used as it is"""
     batch, length, past = sizes
@@ -249,13 +251,13 @@ def test_what_is_handed_in_stays_as_it_was(learner, draw):
 def test_a_prefix_is_continued_twice(learner, draw):
     """a prefix may be continued twice, and its cache serves both (beam search)"""
     layer, weights = random_layer(learner, draw)
-    prefix, first, second, more = draw(2, 3, D), draw(2, 2, D), draw(2, 2, D), draw(2, 1, D)
-    plan = [(prefix, None), (first, 0), (second, 0), (more, 1), (more, 2), (first, 0)]
+    prefix, first, second, more, other = (draw(2, length, D) for length in (3, 2, 2, 1, 1))
+    plan = [(prefix, None), (first, 0), (second, 0), (more, 1), (other, 1), (more, 2), (second, 1)]
     outputs, caches = learner.decode([(layer, x, parent) for x, parent in plan])
     wanted = []
     for i, (x, parent) in enumerate(plan):
         wanted.append(attend_cached(x, None if parent is None else wanted[parent][1], weights, H))
-        agrees((outputs[i], caches[i]), wanted[i], f" of step {i} (parents: none 0 0 1 2 0)")
+        agrees((outputs[i], caches[i]), wanted[i], f" of step {i} (continuing: none 0 0 1 1 2 1)")
 
 
 def test_two_sequences_in_turns(learner, draw):
@@ -339,8 +341,18 @@ def test_dtype_is_kept(learner, draw, dtype):
 def test_large_scores_are_safe(learner, draw):
     """scores of 1e4 are safe"""
     layer, weights = random_layer(learner, draw)
-    x, cache = draw(2, 3, D, scale=100.0), (draw(2, K, 4, E, scale=100.0), draw(2, K, 4, E))
+    x, cache = draw(2, 5, D, scale=100.0), (draw(2, K, 4, E, scale=100.0), draw(2, K, 4, E))
     agrees(layer(x, cache), attend_cached(x, cache, weights, H))
+    agrees(layer(x), attend_cached(x, None, weights, H))  # the first token's only score may be far below zero
+
+
+def test_training_mode_makes_no_difference(learner, draw):
+    """training mode makes no difference: there is no dropout here"""
+    layer, weights = random_layer(learner, draw)
+    layer.set(weights, training=True)
+    x, cache = draw(2, 3, D), (draw(2, K, 4, E), draw(2, K, 4, E))
+    agrees(layer(x, cache), attend_cached(x, cache, weights, H))
+    agrees(layer(x), attend_cached(x, None, weights, H))
 
 
 def test_strides_do_not_matter(learner, draw):

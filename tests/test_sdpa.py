@@ -13,6 +13,7 @@ HALF = {torch.float16: 1e-2, torch.bfloat16: 8e-2, torch.float32: 1e-5, torch.fl
 MASKS = [(7,), (1, 7), (5, 1), (5, 7), (3, 5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (2, 3, 5, 7)]
 # leading dimensions, L, S, E, Ev: all different, then the sizes that coincide
 SIZES = [((2, 3), 5, 7, 4, 6), ((3,), 1, 7, 4, 4), ((), 5, 7, 4, 6), ((2, 1, 3), 5, 1, 8, 2), ((4, 4), 4, 4, 4, 4)]
+SIZES += [((1, 1), 1, 4, 4, 6), ((1,), 3, 5, 4, 6), ((2,), 12, 12, 8, 4)]
 
 
 def attention(query, key, value, mask=None):
@@ -135,11 +136,13 @@ def test_a_query_without_keys_gets_zeros(learner, draw):
     close(out, attention(query, key, value, mask))
 
 
-def test_nothing_allowed_at_all(learner, draw):
-    """a mask that allows nothing gives zeros"""
-    query, key, value = drawn(draw, (2,), 3, 4, 8, 5)
-    out = learner.scaled_dot_product_attention(query, key, value, torch.zeros(3, 4, dtype=torch.bool))
-    close(out, torch.zeros(2, 3, 5, dtype=torch.float64))
+@pytest.mark.parametrize("size", [((2,), 3, 4), ((), 1, 5), ((2,), 3, 1), ((1,), 1, 1)], ids=str)
+def test_nothing_allowed_at_all(learner, draw, size):
+    """a mask that allows nothing gives zeros, for a single query or key too"""
+    lead, length, keys = size
+    query, key, value = drawn(draw, lead, length, keys, 8, 5)
+    out = learner.scaled_dot_product_attention(query, key, value, torch.zeros(length, keys, dtype=torch.bool))
+    close(out, torch.zeros(*lead, length, 5, dtype=torch.float64))
 
 
 def gradients(query, key, value, mask, cotangent):
@@ -164,6 +167,20 @@ def test_gradients(learner, draw, kind):
         close(got, wanted.nan_to_num(), f"the gradient of {name}")
 
 
+@pytest.mark.parametrize("dtype", list(HALF)[:3], ids=lambda dtype: str(dtype).removeprefix("torch."))
+def test_gradients_in_each_dtype(learner, draw, dtype):
+    """gradients are right in each dtype, with an empty row too"""
+    given = [x.to(dtype) for x in (*drawn(draw, (2, 3), 5, 7, 4, 6), draw(2, 3, 5, 6))]
+    query, key, value, cotangent = given
+    mask = draw.mask(2, 1, 5, 7)
+    mask[0, 0, 2] = False
+    back = learner.scaled_dot_product_attention.backward(cotangent, query, key, value, mask)
+    exact = gradients(query.double(), key.double(), value.double(), mask, cotangent.double())
+    for name, got, wanted in zip(("query", "key", "value"), back.inputs, exact, strict=True):
+        holds(got is not None, f"no gradient reaches {name}")
+        close(got, wanted.nan_to_num().to(dtype), f"the gradient of {name}", tolerance=3 * HALF[dtype])
+
+
 @pytest.mark.parametrize("dtype", HALF, ids=lambda dtype: str(dtype).removeprefix("torch."))
 def test_dtype_is_kept(learner, draw, dtype):
     """the dtype is kept, and the work done in at least its precision"""
@@ -174,6 +191,11 @@ def test_dtype_is_kept(learner, draw, dtype):
         shaped(out, (2, 3, 5, 6))
         typed(out, dtype)
         close(out, wanted.to(dtype), tolerance=HALF[dtype])
+    if dtype is not torch.float16:  # its largest number is 65504
+        large = inputs[2] * 1e6
+        wanted = attention(inputs[0].double(), inputs[1].double(), large.double()).to(dtype)
+        out = learner.scaled_dot_product_attention(inputs[0], inputs[1], large)
+        close(out, wanted, "the output of values near 1e6", tolerance=HALF[dtype])
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=lambda dtype: str(dtype).removeprefix("torch."))
@@ -252,9 +274,10 @@ def test_equals_pytorch(learner, draw, size):
 
 def test_many_keys(learner, draw):
     """more keys than a block of an online softmax holds"""
-    query, key, value = drawn(draw, (2,), 70, 300, 8, 4)
-    for mask in (None, draw.mask(70, 300)):
-        close(learner.scaled_dot_product_attention(query, key, value, mask), attention(query, key, value, mask))
+    for length, keys in ((70, 300), (2, 3000)):
+        query, key, value = drawn(draw, (2,), length, keys, 8, 4)
+        for mask in (None, draw.mask(length, keys)):
+            close(learner.scaled_dot_product_attention(query, key, value, mask), attention(query, key, value, mask))
 
 
 def test_mask_by_keyword(learner, draw):

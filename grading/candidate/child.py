@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from grading.candidate import rules
 from grading.candidate.forbidden import Forbidden
-from grading.candidate.meter import count
+from grading.candidate.meter import count, peak_bytes
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
@@ -52,6 +52,8 @@ class Session:
         """The reply to a request: whatever the learner's code does, a dict."""
         serve: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, f"_{request['do']}")
         try:
+            for each in request.get("first", ()):
+                self._set(each)
             reply = serve(request)
         except BaseException as error:
             reply = {"error": self._error(error)}
@@ -96,7 +98,7 @@ class Session:
         shapes = {name: list(parameter.shape) for name, parameter in layer.named_parameters()}
         return {"value": len(self.layers) - 1, "parameters": shapes}
 
-    def _set(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _set(self, request: dict[str, Any]) -> None:
         layer = self.layers[request["layer"]]
         layer.train(request["training"])
         layer.to(request["dtype"])
@@ -104,18 +106,26 @@ class Session:
         with torch.no_grad():
             for name, weight in request["weights"].items():
                 parameters[name].copy_(weight)
-        return {"value": None}
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         args, kwargs = request["args"], request["kwargs"]
+        args[:] = [args[i] for i in request["same"]]  # what was one tensor there is one tensor here
         target = self._target(request)
         if request["cotangent"] is not None:
             return self._gradients(request, target)
         if request["meter"]:
             value, flops = count(lambda: target(*args, **kwargs))
             return {"value": value, "flops": flops}
-        value = target(*args, **kwargs)
+        with torch.set_grad_enabled(getattr(target, "training", True)):  # in eval mode, as one infers
+            value = target(*args, **kwargs)
         return {"value": value, "echo": [args, kwargs]} if request["echo"] else {"value": value}
+
+    def _peak(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The memory that a call takes. What comes expanded, to be small on the way, is made solid before."""
+        layer = self.layers[request["layer"]]
+        args = [_solid(arg) for arg in request["args"]]
+        given = [*layer.parameters(), *layer.buffers(), *_tensors(args)]
+        return {"value": None, "peak": peak_bytes(lambda: layer(*args), given)}
 
     def _gradients(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
         inputs = [arg.requires_grad_() for arg in request["args"] if _differentiable(arg)]
@@ -194,6 +204,18 @@ def _lines(tree: ast.Module) -> dict[str, int]:
         methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
         lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
+
+
+def _solid(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_solid(item) for item in value)
+    return value.contiguous() if isinstance(value, Tensor) else value
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    if isinstance(values, Tensor):
+        return [values]
+    return [tensor for value in values for tensor in _tensors(value)] if isinstance(values, tuple | list) else []
 
 
 def _differentiable(value: Any) -> bool:

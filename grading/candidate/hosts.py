@@ -8,14 +8,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from secrets import token_hex
 from typing import Any, Protocol
 
-from grading.candidate import server, wire
+from grading.candidate import wire
 from grading.candidate.child import Session
+from grading.candidate.ending import Ending
+from grading.candidate.fork import ForkHost
 from grading.candidate.limits import Limits
-from grading.candidate.transport import Candidate, EngineFault, FileWords, PipeWords, Process
+from grading.candidate.transport import Candidate, EngineFault, FileWords, Process
 from grading.catalog import ROOT
 
 SERVER_SECONDS = 30.0
@@ -24,67 +25,17 @@ SERVER_SECONDS = 30.0
 class Host(Protocol):
     """Where candidates come from."""
 
+    def expect(self, count: int) -> None:
+        """So many candidates will be asked for at once: they may be started already, if that can be had."""
+        ...
+
     def candidate(self) -> Candidate: ...
 
+    def settle(self) -> None:
+        """Wait until what was closed is gone, and end what was expected and not asked for."""
+        ...
+
     def close(self) -> None: ...
-
-
-class ForkHost:
-    """Candidates forked from a server that has PyTorch loaded: a few milliseconds each.
-
-    To be made right after `import torch`, before anything is loaded that a candidate may not know.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.workplace = tempfile.mkdtemp(prefix="kata-")
-        self.control, theirs = socket.socketpair()
-        self.pid = os.fork()
-        if not self.pid:
-            try:
-                self.control.close()
-                server.serve(theirs, self.workplace)
-            finally:
-                os._exit(70)
-        theirs.close()
-        self.control.settimeout(SERVER_SECONDS)
-        server.prctl(server.PR_SET_DUMPABLE, 0)  # no process of this user may look into the examiner's memory
-
-    def candidate(self) -> Process:
-        ours, theirs = socket.socketpair()
-        reading, writing = os.pipe()
-        try:
-            socket.send_fds(self.control, [server.REQUEST.pack(b"s", 0)], [theirs.fileno(), writing])
-            pid, _ = server.REPLY.unpack(self._answer(server.REPLY.size))
-        except OSError as error:
-            raise EngineFault(f"the fork server does not answer: {error}") from error
-        finally:
-            theirs.close()
-            os.close(writing)
-        words = PipeWords(reading, self.limits.printed_bytes)
-        return Process(ours, words, _Once(lambda: self._kill(pid)), self.limits)
-
-    def close(self) -> None:
-        self.control.close()
-        try:
-            os.waitpid(self.pid, 0)
-        except ChildProcessError:
-            pass
-        shutil.rmtree(self.workplace, ignore_errors=True)
-
-    def _kill(self, pid: int) -> int:
-        try:
-            self.control.sendall(server.REQUEST.pack(b"k", pid))
-            status = server.REPLY.unpack(self._answer(server.REPLY.size))[1]
-            return os.waitstatus_to_exitcode(status)
-        except OSError as error:
-            raise EngineFault(f"the fork server does not answer: {error}") from error
-
-    def _answer(self, size: int) -> bytes:
-        reply = self.control.recv(size, socket.MSG_WAITALL)
-        if len(reply) != size:
-            raise EngineFault("the fork server is gone")
-        return reply
 
 
 class SpawnHost:
@@ -93,6 +44,7 @@ class SpawnHost:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.workplace = tempfile.mkdtemp(prefix="kata-")
+        self.endings: list[Ending[None]] = []
 
     def candidate(self) -> Process:
         token = token_hex(16)
@@ -112,28 +64,19 @@ class SpawnHost:
         if channel.recv(len(token), socket.MSG_WAITALL) != token.encode():
             raise EngineFault("something else answered in place of the candidate")
         words_read = FileWords(words, self.limits.printed_bytes)
-        return Process(channel, words_read, _Once(lambda: _end(process)), self.limits)
+        self.endings.append(Ending(process.kill, lambda _: process.wait()))
+        return Process(channel, words_read, self.endings[-1], self.limits)
+
+    def expect(self, count: int) -> None:
+        pass  # each would be importing PyTorch, all at the same time
+
+    def settle(self) -> None:
+        while self.endings:
+            self.endings.pop()()
 
     def close(self) -> None:
+        self.settle()
         shutil.rmtree(self.workplace, ignore_errors=True)
-
-
-def _end(process: subprocess.Popen[bytes]) -> int:
-    process.kill()
-    return process.wait()
-
-
-class _Once:
-    """Runs something at most once, and keeps what it gave."""
-
-    def __init__(self, thunk: Callable[[], int]) -> None:
-        self.thunk = thunk
-        self.value: int | None = None
-
-    def __call__(self) -> int:
-        if self.value is None:
-            self.value = self.thunk()
-        return self.value
 
 
 class InProcess:
@@ -159,6 +102,12 @@ class InProcess:
 
 class DebugHost:
     """Candidates for --debug."""
+
+    def expect(self, count: int) -> None:
+        pass
+
+    def settle(self) -> None:
+        pass
 
     def candidate(self) -> InProcess:
         return InProcess()

@@ -7,10 +7,10 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
 from typing import IO, Any, Protocol
 
 from grading.candidate import wire
+from grading.candidate.ending import Ending
 from grading.candidate.limits import Limits
 
 
@@ -38,14 +38,6 @@ class Candidate(Protocol):
     def printed(self) -> str:
         """What it printed since this was last asked, and how much was dropped."""
         ...
-
-    def close(self) -> None: ...
-
-
-class Host(Protocol):
-    """Where candidates come from."""
-
-    def candidate(self) -> Candidate: ...
 
     def close(self) -> None: ...
 
@@ -133,13 +125,15 @@ class FileWords:
 
 
 class Process:
-    """A candidate in a process of its own; `end` kills it and gives its exit code, negative for a signal."""
+    """A candidate in a process of its own, which `end` kills."""
 
-    def __init__(self, channel: socket.socket, words: Words, end: Callable[[], int], limits: Limits) -> None:
+    def __init__(self, channel: socket.socket, words: Words, end: Ending[Any], limits: Limits) -> None:
         self.channel = channel
         self.words = words
         self.end = end
         self.number = 0
+        self._ahead = bytearray()  # bytes that came and are not read yet: head and body come in one go
+        self._selector: selectors.BaseSelector | None = None
         channel.setblocking(False)
         hello = self._receive(time.monotonic() + limits.load_seconds, limits.load_seconds)
         self.layers = tuple(str(layer) for layer in hello.get("layers", []))
@@ -157,8 +151,10 @@ class Process:
         return self.words.take()
 
     def close(self) -> None:
+        if self._selector:
+            self._selector.close()
         self.channel.close()
-        self.end()
+        self.end.begin()
         self.words.close()
 
     def _send(self, frame: bytes, deadline: float, seconds: float) -> None:
@@ -182,10 +178,10 @@ class Process:
         return value
 
     def _read(self, size: int, deadline: float, seconds: float) -> bytes:
-        parts = bytearray()
+        parts = self._ahead
         while len(parts) < size:
             try:
-                part = self.channel.recv(min(size - len(parts), 1 << 20))
+                part = self.channel.recv(1 << 16)
             except BlockingIOError:
                 self._wait(selectors.EVENT_READ, deadline, seconds)
                 continue
@@ -194,23 +190,32 @@ class Process:
             if not part:
                 raise Died(self._how_it_died())
             parts += part
-        return bytes(parts)
+        self._ahead = parts[size:]
+        return bytes(parts[:size])
 
     def _wait(self, event: int, deadline: float, seconds: float) -> None:
         """Until the channel is ready; drains the candidate's words meanwhile, or it would wait for us."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.channel, event)
-            if self.words.drain() and self.words.descriptor is not None:
-                selector.register(self.words.descriptor, selectors.EVENT_READ)
-            while True:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise self._stop(f"stopped after {seconds:g} s")
-                ready = [key.fileobj for key, _ in selector.select(left)]
-                if self.channel in ready:
-                    return
-                if ready and not self.words.drain() and self.words.descriptor is not None:
-                    selector.unregister(self.words.descriptor)
+        selector = self._watching(event)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._stop(f"stopped after {seconds:g} s")
+            ready = [key.fileobj for key, _ in selector.select(left)]
+            if self.channel in ready:
+                return
+            if ready and not self.words.drain() and self.words.descriptor is not None:
+                selector.unregister(self.words.descriptor)
+
+    def _watching(self, event: int) -> selectors.BaseSelector:
+        """One selector for all waits: to make one takes longer than most waits."""
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+            self._selector.register(self.channel, event)
+            if self.words.descriptor is not None:
+                self._selector.register(self.words.descriptor, selectors.EVENT_READ)
+        elif self._selector.get_key(self.channel).events != event:
+            self._selector.modify(self.channel, event)
+        return self._selector
 
     def _stop(self, text: str) -> Stopped:
         self.end()

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grading.diagnosis.maps import maps
 from grading.records import CheckFailed, Failure
 
 TOLERANCE = 1e-9
@@ -32,7 +33,7 @@ def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, wha
     count, total = int(wrong.sum()), wrong.numel()
     bad = got.isnan() | got.isinf()
     at = int((bad.double() if bad.any() else difference.nan_to_num(posinf=1e300)).argmax())
-    place = [int(index) for index in torch.unravel_index(torch.tensor(at), got.shape)]
+    place = _place(at, got.shape)
     kind = "has NaN or infinity in it" if bad.any() else "has the right shape and other numbers"
     where = f"at {place}" if place else ""
     return CheckFailed(
@@ -40,8 +41,18 @@ def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, wha
             f"{what} {kind}",
             f"{_number(wanted.flatten()[at])} {where}",
             f"{_number(got.flatten()[at])} {where}; {count} of {total} numbers differ",
+            **maps(got, wanted, place),
         )
     )
+
+
+def _place(at: int, shape: Sequence[int]) -> list[int]:
+    """The indices of the number that is the at-th of a flattened tensor; torch.unravel_index imports sympy (0.3 s)."""
+    place: list[int] = []
+    for length in reversed(shape):
+        at, index = divmod(at, length)
+        place.insert(0, index)
+    return place
 
 
 def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
@@ -63,13 +74,15 @@ def same(got: Any, wanted: Tensor, what: str = "the mask") -> None:
     shaped(got, tuple(wanted.shape), what)
     typed(got, wanted.dtype, what)
     if not torch.equal(got, wanted):
-        raise CheckFailed(Failure(f"{what} differs", grid(wanted), grid(got)))
+        place = (got != wanted).nonzero()[0].tolist()
+        raise CheckFailed(Failure(f"{what} differs", grid(wanted), grid(got), **maps(got, wanted, place)))
 
 
 def numbers(got: Sequence[float], wanted: Sequence[float], meaning: str, message: str) -> None:
     """A short row of small numbers that stands for the rule: `wanted 0 0 1 1 2 2`."""
     if len(got) != len(wanted) or any(not abs(g - w) <= 1e-6 for g, w in zip(got, wanted, strict=True)):
-        raise CheckFailed(Failure(message, f"{_row(wanted)}    {meaning}", _row(got)))
+        rows = maps(torch.tensor(got), torch.tensor(wanted), [0]) if 0 < len(got) == len(wanted) else {}
+        raise CheckFailed(Failure(message, f"{_row(wanted)}    {meaning}", _row(got), **rows))
 
 
 def raises(name: str, thunk: Callable[[], Any], call: str) -> None:

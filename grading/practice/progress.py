@@ -1,36 +1,116 @@
-"""What is remembered between runs, in .kata/: how far the hints went, and what `reset` replaced."""
+"""What is remembered between runs, in .kata/: the learner's progress, and what `reset` replaced."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import ROOT
+from grading.catalog import ROOT, Catalog
+from grading.practice.rating import rate
+from grading.practice.state import Go, Record, Review, digest, form, plain
+from grading.practice.store import Store
+from grading.records import KataResult, Report
 
-VERSION = 1
 
+class Progress(Store):
+    """What is known of each kata, and what happens to it."""
 
-class Progress:
-    """A small JSON file, written whole or not at all."""
+    def kata(self, stem: str) -> Record:
+        """What is known of that kata in this round."""
+        return form(Record, self.read()["katas"].get(stem, {}))
 
-    def __init__(self, folder: Path = ROOT / ".kata") -> None:
-        self.folder = folder
-        self.file = folder / "progress.json"
+    def reviews(self, stem: str) -> list[Review]:
+        """Its passes from a fresh stub, in all rounds."""
+        return [form(Review, each) for each in self.read()["reviews"].get(stem, [])]
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """The rounds that were ended by `reset --all`, the oldest first."""
+        return list(self.read()["rounds"])
+
+    def passed(self, stem: str, path: Path) -> bool:
+        """Whether that file passed when it was last graded, and has not been changed since."""
+        record = self.kata(stem)
+        return record.outcome == "passed" and record.digest == digest(path)
 
     def hints(self, stem: str) -> int:
         """How many hints of that kata were shown."""
-        level = self._read()["hints"].get(stem, 0)
-        return level if isinstance(level, int) else 0
+        return self.kata(stem).hints
 
     def set_hints(self, stem: str, level: int) -> None:
         """Remember how many were shown."""
-        data = self._read()
-        data["hints"][stem] = level
-        self._write(data)
+        data, record, go = self._open(stem)
+        new = max(0, level - record.hints)
+        record.hints, record.hints_used = level, record.hints_used + new
+        if go:
+            go.hints += new
+        self._close(data, stem, record, go)
+
+    def reveal(self, stem: str) -> None:
+        """The reference was shown before the learner's own passed."""
+        data, record, go = self._open(stem)
+        if go:
+            go.revealed = True
+        self._close(data, stem, record, go)
+
+    def record(self, report: Report, now: float | None = None) -> None:
+        """Remember a grade of ROOT/problems. A damaged disk or a full one must not spoil the grade."""
+        try:
+            for result in report.katas:
+                self._record(result, time.time() if now is None else now)
+        except OSError as error:
+            print(f"grader: the progress could not be written: {error}", file=sys.stderr)
+
+    def _record(self, result: KataResult, now: float) -> None:
+        data, record, go = self._open(result.kata)
+        mark = digest(ROOT / result.file)
+        if (mark, result.outcome) == (record.digest, record.outcome):
+            return
+        record.digest, record.outcome = mark, result.outcome
+        if result.outcome == "not started":
+            if not mark:
+                return
+            go = go or Go()
+            go.tick(now)
+        else:
+            record.attempts += 1
+            go = self._grade(data, record, go, result, now)
+        self._close(data, result.kata, record, go)
+
+    def _grade(self, data: dict[str, Any], record: Record, go: Go | None, result: KataResult, now: float) -> Go | None:
+        """One attempt more. A pass from a fresh stub is a review; mending what passed before is not."""
+        for cause in result.causes:
+            record.causes[cause.name] = record.causes.get(cause.name, 0) + 1
+        if go:
+            go.tick(now)
+            go.runs += 1
+            go.causes |= {cause.name: cause.sentence for cause in result.causes}
+        if result.outcome != "passed":
+            return go
+        record.passes += 1
+        record.first_pass = record.first_pass or now
+        if go:
+            record.best_seconds = min(record.best_seconds or go.seconds, go.seconds)
+            review = rate(go, Catalog()[result.kata].minutes, now)
+            data["reviews"].setdefault(result.kata, []).append(plain(review))
+        return None
+
+    def fresh(self, stem: str, now: float | None = None) -> None:
+        """The stub is back: the hints start again, and a new go begins."""
+        data, record, _ = self._open(stem)
+        now = time.time() if now is None else now
+        record.hints, record.outcome, record.digest = 0, "", ""
+        self._close(data, stem, record, Go(began=now, last=now))
+
+    def new_round(self, now: float | None = None) -> int:
+        """End the round, keep what it was, begin the next; its number. A round in which nothing was done goes on."""
+        data = self.read()
+        if any(form(Record, entry).attempts for entry in data["katas"].values()):
+            data["rounds"].append({"ended": time.time() if now is None else now, "katas": data["katas"]})
+            data["katas"] = {}
+            self.write(data)
+        return len(data["rounds"]) + 1
 
     def back_up(self, path: Path) -> Path | None:
         """A copy of that file, and where it is; None where there is nothing to keep."""
@@ -41,22 +121,13 @@ class Progress:
         target.write_bytes(path.read_bytes())
         return target
 
-    def _read(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"version": VERSION, "hints": {}}
-        try:
-            data = json.loads(self.file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return empty
-        except (OSError, ValueError):
-            data = None
-        if isinstance(data, dict) and data.get("version") == VERSION and isinstance(data.get("hints"), dict):
-            return data
-        self.file.replace(self.file.with_suffix(".damaged"))  # set aside, not lost
-        return empty
+    def _open(self, stem: str) -> tuple[dict[str, Any], Record, Go | None]:
+        data = self.read()
+        record = form(Record, data["katas"].get(stem, {}))
+        go = form(Go, record.go) if record.go else None
+        return data, record, go if go or record.passes or record.outcome else Go()
 
-    def _write(self, data: dict[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(data, file)
-        os.replace(name, self.file)
+    def _close(self, data: dict[str, Any], stem: str, record: Record, go: Go | None) -> None:
+        record.go = plain(go) if go else None
+        data["katas"][stem] = plain(record)
+        self.write(data)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
 import unicodedata
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from grading.catalog import Catalog
 from grading.records import Cause, CheckResult, KataResult, Report
+from grading.reports.columns import fit, padded, wrap
+from grading.texts import Texts, word
 
 LABEL = 8
 MAX_PRINTED = 3
@@ -29,21 +31,25 @@ def report(report: Report, width: int, verbose: bool = False) -> Text:
 
 
 def board(report: Report, width: int) -> Text:
-    """One line a kata: mark, number, stem, title, how far it is."""
+    """One line a kata: mark, number, stem, title, how far it is; `*` for the efficiency star, or what it lacks."""
     out = Text()
     stems = max(len(result.kata) for result in report.katas)
-    for result in report.katas:
+    for result in map(Texts().result, report.katas):
         number = Catalog()[result.kata].number
-        state = f"{result.passed}/{result.expected}" if result.outcome in ("passed", "failed") else result.outcome
+        counted = result.outcome in ("passed", "failed")
+        star = "* " if result.star and result.star.given else ""
+        state = f"{star}{result.passed}/{result.expected}" if counted else word(result.outcome.replace(" ", "-"))
         left = f"{MARKS[result.outcome]:>3} {number} {result.kata:<{stems}}  "
-        room = width - len(left) - len(state) - 2
-        title = textwrap.shorten(result.title, room, placeholder="...") if room > 3 else ""
-        out.append(f"{left}{title:<{max(room, 0)}} {state}\n", style=STYLES[result.outcome])
+        room = max(width - len(left) - cell_len(state) - 2, 0)
+        out.append(f"{left}{fit(result.title, room)} {state}\n", style=STYLES[result.outcome])
+        if result.star and not result.star.given:
+            out.append("\n".join(wrap(" " * 6 + result.star.text, width, " " * 6)) + "\n", style="dim")
     return out
 
 
 def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
     """Why a kata does not pass: the first failing rule in full, the others by title."""
+    result = Texts().result(result)
     if result.outcome == "broken":
         return _broken(result, width)
     failed = [check for check in result.checks if check.outcome == "failed"]
@@ -51,14 +57,16 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
     for check in failed if verbose else failed[:1]:
         out.append(_check(result, check, width))
         if result.causes and check is failed[0]:
-            out.append(_row("cause", f"exactly what you get when {cause_text(result.causes)}", width, "yellow"))
+            out.append(_row("cause", word("causes", causes=cause_text(result.causes)), width, "yellow"))
         out.append(_printed(check.printed, width))
     if not failed:
-        out.append(f"  x {result.kata}: {len(result.checks)} of {result.expected} checks ran\n", style="red")
+        ran = word("ran", count=len(result.checks), expected=result.expected)
+        out.append(f"  x {result.kata}: {ran}\n", style="red")
     if not verbose and len(failed) > 1:
         titles = "; ".join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
-        out.append(_row("", f"{len(failed) - 1} more fail (-v shows all): {titles}", width, "dim", lines=1))
-    out.append(_row("next", f"python grader.py hint {result.kata}", width))
+        out.append(_row("", word("more-fail", count=len(failed) - 1, titles=titles), width, "dim", lines=1))
+    read = f", notebooks/{result.causes[0].notebook}" if result.causes else ""
+    out.append(_row("next", f"python grader.py hint {result.kata}{read}", width))
     return out
 
 
@@ -73,24 +81,25 @@ def _check(result: KataResult, check: CheckResult, width: int) -> Text:
     return out.append(_row("line" if check.kind in ("raised", "forbidden") else "got", check.got, width))
 
 
-def cause_text(causes: tuple[Cause, ...]) -> str:
+def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None) -> str:
     """All causes in one sentence: those that hold together joined by `and`, those that each suffice by `or`."""
     groups = [[c.sentence for c in causes if c.alternative == i] for i in sorted({c.alternative for c in causes})]
-    return "; or when ".join("; and ".join(group) for group in groups)
+    texts = texts or Texts()
+    return texts.word("or").join(texts.word("and").join(group) for group in groups)
 
 
 def _broken(result: KataResult, width: int) -> Text:
-    out = _head(result, "the file does not load", result.where or result.file, width)
+    out = _head(result, word("does-not-load"), result.where or result.file, width)
     out.append(_row("", result.message, width, "bold"))
     return out.append(_printed(result.printed, width))
 
 
 def _head(result: KataResult, title: str, where: str, width: int) -> Text:
     left = f"  x {Catalog()[result.kata].number} {result.kata}   {title}"
-    gap = width - len(left) - len(where)
+    gap = width - cell_len(left) - cell_len(where)
     if gap > 1:
         return Text(f"{left}{' ' * gap}{where}\n", style="red")
-    lines = [*textwrap.wrap(left, width, subsequent_indent=" " * 5, drop_whitespace=False), " " * 5 + where]
+    lines = [*wrap(left, width, " " * 5), " " * 5 + where]
     return Text("\n".join(lines) + "\n", style="red")
 
 
@@ -100,8 +109,12 @@ def _row(label: str, text: str, width: int, style: str = "", lines: int | None =
         return Text()
     indent = " " * (5 + LABEL)
     room = max(width - len(indent), 20)
-    wrapped = textwrap.wrap(clean(text), room, break_on_hyphens=False, max_lines=lines, placeholder=" ...")
-    return Text(f"     {label:<{LABEL}}" + f"\n{indent}".join(wrapped) + "\n", style=style)
+    wrapped = wrap(clean(text), room, lines=lines)
+    return Text(f"     {_label(label)}" + f"\n{indent}".join(wrapped) + "\n", style=style)
+
+
+def _label(key: str) -> str:
+    return padded(word(key) if key else "", LABEL)
 
 
 def _side_by_side(wanted: list[str], got: list[str]) -> Text:
@@ -110,8 +123,8 @@ def _side_by_side(wanted: list[str], got: list[str]) -> Text:
     for i in range(max(len(wanted), len(got))):
         left = wanted[i] if i < len(wanted) else ""
         right = clean(got[i]) if i < len(got) else ""
-        labels = ("wanted", "got") if not i else ("", "")
-        out.append(f"     {labels[0]:<{LABEL}}{left:<{column}}{labels[1]:<5}{right}".rstrip() + "\n")
+        labels = ("wanted", word("got")) if not i else ("", "")
+        out.append(f"     {_label(labels[0])}{left:<{column}}{padded(labels[1], 5)}{right}".rstrip() + "\n")
     return out
 
 
@@ -120,25 +133,29 @@ def _printed(words: str, width: int) -> Text:
     lines = [clean(line) for line in words.splitlines() if line.strip()]
     out = Text()
     for i, line in enumerate(lines[:MAX_PRINTED]):
-        out.append(f"     {'printed' if not i else '':<{LABEL}}| {line[: max(width - LABEL - 8, 20)]}\n", style="dim")
+        out.append(f"     {_label('' if i else 'printed')}| {line[: max(width - LABEL - 8, 20)]}\n", style="dim")
     if len(lines) > MAX_PRINTED:
-        out.append(f"     {'':<{LABEL}}| ... {len(lines) - MAX_PRINTED} more lines\n", style="dim")
+        more = word("more-lines", count=len(lines) - MAX_PRINTED)
+        out.append(f"     {'':<{LABEL}}| {more}\n", style="dim")
     return out
 
 
 def _next(report: Report, width: int) -> Text:
-    """What to do now."""
+    return Text("\n".join(wrap(summary(report), width)) + "\n", style="bold")
+
+
+def summary(report: Report, texts: Texts | None = None) -> str:
+    """How far it is, and what to do now."""
+    texts = texts or Texts()
     started = [result for result in report.katas if result.outcome != "not started"]
     fresh = [result for result in report.katas if result.outcome == "not started"]
-    passed = [result for result in started if result.outcome == "passed"]
-    if len(passed) < len(started):
-        text = f"{len(passed)} of {len(started)} started katas pass. --seed {report.seed} repeats this run."
-    elif fresh:
+    passed = sum(result.outcome == "passed" for result in started)
+    if passed < len(started):
+        return texts.word("summary", passed=passed, started=len(started), seed=report.seed)
+    if fresh:
         kata = Catalog()[fresh[0].kata]
-        text = f"Next: {kata.title}, about {kata.minutes} minutes: edit {fresh[0].file}, then grade again."
-    else:
-        text = "All pass. Compare with the reference: python grader.py compare " + report.katas[-1].kata
-    return Text("\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) + "\n", style="bold")
+        return texts.word("next-kata", title=texts.title(kata), minutes=kata.minutes, file=fresh[0].file)
+    return texts.word("all-pass", kata=report.katas[-1].kata)
 
 
 def clean(text: str) -> str:

@@ -72,7 +72,9 @@ def test_hostile_submission_gets_its_verdict(examine_briefly, tree_before, path)
 
 def test_hostile_submissions_left_nothing_behind(request, tree_before):
     assert tree() == tree_before
-    server = request.config.stash[KEY].host.pid
+    host = request.config.stash[KEY].host
+    host.settle()
+    server = host.pid
     assert Path(f"/proc/{server}/task/{server}/children").read_text().split() == []
 
 

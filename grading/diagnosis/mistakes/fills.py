@@ -113,7 +113,7 @@ MISTAKES = (
         "fill-not-low-enough",
         ("sdpa",),
         "fill",
-        "masked scores are set to -10,000 or higher, and scores that are allowed can be lower than that",
+        "masked scores are set to a number like -10,000, and scores that are allowed can be lower than that",
         "Right for small scores; with large ones the weight goes to masked keys.",
         _FILL,
         tuple(

@@ -1,0 +1,132 @@
+"""The grader's own speed: cold commands beside `import torch`, and the time from a saved file to its verdict.
+
+--profile shows where the time of a grade of all katas goes.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import functools
+import gc
+import os
+import pstats
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from grading.catalog import Catalog
+from grading.examine import Examiner
+
+STEMS = Catalog().stems
+SOLUTIONS = ROOT / "solutions"
+
+
+def main() -> None:
+    unfenced = Examiner(host=_host_without_layers())  # before this process holds more than PyTorch
+    fenced = Examiner()
+    from benchmarks.measure import interleaved, options, save
+
+    parser = options(__doc__)
+    parser.add_argument("--profile", action="store_true", help="show where the time of a warm grade goes, and no more")
+    arguments = parser.parse_args()
+    if arguments.profile:
+        profile(fenced)
+    else:
+        figures = {
+            "cold": interleaved(cold(), arguments.rounds, arguments.seconds * 6),
+            "warm": interleaved(warm(fenced), arguments.rounds, arguments.seconds),
+            "ways": interleaved(ways(fenced, unfenced), arguments.rounds, arguments.seconds),
+            "diagnosis": interleaved(diagnosis(fenced), arguments.rounds, arguments.seconds),
+        }
+        save("grader", {"checks": {kata.stem: kata.checks for kata in Catalog().katas}, **figures})
+    for examiner in (fenced, unfenced):
+        examiner.close()
+
+
+def cold() -> dict[str, Callable[[], Any]]:
+    """Whole processes, from their start to their end."""
+    grader = ["grader.py", "--problems", "solutions"]
+    commands = {
+        "import torch": ["-c", "import torch"],
+        **{stem: [*grader, stem] for stem in STEMS},
+        "all": grader,
+        "list": ["grader.py", "list"],
+        "--help": ["grader.py", "--help"],
+        "hint": ["grader.py", "hint", "sdpa"],
+        "plain pytest on the same tests": ["-m", "pytest", "-q", *(f"tests/test_{stem}.py" for stem in STEMS)],
+    }
+    return {name: functools.partial(_run, command) for name, command in commands.items()}
+
+
+def _run(command: list[str]) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS")}
+    subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=True)
+
+
+def warm(examiner: Examiner) -> dict[str, Callable[[], Any]]:
+    """A process that has graded before, from the file to the verdict, as when watching."""
+    one = {stem: functools.partial(examiner.grade, [stem], SOLUTIONS) for stem in STEMS}
+    return {**one, "all": functools.partial(examiner.grade, STEMS, SOLUTIONS)}
+
+
+def ways(fenced: Examiner, unfenced: Examiner) -> dict[str, Callable[[], Any]]:
+    """All katas: as they are graded; without the kernel's layers and audit hook; checks run in this process."""
+    debugging = Examiner(debug=True)
+    examiners = {"as it is": fenced, "without the layers": unfenced, "in process": debugging}
+    return {name: functools.partial(each.grade, STEMS, SOLUTIONS) for name, each in examiners.items()}
+
+
+def diagnosis(examiner: Examiner) -> dict[str, Callable[[], Any]]:
+    """A wrong answer of each kata, with and without the search for its cause."""
+    folder = Path(tempfile.mkdtemp())
+    wrong = {stem: sorted((ROOT / "tests" / "submissions" / "wrong" / stem).glob("*.py"))[0] for stem in STEMS}
+    for stem, path in wrong.items():
+        (folder / f"{stem}.py").write_bytes(path.read_bytes())
+    with_causes = functools.partial(examiner.grade, STEMS, folder)
+    return {"with": with_causes, "without": functools.partial(_without_causes, with_causes)}
+
+
+def _without_causes(grade: Callable[[], Any]) -> None:
+    import grading.examine as module
+
+    kept, module._causes = module._causes, lambda *_: ()
+    try:
+        grade()
+    finally:
+        module._causes = kept
+
+
+def _host_without_layers() -> Any:
+    """A fork server whose candidates are not confined: for measuring only."""
+    import torch
+
+    from grading.candidate import server
+    from grading.candidate.hosts import host
+    from grading.candidate.limits import Limits
+
+    torch.set_num_threads(1)
+    gc.freeze()  # as the examiner does: or its candidates' collections copy all of PyTorch's pages
+    kept, server.confine = server.confine, lambda _: ()
+    try:
+        return host(Limits())
+    finally:
+        server.confine = kept
+
+
+def profile(examiner: Examiner) -> None:
+    examiner.grade(STEMS, SOLUTIONS)
+    with cProfile.Profile() as profiler:
+        examiner.grade(STEMS, SOLUTIONS)
+    stats = pstats.Stats(profiler)
+    stats.strip_dirs().sort_stats("tottime").print_stats(25)
+    stats.sort_stats("cumulative").print_stats("examine|plugin|remote|transport|wire|compare|oracle|runner")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The examiner's end of the fork server: starts candidates, ahead of time where they are expected, and ends them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections import deque
+from dataclasses import dataclass
+
+from grading.candidate import server
+from grading.candidate.ending import Ending
+from grading.candidate.limits import Limits
+from grading.candidate.transport import EngineFault, PipeWords, Process
+
+SERVER_SECONDS = 30.0
+
+
+@dataclass
+class _Answer:
+    """The server's reply to a request, once it is there: a pid and a wait status."""
+
+    value: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A candidate of the fork server's: our end of its channel, its words, and the reply that has its pid."""
+
+    channel: socket.socket
+    words: int
+    answer: _Answer
+
+
+class ForkHost:
+    """Candidates forked from a server that has PyTorch loaded: a few milliseconds each.
+
+    To be made right after `import torch`, before anything is loaded that a candidate may not know.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.workplace = tempfile.mkdtemp(prefix="kata-")
+        self.control, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                self.control.close()
+                server.serve(theirs, self.workplace)
+            finally:
+                os._exit(70)
+        theirs.close()
+        self.control.settimeout(SERVER_SECONDS)
+        self.started: deque[_Started] = deque()  # candidates that nobody has asked for yet
+        self.unanswered: deque[_Answer] = deque()  # what the server owes, in the order of the requests
+        server.prctl(server.PR_SET_DUMPABLE, 0)  # no process of this user may look into the examiner's memory
+
+    def expect(self, count: int) -> None:
+        for _ in range(count - len(self.started)):
+            self.started.append(self._start())
+
+    def candidate(self) -> Process:
+        one = self.started.popleft() if self.started else self._start()
+        words = PipeWords(one.words, self.limits.printed_bytes)
+        return Process(one.channel, words, self._ending(one), self.limits)
+
+    def settle(self) -> None:
+        while self.started:
+            one = self.started.popleft()
+            one.channel.close()
+            os.close(one.words)
+            self._ending(one).begin()
+        while self.unanswered:
+            self._next()
+
+    def _start(self) -> _Started:
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            socket.send_fds(self.control, [server.REQUEST.pack(b"s", 0)], [theirs.fileno(), writing])
+        except OSError as error:
+            raise EngineFault(f"the fork server does not answer: {error}") from error
+        finally:
+            theirs.close()
+            os.close(writing)
+        answer = _Answer()
+        self.unanswered.append(answer)
+        return _Started(ours, reading, answer)
+
+    def close(self) -> None:
+        self.control.close()
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass
+        shutil.rmtree(self.workplace, ignore_errors=True)
+
+    def _ending(self, one: _Started) -> Ending[_Answer]:
+        return Ending(lambda: self._kill(one), lambda answer: os.waitstatus_to_exitcode(self._await(answer)[1]))
+
+    def _kill(self, one: _Started) -> _Answer:
+        pid, _ = self._await(one.answer)
+        try:
+            self.control.sendall(server.REQUEST.pack(b"k", pid))
+        except OSError as error:
+            raise EngineFault(f"the fork server does not answer: {error}") from error
+        answer = _Answer()
+        self.unanswered.append(answer)
+        return answer
+
+    def _await(self, answer: _Answer) -> tuple[int, int]:
+        while answer.value is None:
+            self._next()
+        return answer.value
+
+    def _next(self) -> None:
+        """Receive what the server has owed for longest."""
+        try:
+            reply = self.control.recv(server.REPLY.size, socket.MSG_WAITALL)
+        except OSError as error:
+            raise EngineFault(f"the fork server does not answer: {error}") from error
+        if len(reply) != server.REPLY.size:
+            raise EngineFault("the fork server is gone")
+        pid, status = server.REPLY.unpack(reply)
+        self.unanswered.popleft().value = pid, status

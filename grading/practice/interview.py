@@ -1,0 +1,154 @@
+"""The verb `interview`: a bare stub, a clock, no hints and no causes; a card and five questions at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+
+from grading.catalog import ROOT, Catalog, Kata
+from grading.console import FAIL, PASS, USAGE, Verbs, grade, kata_named, width
+from grading.practice.scratch import Scratch, Work
+from grading.practice.status import length
+from grading.records import KataResult, Report
+from grading.stubs import stub
+
+ACTIONS = {"start": "begin, and leave", "run": "grade what is there", "finish": "grade once more, and the card"}
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    does = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
+    interview = verbs.add_parser("interview", help="a bare stub, a clock, no hints", epilog=f"In steps: {does}.")
+    interview.add_argument("words", nargs="*", metavar="[start|run|finish] [KATA]")
+    interview.add_argument("--minutes", type=_minutes, help="instead of the kata's own")
+    interview.set_defaults(run=_interview)
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= 24 * 60:
+        raise ValueError(text)
+    return minutes
+
+
+def _interview(arguments: argparse.Namespace) -> int:
+    words, scratch = list(arguments.words), Scratch("interview")
+    action = words.pop(0) if words and words[0] in ACTIONS else ""
+    try:
+        katas = [kata_named(word) for word in words]
+    except argparse.ArgumentTypeError as error:
+        return _refused(str(error))
+    if len(katas) > 1 or (katas and action in ("run", "finish")):
+        return _refused("one interview at a time, about one kata; run and finish go on with it")
+    if action in ("run", "finish"):
+        work = scratch.under_way()
+        if not work:
+            return _refused("no interview is under way: python grader.py interview start KATA")
+        return _run(scratch, work, _graded) if action == "run" else _finish(scratch, work, _graded)
+    kata = katas[0] if katas else Catalog().katas[int(time.time()) % len(Catalog().katas)]
+    live = not action and sys.stdin.isatty() and sys.stdout.isatty()
+    work = _start(scratch, kata, arguments.minutes or kata.minutes, live)
+    if not live:
+        return PASS
+    from grading.practice.clock import sit
+
+    return sit(scratch, work, _run, _finish)
+
+
+def _refused(why: str) -> int:
+    print(f"grader: {why}", file=sys.stderr)
+    return USAGE
+
+
+def _start(scratch: Scratch, kata: Kata, minutes: float, live: bool) -> Work:
+    work = Work(kata.stem, time.time(), float(minutes), stub(kata, steps=False))
+    scratch.begin(work)
+    print(f"{kata.title} ({kata.difficulty}), {minutes:g} minutes from now. No hints, no causes.")
+    print(f"Write it in {scratch.file(kata.stem).relative_to(ROOT)}")
+    if not live:
+        print("Then: python grader.py interview run, as often as you like, and: python grader.py interview finish")
+    return work
+
+
+Grade = Callable[[Scratch, Work], Report]
+
+
+def _graded(scratch: Scratch, work: Work) -> Report:
+    return grade([work.stem], scratch.folder)
+
+
+def _run(scratch: Scratch, work: Work, grade: Grade) -> int:
+    """A grade, with what an interviewer would show: how many checks pass, and what raised."""
+    report = grade(scratch, work)
+    work.ran(report, time.time())
+    scratch.note(work)
+    left = work.began + 60 * work.minutes - time.time()
+    clock = f"{length(left)} left" if left >= 0 else f"{length(-left)} over time"
+    print(f"{clock}: {_shown(report.katas[0])}")
+    return PASS if report.katas[0].outcome == "passed" else FAIL
+
+
+def _shown(result: KataResult) -> str:
+    if result.outcome == "broken":
+        return f"the file does not load: {result.message} ({result.where})"
+    text = f"{result.passed} of {result.expected} checks pass"
+    failed = result.first_failure
+    if failed and failed.kind == "raised":
+        text += f"; {failed.message} ({failed.where})"
+    return text + (f"; the first that does not: {failed.title}" if failed else "")
+
+
+def _finish(scratch: Scratch, work: Work, grade: Grade) -> int:
+    ended = time.time()
+    report = grade(scratch, work)
+    if not work.green:
+        work.ran(report, ended)
+    scratch.end()
+    result = report.katas[0]
+    print("\n" + card(work, result, ended))
+    _ask(work.kata)
+    return PASS if result.outcome == "passed" else FAIL
+
+
+def card(work: Work, result: KataResult, ended: float) -> str:
+    """What the interview came to."""
+    taken, limit = (work.green or ended) - work.began, 60 * work.minutes
+    over = f", {length(taken - limit)} over" if taken > limit else ""
+    rows = [
+        ("time", f"{length(taken)} of {length(limit)}{over}"),
+        ("first run", f"after {length(work.first_run - work.began)}"),
+        ("runs to green", str(work.runs) if work.green else f"not green after {work.runs}"),
+        ("checks passed", f"{result.passed} of {result.expected}"),
+        ("mistakes", "; ".join(work.causes.values()) or "none named"),
+    ]
+    indent = " " * 15
+    lines = (textwrap.fill(f"{name:<15}{what}", width(), subsequent_indent=indent) for name, what in rows)
+    return f"Interview: {work.kata.title}\n" + "\n".join(lines)
+
+
+def _ask(kata: Kata) -> None:
+    """Five questions. On a terminal each answer waits for Enter; elsewhere the answers come after the questions."""
+    from grading.practice.questions import some
+
+    drawn, waits = some(kata), sys.stdin.isatty() and sys.stdout.isatty()
+    print("\nFollow-up questions" + (", Enter shows the model answer:" if waits else ":"))
+    for number, question in enumerate(drawn, start=1):
+        print()
+        print(textwrap.fill(f"{number}. {question.text}", width(), subsequent_indent="   "))
+        if waits:
+            try:
+                input()
+            except EOFError:
+                waits = False
+            print(_answer(question.answer))
+    if not waits:
+        print("\nModel answers:")
+        for number, question in enumerate(drawn, start=1):
+            print(f"{number}. {_answer(question.answer).lstrip()}")
+
+
+def _answer(text: str) -> str:
+    return textwrap.fill(text, width(), initial_indent="   ", subsequent_indent="   ")

@@ -1,0 +1,106 @@
+"""Wanted, got and difference of a failed check as grids of coloured numbers, ready to be drawn."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from grading.records import CheckResult, Map
+
+WIDTH, HEIGHT, MARGIN = 36, 22, 20  # of a cell, and of the axis numbers beside the cells, in units of the drawing
+SHADES = 4
+SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number in its place. `shade` names its colour: "p1" to "p4" above zero, "n1" to "n4" below, "d1" to "d4" for
+    differences, "odd" for what is no finite number, "" for none."""
+
+    x: int
+    y: int
+    text: str
+    shade: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One drawing: `label` is "wanted", "got" or "difference"; `columns` and `rows` are the axis numbers."""
+
+    label: str
+    width: int
+    height: int
+    cells: tuple[Cell, ...]
+    columns: tuple[tuple[int, str], ...]
+    rows: tuple[tuple[int, str], ...]
+
+
+def heats(check: CheckResult) -> tuple[Heat, ...]:
+    """The three drawings of a check, all with one scale; none where it holds no maps."""
+    wanted, got = _floats(check.wanted_map), _floats(check.got_map)
+    if not wanted or [len(row) for row in wanted] != [len(row) for row in got]:
+        return ()
+    # wanted sets the scale: one huge number in got would make everything else look like zero
+    scale = _largest(wanted) or _largest(got) or 1.0
+    difference = [[_minus(g, w) for g, w in zip(*rows, strict=True)] for rows in zip(got, wanted, strict=True)]
+    most = _largest(difference) or 1.0
+    shades = [[_difference_shade(value, most, scale) for value in row] for row in difference]
+    return (
+        _heat("wanted", wanted, [[_shade(value, scale) for value in row] for row in wanted], check.map_at),
+        _heat("got", got, [[_shade(value, scale) for value in row] for row in got], check.map_at),
+        _heat("difference", difference, shades, check.map_at),
+    )
+
+
+def _heat(label: str, values: list[list[float]], shades: list[list[str]], at: str) -> Heat:
+    cells = tuple(
+        Cell(MARGIN + j * WIDTH, MARGIN + i * HEIGHT, short(value), shades[i][j], f"{value:.10g}")
+        for i, row in enumerate(values)
+        for j, value in enumerate(row)
+    )
+    starts = [int(start) for start in re.findall(r"(\d+):", at)]
+    first_column, first_row = (starts[-1] if starts else 0), (starts[-2] if len(starts) > 1 else None)
+    columns = tuple((MARGIN + j * WIDTH + WIDTH // 2, str(first_column + j)) for j in range(len(values[0])))
+    centres = [MARGIN + i * HEIGHT + HEIGHT // 2 for i in range(len(values))]
+    rows = tuple((y, "" if first_row is None else str(first_row + i)) for i, y in enumerate(centres))
+    return Heat(label, MARGIN + len(values[0]) * WIDTH, MARGIN + len(values) * HEIGHT, cells, columns, rows)
+
+
+def short(value: float) -> str:
+    """A number in at most five or six characters."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}".replace("-0", "0")
+    if not 0.01 <= abs(value) < 1000:
+        return re.sub(r"e([+-])0*", lambda sign: "e" + sign[1].strip("+"), f"{value:.0e}")
+    if abs(value) < 1:
+        return f"{value:.2f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+
+
+def _shade(value: float, scale: float) -> str:
+    if not math.isfinite(value):
+        return "odd"
+    step = min(SHADES, round(SHADES * abs(value) / scale))
+    return f"{'p' if value > 0 else 'n'}{step}" if step else ""
+
+
+def _difference_shade(value: float, most: float, scale: float) -> str:
+    """Every number that is wrong gets a colour, however little it differs."""
+    if not math.isfinite(value):
+        return "odd"
+    return f"d{math.ceil(SHADES * abs(value) / most)}" if abs(value) > SAME * max(1.0, scale) else ""
+
+
+def _minus(got: float, wanted: float) -> float:
+    """got - wanted; 0 for two that are the same infinity or both NaN."""
+    return 0.0 if got == wanted or (got != got and wanted != wanted) else got - wanted
+
+
+def _floats(part: Map) -> list[list[float]]:
+    return [[float(cell) for cell in row] for row in part]
+
+
+def _largest(rows: list[list[float]]) -> float:
+    return max((abs(value) for row in rows for value in row if math.isfinite(value)), default=0.0)

@@ -1,0 +1,113 @@
+"""A report as a page of its own, and as a part of a notebook's page. Neither has a script in it.
+
+What a learner's program said is escaped by the templates and cleaned of control characters here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from grading.catalog import Catalog
+from grading.records import CheckResult, KataResult, Report
+from grading.reports.heat import HEIGHT, WIDTH, Heat, heats
+from grading.reports.terminal import MARKS, cause_text, clean, summary
+from grading.texts import Texts
+
+MAX_DRAWN = 6  # drawings are most of a page, and the seventh tells nobody anything new
+MAX_TEXT = 4000
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The first failed check of a test, with its drawings, and the parameters with which the test fails too."""
+
+    check: CheckResult
+    heats: tuple[Heat, ...]
+    also: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kata as the templates show it."""
+
+    result: KataResult
+    number: int
+    mark: str
+    style: str
+    state: str
+    causes: str
+    notebooks: tuple[str, ...]
+    failures: tuple[Shown, ...]
+
+    @property
+    def failing(self) -> bool:
+        return self.result.outcome in ("failed", "broken")
+
+
+def page(report: Report, texts: Texts | None = None) -> str:
+    """One self-contained file: light and dark, for screens from a phone's on."""
+    return _render("page.html", report, texts or Texts())
+
+
+def cell(report: Report, texts: Texts | None = None) -> str:
+    """The verdict as part of another page, in that page's colours."""
+    return _render("cell.html", report, texts or Texts())
+
+
+def _render(template: str, report: Report, texts: Texts) -> str:
+    rows = [_row(texts.result(result), texts) for result in report.katas]
+    values = {"summary": summary(report, texts), "seed": report.seed, "seconds": f"{report.seconds:.1f}"}
+    return _environment().get_template(template).render(texts=texts, rows=rows, cell_size=(WIDTH, HEIGHT), **values)
+
+
+def _row(result: KataResult, texts: Texts) -> Row:
+    counted = result.outcome in ("passed", "failed")
+    state = f"{result.passed}/{result.expected}" if counted else texts.word(result.outcome.replace(" ", "-"))
+    return Row(
+        result,
+        Catalog()[result.kata].number,
+        MARKS[result.outcome],
+        result.outcome.replace(" ", "-"),
+        state,
+        texts.word("causes", causes=cause_text(result.causes, texts)) if result.causes else "",
+        tuple(dict.fromkeys(cause.notebook for cause in result.causes)),
+        tuple(_failures(result)),
+    )
+
+
+def _failures(result: KataResult) -> Iterator[Shown]:
+    """The failed tests, in order."""
+    tests: dict[str, list[CheckResult]] = {}
+    for check in result.checks:
+        if check.outcome == "failed":
+            tests.setdefault(check.name.split("[")[0], []).append(check)
+    drawn = 0
+    for first, *others in tests.values():
+        found = heats(first) if drawn < MAX_DRAWN else ()
+        drawn += bool(found)
+        yield Shown(first, found, tuple(check.title.partition(" [")[2].removesuffix("]") for check in others))
+
+
+def _lines(text: str) -> str:
+    """Several lines of a learner's words, each of them cleaned; a very long text cut."""
+    kept = "\n".join(clean(line) for line in text[:MAX_TEXT].splitlines())
+    return kept + (" ..." if len(text) > MAX_TEXT else "")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).resolve().parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clean"] = clean
+    environment.filters["lines"] = _lines
+    return environment

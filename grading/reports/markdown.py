@@ -1,0 +1,59 @@
+"""The summary of a CI job in Markdown: the board, the first difference of each failing kata, the score."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from grading.catalog import Catalog
+from grading.records import KataResult, Report
+from grading.reports.score import score
+from grading.reports.terminal import cause_text, clean
+
+LONGEST = 2000  # characters of one value: GitHub refuses a summary of more than 1 MiB
+
+
+def markdown(report: Report, notes: Sequence[str] = ()) -> str:
+    """The whole summary; `notes` are sentences about the submission that are no part of the grade."""
+    points = score(report)
+    passed = sum(result.outcome == "passed" for result in report.katas)
+    head = f"## {passed} of {len(report.katas)} katas pass, {points['points']:g} of {points['max']:g} points"
+    rows = ["| | kata | | checks | points |", "|---|---|---|---|---|"]
+    for result, kata in zip(report.katas, points["katas"], strict=True):
+        number = Catalog()[result.kata].number
+        name = f"{result.title} (`problems/{result.kata}.py`)"
+        rows.append(
+            f"| {number} | {name} | {result.outcome} | {result.passed}/{result.expected} "
+            f"| {kata['points']:g}/{kata['max']:g} |"
+        )
+    parts = [head, "\n".join(rows), *(_failure(result) for result in report.katas)]
+    parts += [f"> {html.escape(clean(note))}" for note in notes]
+    fences = ", ".join(report.layers)
+    parts.append(f"`python grader.py --seed {report.seed}` repeats this run's inputs. Fences: {fences}.")
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _failure(result: KataResult) -> str:
+    """Title, then call, wanted, got and cause as preformatted text: nothing of the learner's is read as markup."""
+    if result.outcome not in ("failed", "broken"):
+        return ""
+    check = result.first_failure
+    if check is None:
+        message = result.message or f"{len(result.checks)} of {result.expected} checks ran"
+        title, rows = "the file does not load", [("", message), ("where", result.where)]
+        title = title if result.outcome == "broken" else "a check is missing"
+    else:
+        title = check.title
+        rows = [("", check.message), ("where", check.where), ("call", check.call)]
+        rows += [("wanted", check.wanted), ("got", check.got)]
+    if result.causes:
+        rows.append(("cause", f"exactly what you get when {cause_text(result.causes)}"))
+    block = "\n".join(_row(label, text) for label, text in rows if text)
+    more = sum(check.outcome == "failed" for check in result.checks) - 1
+    tail = f"\n\n{more} more checks of this kata fail." if more > 0 else ""
+    return f"### {result.kata}: {html.escape(clean(title))}\n\n<pre>\n{block}\n</pre>{tail}"
+
+
+def _row(label: str, text: str) -> str:
+    lines = [html.escape(clean(line)) for line in text[:LONGEST].splitlines()]
+    return "\n".join(f"{label if not i else '':<8}{line}" for i, line in enumerate(lines))

@@ -1,0 +1,40 @@
+"""score.json: points and their maximum, by kata and by check. A kata's weight is its `points` in katas.toml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grading.catalog import Catalog
+from grading.records import KataResult, Report
+
+SCHEMA = 1
+
+
+def score(report: Report) -> dict[str, Any]:
+    """Points of the whole report; each check of a kata is worth the same part of its points."""
+    katas = [_kata(result) for result in report.katas]
+    total, most = (round(sum(kata[key] for kata in katas), 2) for key in ("points", "max"))
+    return {"schema": SCHEMA, "seed": report.seed, "points": total, "max": most, "katas": katas}
+
+
+def points(result: KataResult) -> float:
+    """A kata's points: all of them only go with the outcome, for a check too many or too few is no pass."""
+    most = Catalog()[result.kata].points
+    each = most / result.expected
+    return round(most if result.outcome == "passed" else min(each * result.passed, most - each), 2)
+
+
+def _kata(result: KataResult) -> dict[str, Any]:
+    most = Catalog()[result.kata].points
+    each = most / result.expected
+    checks = [
+        {"check": check.name, "points": round(each if check.outcome == "passed" else 0.0, 4), "max": round(each, 4)}
+        for check in result.checks
+    ]
+    return {
+        "kata": result.kata,
+        "outcome": result.outcome,
+        "points": points(result),
+        "max": most,
+        "checks": checks,
+    }

@@ -1,0 +1,89 @@
+"""Every text that a reader may want in another language, by key.
+
+English titles and hints stand in katas.toml, sentences of mistakes in the catalogue, the words of the screens in
+texts/en.toml. texts/<language>.toml holds the same under the same keys; what it lacks stays English. KATA_LANG chooses.
+Only what is shown is translated, and at the last moment: records and JSON are English.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from grading.catalog import Kata
+from grading.records import Cause, CheckResult, KataResult, Report
+
+FOLDER = Path(__file__).resolve().parent / "texts"
+ENGLISH = "en"
+
+
+def chosen() -> str:
+    """The language that KATA_LANG asks for (zh, zh-CN and zh_CN.UTF-8 are the same one), English without."""
+    return re.split(r"[-_.@]", os.environ.get("KATA_LANG", "").strip().lower())[0] or ENGLISH
+
+
+class Texts:
+    """The texts of one language; English for what it lacks, and where there is no such language."""
+
+    def __init__(self, language: str | None = None) -> None:
+        self.language = chosen() if language is None else language
+        self._own = tables(self.language)
+        if not self._own:
+            self.language = ENGLISH
+
+    def word(self, key: str, **values: object) -> str:
+        """A word or sentence of the screens, with its values put in."""
+        return str(self._own.get("words", {}).get(key) or tables(ENGLISH)["words"][key]).format(**values)
+
+    def title(self, kata: Kata) -> str:
+        return str(self._found("titles", kata.stem, kata.title))
+
+    def hints(self, kata: Kata) -> tuple[str, ...]:
+        """The hints of a kata, as many as there are in English."""
+        own = self._found("hints", kata.stem, ())
+        return tuple(own[i] if i < len(own) else hint for i, hint in enumerate(kata.hints))
+
+    def report(self, report: Report) -> Report:
+        """The same report with the titles of katas and checks and the sentences of causes in this language."""
+        return replace(report, katas=tuple(self.result(result) for result in report.katas))
+
+    def result(self, result: KataResult) -> KataResult:
+        if not self._own:
+            return result
+        return replace(
+            result,
+            title=self._found("titles", result.kata, result.title),
+            causes=tuple(self._cause(cause) for cause in result.causes),
+            checks=tuple(self._check(check) for check in result.checks),
+        )
+
+    def _cause(self, cause: Cause) -> Cause:
+        return replace(cause, sentence=self._found("mistakes", cause.name, cause.sentence))
+
+    def _check(self, check: CheckResult) -> CheckResult:
+        """A check's title by its English one: tests of several katas share a name and differ in what they say."""
+        rule, bracket, parameters = check.title.partition(" [")
+        return replace(check, title=self._found("checks", rule, rule) + bracket + parameters)
+
+    def _found(self, table: str, key: str, english: Any) -> Any:
+        return self._own.get(table, {}).get(key) or english
+
+
+def word(key: str, **values: object) -> str:
+    """A word of the screens in the language that was chosen."""
+    return Texts().word(key, **values)
+
+
+@cache
+def tables(language: str) -> Mapping[str, Mapping[str, Any]]:
+    """What the language's file holds; nothing where there is no such file."""
+    path = FOLDER / f"{language}.toml"
+    if not re.fullmatch("[a-z]{2,3}", language) or not path.is_file():
+        return {}
+    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,106 @@
+"""The efficiency star: what it is given for, over all right submissions, and that it decides nothing."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from grading.candidate.meter import count, peak_bytes
+from grading.catalog import ROOT
+from grading.efficiency import HEADS, bound
+from grading.reports.terminal import board
+from solutions.gqa_kv_cache import CachedGroupedQueryAttention
+
+RIGHT = ROOT / "tests" / "submissions" / "right"
+
+# by reading them: these copy each key/value head for its query heads (repeat, expand and reshape, indexing, expanded
+# weights) or have PyTorch do it (a broadcasting matmul, vmap over the heads of a group)
+COPYING = {
+    "gqa": """broadcast_five_dim expand_and_reshape index_buffer_gather online_softmax_hooks repeat_interleave_float32
+        vmap_over_groups weights_expanded_at_call""",
+    "gqa_kv_cache": "detached_clone_cache growing_slices named_tuple_cache preallocated_buffer",
+    "mqa": "expand_with_config safe_softmax_by_hand unsqueeze_broadcast vmap_with_shared_kv",
+}
+FILES = [path for stem in HEADS for path in (*sorted((RIGHT / stem).glob("*.py")), ROOT / "solutions" / f"{stem}.py")]
+
+
+def stem_of(path):
+    return path.stem if path.parent.name == "solutions" else path.parent.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_star_is_for_those_that_copy_nothing(examine, path):
+    stem = stem_of(path)
+    result = examine(stem, path)
+    copies = path.parent.name != "solutions" and path.stem in COPYING[stem].split()
+    assert result.outcome == "passed"
+    assert result.star.given is not copies, result.star
+    # a bound that is nearly reached would be one that a right answer may miss by a little
+    assert not bound(stem) / 1.4 < result.star.peak < bound(stem) * 1.4
+
+
+def test_what_a_copy_costs_is_on_the_board(examiner):
+    report = examiner.grade(["gqa"], RIGHT / "gqa" / "repeat_interleave_float32.py")
+    text = board(report, 100).plain
+    assert "* " not in text
+    words = " ".join(text.split())
+    assert "right; copies each key/value head 4 times: at Llama-3-8B size" in words
+    # 32 layers, 8192 tokens, 8 heads of 128, keys and values, two bytes: 1 GiB
+    assert "4 GiB of copies of a 1 GiB cache" in words
+    assert report.as_dict()["katas"][0]["star"]["given"] is False
+
+
+def test_a_star_is_on_the_board(examiner):
+    report = examiner.grade(["mha", "gqa"], ROOT / "solutions")
+    mha, gqa = board(report, 100).plain.splitlines()
+    assert "*" not in mha
+    assert f"* {report.katas[1].passed}/" in gqa
+
+
+def test_no_star_where_the_code_cannot_answer(examine, tmp_path):
+    source = (ROOT / "solutions" / "gqa.py").read_text()
+    path = tmp_path / "gqa.py"
+    path.write_text(
+        source.replace(
+            "        query = self._split(", "        assert key.size(1) != 512\n        query = self._split("
+        )
+    )
+    result = examine("gqa", path)
+    assert (result.outcome, result.star) == ("passed", None)
+
+
+def test_a_grade_imports_nothing_that_is_slow(tmp_path):
+    """Some calls of PyTorch import sympy, torch._dynamo or torch.distributed.tensor: half a second each."""
+    code = (
+        "import sys; from pathlib import Path; from grading.catalog import ROOT, Catalog\n"
+        "from grading.examine import Examiner\n"
+        "examiner = Examiner()\n"
+        "report = examiner.grade(Catalog().stems, ROOT / 'solutions')\n"
+        "examiner.close()\n"
+        "assert all(result.outcome == 'passed' for result in report.katas)\n"
+        "(tmp,) = sys.argv[1:]\n"
+        "source = (ROOT / 'solutions' / 'gqa.py').read_text().replace('math.sqrt(E)', 'E')\n"
+        "(Path(tmp) / 'gqa.py').write_text(source)\n"
+        "in_process = Examiner(debug=True)\n"  # what the candidate imports shows there too, and the diagnosis
+        "in_process.grade(Catalog().stems, ROOT / 'solutions')\n"
+        "assert in_process.grade(['gqa'], Path(tmp)).katas[0].causes\n"
+        "slow = ('sympy', 'torch._dynamo', 'torch.distributed.tensor', 'torch._inductor')\n"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def test_inference_mode_hides_nothing_from_the_meters():
+    layer, x = CachedGroupedQueryAttention(64, 8, 2), torch.ones(1, 1, 64)
+    cache = (torch.ones(1, 2, 50, 8), torch.ones(1, 2, 50, 8))
+    given = [x, *cache, *layer.parameters()]
+
+    def step():
+        return layer(x, cache)
+
+    flops, peak = count(step)[1], peak_bytes(step, given)
+    assert flops == 4 * 64 * 64 + 4 * 64 * 16 + 4 * 51 * 64
+    with torch.inference_mode():
+        assert (count(step)[1], peak_bytes(step, given)) == (flops, peak)

@@ -1,0 +1,96 @@
+"""Grading in a notebook: in a real kernel, and from plain Python."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from grading.catalog import ROOT
+from grading.practice import magic
+
+RIGHT = (ROOT / "solutions" / "sdpa.py").read_text(encoding="utf-8")
+WRONG = RIGHT.replace("math.sqrt(query.size(-1))", "query.size(-1)")
+
+
+@pytest.fixture(scope="module")
+def desk():
+    """The module's own, for all tests."""
+    yield magic.DESK
+    magic.DESK.close()
+
+
+def gone(pid):
+    """Whether that process has ended, with a little patience."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_text_is_graded_and_the_process_stays(desk):
+    wrong = magic.check("sdpa", WRONG, seed=7)
+    assert not wrong.passed
+    assert wrong.report["katas"][0]["file"] == "cell"
+    assert wrong.report["katas"][0]["causes"][0]["name"] == "scale-head-dim"
+    assert "<svg" in wrong._repr_html_()
+    assert "cause   exactly what you get when" in repr(wrong)
+    first = desk.start().pid
+    assert magic.check("sdpa", RIGHT).passed
+    assert desk.start().pid == first
+
+
+def test_lines_are_those_of_the_cell_and_what_is_no_text_is_said(desk, capsys):
+    result = magic.kata("sdpa", "x = 1\ndef f(:\n")
+    assert result.report["katas"][0]["where"] == "cell:3"
+    assert magic.check("sdpa", "x = '\udc80'").report["katas"][0]["outcome"] == "broken"
+    assert magic.kata("nonsense", "") is None
+    assert "KATA is one of sdpa, causal_mask" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no kata 'nonsense': choose from sdpa"):
+        magic.check("nonsense")
+
+
+def test_a_lost_process_is_replaced_and_an_interrupt_leaves_no_answer_behind(desk, monkeypatch):
+    first = desk.start()
+    os.kill(first.pid, signal.SIGKILL)
+    assert magic.check("sdpa", RIGHT).passed
+    with monkeypatch.context() as patched:
+        patched.setattr(magic.json, "loads", lambda line: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            magic.check("sdpa", RIGHT)
+    assert not magic.check("sdpa", WRONG).passed
+
+
+def test_in_a_kernel():
+    """One kernel for all that only a kernel can show; it ends, and the examiner with it."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(cwd=str(ROOT))
+
+    def run(code):
+        outputs = []
+        reply = client.execute_interactive(code, output_hook=outputs.append, timeout=60)["content"]
+        assert reply["status"] == "ok", reply
+        return next((message["content"]["data"] for message in outputs if "data" in message["content"]), {})
+
+    try:
+        run("%load_ext grading")
+        assert "exactly what you get when" in run(f"%%kata sdpa\n{WRONG}")["text/html"]
+        assert " ok 1 sdpa" in run(f"%%kata sdpa\n{RIGHT}")["text/plain"]
+        assert "text/html" in run("%kata sdpa")
+        assert run("import sys; 'torch' in sys.modules")["text/plain"] == "False"
+        pid = int(run("from grading.practice import magic; magic.DESK.start().pid")["text/plain"])
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+    assert gone(pid)
+
+
+def test_importing_the_package_and_the_magic_is_light():
+    code = "import sys, grading, grading.practice.magic; sys.exit(bool({'torch', 'jinja2', 'pytest'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0

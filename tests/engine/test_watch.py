@@ -1,0 +1,207 @@
+"""The verb `watch`, in a pseudo-terminal: keys, saves, restarts, and the terminal afterwards."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from grading.catalog import ROOT
+from tests.engine.terminals import Terminal, copied
+
+SOLUTION = (ROOT / "solutions" / "sdpa.py").read_text()
+WRONG = SOLUTION.replace("/ math", "* math")
+HANGS = SOLUTION.replace("def scaled", "import time\n\n\ndef scaled", 1).replace(
+    "    # scaled before", "    time.sleep(600)\n    # scaled before"
+)
+
+
+@pytest.fixture(scope="module")
+def watching(tmp_path_factory):
+    """One copy and one `watch` for the tests below, as in an afternoon: the examiner's start is paid once."""
+    root = copied(tmp_path_factory.mktemp("watch"))
+    terminal = Terminal(root, "watch", "sdpa")
+    terminal.until("q quit", "Not started")
+    yield terminal, root
+    terminal.close()
+
+
+def save(root, text, stem="sdpa"):
+    """As an editor does: beside it, then over it."""
+    path = root / "problems" / f"{stem}.py"
+    beside = path.with_suffix(".swp")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
+def children(pid):
+    """The processes below that one."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as file:
+            found += [int(word) for word in file.read().split()]
+    return found + [each for child in found for each in children(child)]
+
+
+def memory(pid):
+    """MiB that the process holds."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
+
+
+def test_a_save_gets_its_verdict(watching):
+    terminal, root = watching
+    save(root, WRONG)
+    terminal.until("wanted", "cause", "0/6", "problems/sdpa.py")
+    save(root, SOLUTION)
+    terminal.until("It passes", "1/6", "o compare")
+    save(root, "def f(:\n")
+    terminal.until("0/6", "broken", "problems/sdpa.py:1")
+
+
+def test_the_keys(watching):
+    terminal, root = watching
+    save(root, SOLUTION)
+    terminal.until("It passes", "1/6")
+    terminal.settle()  # or a late event of that save brings the verdict back
+    terminal.press("o")
+    terminal.until("yours", "page 1 of")
+    terminal.press(" ")
+    terminal.until("page 2 of")
+    terminal.press("l")
+    terminal.until(" ok 1 sdpa", "  - 6 mqa")
+    terminal.press("h")
+    terminal.until("hint 1 of 3")
+    terminal.press("h")
+    terminal.until("hint 2 of 3")
+    terminal.press("n")
+    terminal.until("problems/causal_mask.py", "Not started")
+    terminal.press("c")
+    terminal.until(" ok 1 sdpa", "6 mqa", "not started")
+    terminal.press("x")
+    terminal.until("y/n")
+    terminal.press("n")
+    assert "y/n" not in terminal.settle()
+    terminal.press("r")
+    terminal.until("problems/causal_mask.py", "Not started")
+
+
+def test_reset_asks_and_keeps_what_was_there(watching):
+    terminal, root = watching
+    save(root, WRONG)
+    terminal.until("wanted", "problems/sdpa.py")
+    terminal.press("x")
+    terminal.until("y/n")
+    terminal.press("y")
+    terminal.until("Not started")
+    kept = [path.read_text() for path in (root / ".kata" / "backups").iterdir()]
+    assert WRONG in kept
+    assert "raise NotImplementedError" in (root / "problems" / "sdpa.py").read_text()
+
+
+def test_a_save_ends_a_grade_that_hangs(watching):
+    terminal, root = watching
+    save(root, HANGS)
+    terminal.until("grading ...")
+    time.sleep(0.5)
+    began = time.monotonic()
+    save(root, SOLUTION)
+    terminal.until("It passes", "1/6")
+    assert time.monotonic() - began < 4  # a call may take 5 s before it is stopped
+
+
+def test_deleted_and_undecodable_files_and_a_resize(watching):
+    terminal, root = watching
+    path = root / "problems" / "sdpa.py"
+    path.unlink()
+    terminal.until("broken", "0/6")
+    path.write_bytes(b"\xff\xfe\x00" * 10)
+    terminal.until("broken")
+    terminal.settle()
+    terminal.resize(12, 40)
+    assert "q quit" not in terminal.settle()  # cut at 40 columns, and nothing breaks
+    terminal.resize(30, 100)
+    terminal.until("q quit")
+    save(root, SOLUTION)
+    terminal.until("It passes")
+
+
+def test_nothing_grows(watching):
+    terminal, root = watching
+    save(root, SOLUTION)
+    terminal.until("1/6")
+    terminal.settle()
+    pid = terminal.process.pid
+    first, below = memory(pid), None
+    for i in range(24):
+        if i == 8:
+            first, below = memory(pid), len(children(pid))
+        save(root, (SOLUTION, "def f(:\n", SOLUTION)[i % 3] + f"# {i}\n")
+        terminal.until("1/6" if i % 3 != 1 else "0/6")
+    terminal.settle()
+    assert memory(pid) - first < 8
+    end = time.monotonic() + 5  # the last candidate ends after its verdict
+    while len(children(pid)) > below and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(children(pid)) <= below
+    assert len(os.listdir(f"/proc/{pid}/fd")) < 40
+
+
+def test_a_save_in_the_middle_is_graded_last(watching):
+    terminal, root = watching
+    for i in range(12):
+        save(root, (WRONG, SOLUTION)[i % 2] + f"# {i} again\n")
+        time.sleep(0.03 * (i % 4))
+    terminal.until("It passes", "1/6")
+    assert "wanted" not in terminal.settle()
+
+
+def test_ctrl_c_leaves_the_terminal_as_it_was(watching):
+    terminal, _ = watching
+    pid = terminal.process.pid
+    below = children(pid)
+    terminal.press("\x03")
+    assert terminal.finish() == 0
+    assert terminal.restored()
+    assert not [child for child in below if os.path.exists(f"/proc/{child}")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_it_too(tmp_path, number):
+    terminal = Terminal(copied(tmp_path), "watch")
+    terminal.until("Not started", "0/6")
+    terminal.process.send_signal(number)
+    assert terminal.finish() == 0
+    assert terminal.restored()
+    terminal.close()
+
+
+def test_files_are_looked_at_where_no_events_come(tmp_path, monkeypatch):
+    from grading.practice import saves
+
+    asked = []
+
+    def silent(self, polling):
+        asked.append(polling)
+        while not self._ended.wait(0.02):
+            yield set()
+
+    monkeypatch.setattr(saves.Saves, "_changes", silent)
+    seen, polls = [], []
+    thread = saves.Saves(tmp_path, seen.append, lambda: polls.append(1))
+    thread.start()
+    for i in range(3):
+        (tmp_path / f"k{i}.py").write_text("x = 1\n")
+        time.sleep(0.15)
+    thread.stop()
+    assert [{f"k{i}.py"} for i in range(3)] == seen
+    assert (asked, polls) == ([None, True], [1])
+
+
+def test_without_a_terminal_it_says_what_to_do():
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "grader.py", "watch"], cwd=ROOT, capture_output=True, text=True, input="")
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr

@@ -1,0 +1,19 @@
+"""Keys beyond 1,024 get a softmax of their own."""
+# verdict: failed
+# breaks: one softmax over all keys
+
+import math
+import torch
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    ct = torch.promote_types(query.dtype, torch.float32)
+    q, k, v = query.to(ct), key.to(ct), value.to(ct)
+    scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(ct).min)
+    weights = torch.cat([torch.softmax(c, -1) for c in scores.split(1024, -1)], -1)
+    weights = weights / max(1, math.ceil(scores.shape[-1] / 1024))
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0.0)
+    out = torch.matmul(weights, v)
+    return out.to(query.dtype)
