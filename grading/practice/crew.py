@@ -99,7 +99,7 @@ def cluster(address: str) -> Iterator[Executor]:
     """A Dask cluster's workers, which need this repository on their PYTHONPATH. A lost worker's files go to another."""
     from distributed import Client
 
-    with Client(address, timeout=10) as client:  # type: ignore[no-untyped-call]
+    with Client(address, timeout=10) as client:
         yield client.get_executor(pure=False)
 
 
