@@ -147,8 +147,10 @@ def diagnose(kata: str, observations: Sequence[Observation], facts: Facts) -> li
     """
     causes: dict[tuple[str, int], Cause] = {}
     for i, combination in enumerate(_reproduced(kata, observations)):
-        for way in combination:
-            mistake = way.mistake
+        mistakes = [way.mistake for way in combination]
+        if any(mistake.denied is not None and mistake.denied(kata, facts) for mistake in mistakes):
+            continue
+        for mistake in mistakes:
             causes[mistake.name, i] = Cause(mistake.name, mistake.sentence, mistake.notebook, i)
     for mistake in catalogue(kata):
         if mistake.proof is not None and mistake.proof(kata, facts):

@@ -76,6 +76,12 @@ def _unscaled(kata: str, facts: Facts) -> bool:
     return found is not None and _factors(*found, 1.0) and torch.equal(found[0][..., 0, :], found[0][..., 1, :])
 
 
+def _some_dropped(kata: str, facts: Facts) -> bool:
+    """With dropout=0.5 something is dropped in training, whatever dropout=1 does."""
+    found = _pattern(facts)
+    return found is not None and not bool(found[0].all())
+
+
 MISTAKES = (
     Mistake(
         "dropout-in-evaluation",
@@ -94,6 +100,7 @@ MISTAKES = (
         "Training with dropout is training without.",
         _SECTION,
         ({"drop": leave},),
+        denied=_some_dropped,
     ),
     Mistake(
         "dropout-reversed",

@@ -30,6 +30,7 @@ class Mistake:
         notebook: file and section that explain it.
         swaps: the ways it is written; each replaces one step, or two that belong together.
         proof: for a mistake that outputs do not show: whether the facts do.
+        denied: whether the facts speak against it, although outputs speak for it.
         error: where it raises on every input, its error text says as much as an output: it is proven by that text.
     """
 
@@ -41,4 +42,5 @@ class Mistake:
     notebook: str
     swaps: tuple[Swap, ...] = ()
     proof: Callable[[str, Facts], bool] | None = None
+    denied: Callable[[str, Facts], bool] | None = None
     error: bool = False
