@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from grading.diagnosis.compare import holds, numbers, raises, shaped
+from grading.diagnosis.compare import holds, numbers, parameters, raises, shaped
 from grading.diagnosis.oracle import layer_weights, plain_weights
 
 HALF = {torch.float16: 2e-2, torch.bfloat16: 1.5e-1, torch.float32: 2e-5, torch.float64: 1e-12}
@@ -56,14 +56,7 @@ def test_parameters(learner, draw, family, bias):
     layer = family.make(learner, 24, 6, bias=bias)
     weights = layer_weights(draw, 24, 6, family.kv(6), bias)
     wanted = {name: tuple(weight.shape) for name, weight in weights.items()}
-    odd = {name for name in wanted.keys() | layer.parameters.keys() if wanted.get(name) != layer.parameters.get(name)}
-    show = [", ".join(f"{n} {shapes[n]}" for n in sorted(odd) if n in shapes) for shapes in (wanted, layer.parameters)]
-    holds(
-        not odd,
-        f"the parameters of {layer.made} are not the contract's",
-        show[0] or "no others",
-        show[1] or "none of these",
-    )
+    parameters(layer.parameters, wanted, layer.made)
 
 
 @pytest.mark.parametrize("sizes", [(10, 3), (24, 5), (6, 4), (4, 8)], ids=str)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from grading.diagnosis.compare import close, describe, holds, numbers, raises, shaped, typed
+from grading.diagnosis.compare import close, describe, holds, numbers, parameters, raises, shaped, typed
 from grading.diagnosis.oracle import attend_cached, layer_weights, plain_weights, project, split
 from grading.observe import agree
 
@@ -62,14 +62,7 @@ def test_parameters(learner, draw, bias):
     """the layers are q_proj, k_proj, v_proj, o_proj, with the contract's shapes"""
     layer = learner.CachedGroupedQueryAttention(D, H, K, bias=bias)
     wanted = {name: tuple(weight.shape) for name, weight in layer_weights(draw, D, H, K, bias).items()}
-    odd = {name for name in wanted.keys() | layer.parameters.keys() if wanted.get(name) != layer.parameters.get(name)}
-    show = [", ".join(f"{n} {shapes[n]}" for n in sorted(odd) if n in shapes) for shapes in (wanted, layer.parameters)]
-    holds(
-        not odd,
-        f"the parameters of {layer.made} are not the contract's",
-        show[0] or "no others",
-        show[1] or "none of these",
-    )
+    parameters(layer.parameters, wanted, layer.made)
 
 
 @pytest.mark.parametrize("sizes", [(10, 3, 1), (24, 5, 1), (24, 6, 4), (24, 4, 3), (8, 4, 8), (4, 8, 1)], ids=str)

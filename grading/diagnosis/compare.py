@@ -6,7 +6,7 @@ exact torch.Tensor or plain data; nothing of the learner's runs here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -83,6 +83,15 @@ def numbers(got: Sequence[float], wanted: Sequence[float], meaning: str, message
     if len(got) != len(wanted) or any(not abs(g - w) <= 1e-6 for g, w in zip(got, wanted, strict=True)):
         rows = maps(torch.tensor(got), torch.tensor(wanted), [0]) if 0 < len(got) == len(wanted) else {}
         raise CheckFailed(Failure(message, f"{_row(wanted)}    {meaning}", _row(got), **rows))
+
+
+def parameters(got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], made: str) -> None:
+    """A layer has the parameters of those names and shapes, and no others."""
+    odd = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
+    if odd:
+        show = [", ".join(f"{name} {shapes[name]}" for name in odd if name in shapes) for shapes in (wanted, got)]
+        message = f"the parameters of {made} are not the contract's"
+        raise CheckFailed(Failure(message, show[0] or "no others", show[1] or "none of these"))
 
 
 def raises(name: str, thunk: Callable[[], Any], call: str) -> None:
