@@ -26,7 +26,6 @@ class Limits:
     new_tasks: int = 64
     printed_bytes: int = 64 << 10
     source_bytes: int = 256 << 10
-    frame_bytes: int = 64 * MIB
 
 
 def apply(limits: Limits) -> tuple[str, ...]:

@@ -94,9 +94,9 @@ class Learner:
         outputs, caches = reply["value"]
         return outputs, caches
 
-    def failed(self, message: str, wanted: str = "", got: str = "", kind: str = "differs") -> CheckFailed:
+    def failed(self, message: str, wanted: str, got: str) -> CheckFailed:
         """A failure of the latest call."""
-        return CheckFailed(Failure(message, wanted, got, self.call, self.line, kind))
+        return CheckFailed(Failure(message, wanted, got, self.call, self.line))
 
     @property
     def line(self) -> int:

@@ -109,11 +109,8 @@ def _words(descriptor: int) -> TextIO:
 
 
 def _above(descriptor: int) -> int:
-    return os.dup(descriptor) if descriptor > 9 else _above_nine(descriptor)
-
-
-def _above_nine(descriptor: int) -> int:
-    import fcntl
+    """A copy of it that is in nobody's way below 10."""
+    import fcntl  # not on Windows, where nothing is forked
 
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10)
 
