@@ -71,9 +71,8 @@ class Examiner:
             missing = not os.path.lexists(learner.path)
             outcome: Outcome = "not started" if missing and not asked else "broken"
             where, words = learner.where(failure.line), examination.printed.get(kata.stem, "")
-            return KataResult(
-                kata.stem, kata.title, file, outcome, 0, kata.checks, (), (), failure.message, where, words
-            )
+            message = f"{failure.message}; the line: {failure.got}" if failure.got else failure.message
+            return KataResult(kata.stem, kata.title, file, outcome, 0, kata.checks, (), (), message, where, words)
         checks = tuple(examination.checks.get(kata.stem, ()))
         passed, outcome = sum(check.outcome == "passed" for check in checks), _outcome(checks, kata)
         causes = _causes(learner, examination.seed) if outcome == "failed" else ()

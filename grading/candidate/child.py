@@ -63,6 +63,7 @@ class Session:
 
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
         source, self.file = request["source"], request["file"]
+        linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         try:
             tree = ast.parse(source, self.file)
             found = rules.violations(tree) if self.strict else []
@@ -73,7 +74,6 @@ class Session:
             raise NotLoadable(f"{type(error).__name__}: {error.msg}", error.lineno or 0) from None
         except (ValueError, RecursionError, MemoryError) as error:
             raise NotLoadable(f"not a Python program: {error}") from None
-        linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         self.module.__file__ = self.file
         sys.modules["learner"] = self.module
         exec(code, self.module.__dict__)

@@ -65,6 +65,12 @@ def test_a_file_that_does_not_load_is_broken(examine, tmp_path, name):
     assert words in result.message
 
 
+def test_a_syntax_error_shows_its_line(examine, tmp_path):
+    result = examine("sdpa", write(tmp_path, HEAD + SDPA + "    return (query\n"))
+    assert result.message.endswith("the line: return (query")
+    assert result.where.endswith("sdpa.py:5")
+
+
 @pytest.mark.parametrize("name", FAILED)
 def test_an_answer_that_is_none_fails(examine, tmp_path, name):
     body, words = FAILED[name]
