@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grading.answer import Answer, patient
 from grading.candidate.callables import Layer
 from grading.candidate.remote import Learner
 from grading.diagnosis.compare import TOLERANCE, close, same
@@ -28,18 +29,21 @@ def observe(learner: Learner, seed: int) -> tuple[list[Observation], Facts]:
 def agree(learner: Learner, seed: int) -> None:
     """The learner's answers to all probes are right; CheckFailed where one is not."""
     for probe in probes(learner.kata.stem, seed):
-        got = _outputs(learner, probe)
-        for name, wanted in run(probe).items():
-            what = f"{name} ({probe.name})"
-            if learner.kata.stem == "causal_mask":
-                same(got[name], wanted, what)
-            else:
-                close(got[name], wanted, what, TOLERANCE if wanted.dtype == torch.float64 else 1e-2)
+        _agree(_outputs(learner, probe), run(probe), probe.name, exact=learner.kata.stem == "causal_mask")
+
+
+@patient
+def _agree(got: dict[str, Any], wanted: dict[str, Tensor], case: str, exact: bool) -> None:
+    for name, right in wanted.items():
+        if exact:
+            same(got[name], right, f"{name} ({case})")
+        else:
+            close(got[name], right, f"{name} ({case})", TOLERANCE if right.dtype == torch.float64 else 1e-2)
 
 
 def _observation(learner: Learner, probe: Probe) -> Observation:
     try:
-        outputs = _outputs(learner, probe)
+        outputs = _outputs(learner, probe).wait()
     except CheckFailed as failed:
         return Observation(probe, None, failed.failure.message)
     if not all(isinstance(value, Tensor) for value in outputs.values()):
@@ -47,18 +51,22 @@ def _observation(learner: Learner, probe: Probe) -> Observation:
     return Observation(probe, outputs)
 
 
-def _outputs(learner: Learner, probe: Probe) -> dict[str, Any]:
-    symbol = getattr(learner, probe.symbol)
-    if not probe.arguments:
-        return {"output": symbol(*probe.inputs.values())}
-    layer = symbol(**probe.arguments).set(probe.weights, training=probe.training)
+def _outputs(learner: Learner, probe: Probe) -> Answer:
+    """What it gives for a probe, by name."""
+    called, inputs = _given(learner, probe)
     if not probe.chunks:
-        return {"output": layer(*probe.inputs.values())}
+        asked: Answer = called.ahead(*inputs)
+        return asked.reading(lambda output: {"output": output})
     x = probe.inputs["x"]
     assert isinstance(x, Tensor)
     parents = [None if parent < 0 else parent for parent in probe.given]
     chunks = torch.split(x, list(probe.chunks), dim=1)
-    outputs, caches = learner.decode([(layer, chunk, parent) for chunk, parent in zip(chunks, parents, strict=True)])
+    steps = [(called, chunk, parent) for chunk, parent in zip(chunks, parents, strict=True)]
+    return learner.decode(steps).reading(_decoded)
+
+
+def _decoded(reply: tuple[list[Any], list[Any]]) -> dict[str, Any]:
+    outputs, caches = reply
     cache = caches[-1] if isinstance(caches[-1], tuple | list) and len(caches[-1]) == 2 else (None, None)
     named = {f"output.{i}": output for i, output in enumerate(outputs)}
     return {**named, "keys": cache[0], "values": cache[1]}
@@ -99,7 +107,7 @@ def _raised(learner: Learner, stem: str, seed: int) -> dict[str, Any]:
     wrong = {"d_model": {**arguments, "d_model": 25}}
     if "num_kv_heads" in arguments:
         wrong["num_heads"] = {**arguments, "num_kv_heads": 4}
-    return {"raised": {name: _class_raised(lambda a=given: make(**a)) for name, given in wrong.items()}}  # type: ignore[misc]
+    return {"raised": {name: _class_raised(lambda a=given: make(**a).parameters) for name, given in wrong.items()}}  # type: ignore[misc]
 
 
 def _class_raised(thunk: Callable[[], Any]) -> str:
@@ -153,11 +161,12 @@ def _nan_gradients(learner: Learner, stem: str, seed: int) -> dict[str, Any]:
     output = called(*arguments)
     if not isinstance(output, Tensor) or bool(output.isnan().any()):
         return {}
-    found = _with_nan(called.backward(torch.ones_like(output), *arguments).inputs)
+    found = _with_nan(called.backward(torch.ones_like(output), *arguments).wait().inputs)
     mask = arguments[3]
     opened = [*arguments[:3], mask | ~mask.any(dim=-1, keepdim=True)]
     # a gradient that is NaN without an empty row too has another reason
-    return {"nan_gradients": found if not _with_nan(called.backward(torch.ones_like(output), *opened).inputs) else ()}
+    other = _with_nan(called.backward(torch.ones_like(output), *opened).wait().inputs)
+    return {"nan_gradients": found if not other else ()}
 
 
 def _with_nan(grads: list[Any]) -> tuple[str, ...]:

@@ -95,13 +95,27 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A check has passed when the answers that it did not wait for are there."""
+    stem = stem_of(item.path)
+    learner = item.config.stash[KEY].learner(stem) if stem else None
+    try:
+        yield
+    except Exception:
+        if learner:
+            learner.drop()
+        raise
+    if learner:
+        learner.settle()
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report: pytest.TestReport = yield  # type: ignore[assignment]
     stem = stem_of(item.path)
     if stem and (report.when == "call" or (report.when == "setup" and not report.passed)):
         examination = item.config.stash[KEY]
-        result = check_result(item, report, call.excinfo.value if call.excinfo else None, examination.learner(stem))
-        examination.checks.setdefault(stem, []).append(result)
+        result = check_result(item, call.excinfo.value if call.excinfo else None, examination.learner(stem))
         if result.outcome == "failed":
             report.longrepr = _as_text(result)
     return report  # type: ignore[return-value]
@@ -137,7 +151,8 @@ class Drawer:
         self._generator = torch.Generator().manual_seed(seed + sum(map(ord, name)) * 7919)
 
     def __call__(self, *shape: int, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> Tensor:
-        return (torch.randn(shape, generator=self._generator, dtype=torch.float64) * scale).to(dtype)
+        numbers = torch.randn(shape, generator=self._generator, dtype=torch.float64)
+        return (numbers if scale == 1.0 else numbers * scale).to(dtype)
 
     def mask(self, *shape: int) -> Tensor:
         """A random mask: every query may attend to something, and something is forbidden to it when it can be."""
@@ -151,13 +166,11 @@ class Drawer:
 # ---------------------------------------------------------------------------------------------- results
 
 
-def check_result(
-    item: pytest.Item, report: pytest.TestReport, error: BaseException | None, learner: Learner
-) -> CheckResult:
-    """A pytest report as the result of a check. What is no pass is a failure: skips and errors too."""
+def check_result(item: pytest.Item, error: BaseException | None, learner: Learner) -> CheckResult:
+    """What a test raised, or did not, as the result of a check. Skips and errors are failures too."""
     title = _title(item)
     printed = learner.printed()
-    if report.passed:
+    if error is None:
         return CheckResult(item.name, title, "passed", call=learner.call, printed=printed)
     failure = _failure_of(error)
     call, line = failure.call or learner.call, failure.line or learner.line

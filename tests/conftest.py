@@ -6,6 +6,7 @@ from grading.plugin import (  # noqa: F401
     pytest_addoption,
     pytest_configure,
     pytest_report_header,
+    pytest_runtest_call,
     pytest_runtest_makereport,
     seed,
 )

@@ -17,7 +17,7 @@ def test_masks(learner, draw, family, shape):
     layer, weights = family.random(learner, draw, 24, 6)
     query, key, value = inputs(draw)
     mask = draw.mask(*shape)
-    close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
+    close(layer.ahead(query, key, value, mask), attend(query, key, value, weights, 6, mask))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_masks_of_colliding_sizes(learner, draw, family, sizes):
     for shape in [(length, keys), (batch, length, keys), (batch, 1, length, keys), (batch, heads, length, keys)]:
         mask = draw.mask(*shape)
         close(
-            layer(query, key, value, mask),
+            layer.ahead(query, key, value, mask),
             attend(query, key, value, weights, heads, mask),
             f"the output with a mask {shape}",
         )
@@ -72,7 +72,7 @@ def test_nothing_allowed_at_all(learner, draw, family, sizes):
     batch, length, keys = sizes
     layer, weights = family.random(learner, draw, 24, 6)
     for shape in [(length, keys), (batch, length, keys), (batch, 1, length, keys), (batch, 6, length, keys)]:
-        out = layer(*inputs(draw, batch, length, keys), torch.zeros(shape, dtype=torch.bool))
+        out = layer.ahead(*inputs(draw, batch, length, keys), torch.zeros(shape, dtype=torch.bool))
         close(out, weights["o_proj.bias"].expand(batch, length, 24))
 
 
@@ -82,7 +82,7 @@ def test_masks_with_the_fewest_heads(learner, draw, family):
     layer, weights = family.random(learner, draw, 24, heads)
     for shape in [(5, 7), (2, 5, 7), (2, 1, 5, 7), (2, heads, 5, 7)]:
         given, mask = inputs(draw), draw.mask(*shape)
-        close(layer(*given, mask), attend(*given, weights, heads, mask), f"the output with a mask {shape}")
+        close(layer.ahead(*given, mask), attend(*given, weights, heads, mask), f"the output with a mask {shape}")
 
 
 def test_one_head_without_keys(learner, draw, family):
@@ -91,7 +91,7 @@ def test_one_head_without_keys(learner, draw, family):
     query, key, value = inputs(draw)
     mask = draw.mask(2, 6, 5, 7)
     mask[1, 3, 2] = False
-    close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
+    close(layer.ahead(query, key, value, mask), attend(query, key, value, weights, 6, mask))
 
 
 # ---------------------------------------------------------------------------------------------- dropout
@@ -101,7 +101,7 @@ def test_no_dropout_in_eval(learner, draw, family):
     """no dropout in eval mode"""
     layer, weights = family.random(learner, draw, 24, 6, dropout=0.9)
     query, key, value = inputs(draw)
-    close(layer(query, key, value), attend(query, key, value, weights, 6))
+    close(layer.ahead(query, key, value), attend(query, key, value, weights, 6))
 
 
 def test_dropout_of_everything(learner, draw, family):
@@ -109,8 +109,8 @@ def test_dropout_of_everything(learner, draw, family):
     weights = layer_weights(draw, 24, 6, family.kv(6))
     layer = family.make(learner, 24, 6, dropout=1.0).set(weights, training=True)
     for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, 6, 5, 7)):
-        close(layer(*inputs(draw), mask), weights["o_proj.bias"].expand(2, 5, 24))
-    close(layer(*inputs(draw, length=1)), weights["o_proj.bias"].expand(2, 1, 24))
+        close(layer.ahead(*inputs(draw), mask), weights["o_proj.bias"].expand(2, 5, 24))
+    close(layer.ahead(*inputs(draw, length=1)), weights["o_proj.bias"].expand(2, 1, 24))
 
 
 def test_no_dropout_unless_asked_for(learner, draw, family):
@@ -118,7 +118,7 @@ def test_no_dropout_unless_asked_for(learner, draw, family):
     weights = layer_weights(draw, 24, 6, family.kv(6))
     layer = family.make(learner, 24, 6).set(weights, training=True)
     given = inputs(draw)
-    close(layer(*given), attend(*given, weights, 6))
+    close(layer.ahead(*given), attend(*given, weights, 6))
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5])
@@ -185,7 +185,7 @@ def test_dtype_is_kept(learner, draw, family, dtype):
     mask[0, 2] = False
     exact = {name: weight.double() for name, weight in weights.items()}
     for given in (None, mask):
-        out = layer(query, key, value, given)
+        out = layer.ahead(query, key, value, given)
         shaped(out, (2, 5, 24))
         typed(out, dtype)
         wanted = attend(query.double(), key.double(), value.double(), exact, 6, given)
@@ -199,7 +199,7 @@ def test_large_scores_are_safe(learner, draw, family):
     single = torch.eye(5, 7, dtype=torch.bool)  # the only key of a row may have a score below -1e4
     for scale in (100.0, -100.0):
         for given in (None, draw.mask(5, 7), single):
-            out = layer(query * scale, key * 100.0, value, given)
+            out = layer.ahead(query * scale, key * 100.0, value, given)
             close(out, attend(query * scale, key * 100.0, value, weights, 6, given))
 
 
@@ -212,10 +212,11 @@ def test_gradients(learner, draw, family, kind):
     mask = None if kind == "no mask" else draw.mask(2, 5, 7)
     if kind == "empty row":
         mask[0, 2] = False
-    back = layer.backward(cotangent, *given, mask)
+    asked = layer.backward(cotangent, *given, mask)
     leaves = [x.clone().requires_grad_() for x in given]
     parameters = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
     (attend(*leaves, parameters, 6, mask) * cotangent).sum().backward()
+    back = asked.wait()
     pairs = dict(zip(("query", "key", "value"), zip(back.inputs, leaves, strict=True), strict=True))
     pairs |= {name: (back.parameters.get(name), leaf) for name, leaf in parameters.items()}
     for name, (got, leaf) in pairs.items():
@@ -229,7 +230,7 @@ def test_gradients_with_dropout(learner, draw, family):
     layer = family.make(learner, 24, 6, dropout=0.5).set(weights, training=True)
     cotangent = draw(2, 5, 24)
     for mask in (None, draw.mask(5, 7)):
-        back = layer.backward(cotangent, *inputs(draw), mask)
+        back = layer.backward(cotangent, *inputs(draw), mask).wait()
         for name, weight in weights.items():
             got = back.parameters.get(name)
             shaped(got, tuple(weight.shape), f"the gradient of {name}")
@@ -243,7 +244,7 @@ def test_many_keys(learner, draw, family):
     for keys in (300, 1100):
         query, key, value = inputs(draw, length=3, keys=keys)
         for mask in (None, draw.mask(3, keys)):
-            close(layer(query, key, value, mask), attend(query, key, value, weights, 6, mask))
+            close(layer.ahead(query, key, value, mask), attend(query, key, value, weights, 6, mask))
 
 
 def test_inputs_are_not_modified(learner, draw, family):
@@ -271,7 +272,7 @@ def test_strides_do_not_matter(learner, draw, family):
         draw.mask(2, 1, 1, 7).expand(2, 6, 5, 7),
     ):
         wanted = attend(query.contiguous(), key.contiguous(), value.contiguous(), weights, 6, mask).nan_to_num()
-        close(layer(query, key, value, mask), wanted)
+        close(layer.ahead(query, key, value, mask), wanted)
 
 
 @pytest.mark.parametrize("sizes", [(2, 5, 7, 6, 24), (3, 1, 4, 2, 16), (1, 4, 1, 4, 8), (2, 3, 3, 6, 6)], ids=str)
@@ -282,7 +283,7 @@ def test_equals_pytorch(learner, draw, family, sizes):
         layer, weights = family.random(learner, draw, d_model, heads, bias)
         for mask in (None, draw.mask(length, keys)):
             given = inputs(draw, batch, length, keys, d_model)
-            close(layer(*given, mask), attend(*given, weights, heads, mask))
+            close(layer.ahead(*given, mask), attend(*given, weights, heads, mask))
 
 
 def test_self_attention(learner, draw, family):
@@ -291,7 +292,7 @@ def test_self_attention(learner, draw, family):
     for length in (1, 3, 4, 5, 8):
         x = draw(2, length, 24)
         for mask in (None, torch.ones(length, length, dtype=torch.bool).tril()):
-            close(layer(x, x, x, mask), attend(x, x, x, weights, 6, mask))
+            close(layer.ahead(x, x, x, mask), attend(x, x, x, weights, 6, mask))
 
 
 def test_a_layer_is_used_again(learner, draw, family):
@@ -300,7 +301,7 @@ def test_a_layer_is_used_again(learner, draw, family):
     for batch, length, keys in [(2, 5, 7), (3, 2, 4), (2, 5, 7), (1, 7, 3), (2, 5, 7), (2, 5, 7)]:
         given = inputs(draw, batch, length, keys)
         for mask in (draw.mask(length, keys), None):
-            close(layer(*given, mask), attend(*given, weights, 6, mask))
+            close(layer.ahead(*given, mask), attend(*given, weights, 6, mask))
 
 
 def test_mask_by_keyword(learner, draw, family):
@@ -308,7 +309,7 @@ def test_mask_by_keyword(learner, draw, family):
     layer, weights = family.random(learner, draw, 24, 6)
     query, key, value = inputs(draw)
     mask = draw.mask(5, 7)
-    close(layer(query=query, key=key, value=value, mask=mask), attend(query, key, value, weights, 6, mask))
+    close(layer.ahead(query=query, key=key, value=value, mask=mask), attend(query, key, value, weights, 6, mask))
 
 
 def test_inputs_that_tell_mistakes_apart(learner, seed):

@@ -18,7 +18,7 @@ def lower_right(query_len, key_len):
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 5), (1, 4)], ids=str)
 def test_shape(learner, size):
     """the mask has the shape (query_len, key_len)"""
-    shaped(learner.causal_mask(*size), size, "the mask")
+    shaped(learner.causal_mask.ahead(*size), size, "the mask")
 
 
 def test_mask_is_boolean(learner):
@@ -30,42 +30,42 @@ def test_mask_is_boolean(learner):
 
 def test_key_len_defaults_to_query_len(learner):
     """without key_len the mask is square"""
-    shaped(learner.causal_mask(4), (4, 4), "the mask")
+    shaped(learner.causal_mask.ahead(4), (4, 4), "the mask")
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5])
 def test_a_query_sees_itself_and_what_came_before(learner, length):
     """a position sees itself and what came before it"""
-    same(learner.causal_mask(length), lower_right(length, length))
+    same(learner.causal_mask.ahead(length), lower_right(length, length))
 
 
 @pytest.mark.parametrize("size", [(1, 4), (2, 5), (3, 7), (4, 5), (3, 6)], ids=str)
 def test_queries_are_the_last_positions(learner, size):
     """with more keys than queries, the queries are the last positions"""
-    same(learner.causal_mask(*size), lower_right(*size))
+    same(learner.causal_mask.ahead(*size), lower_right(*size))
 
 
 def test_key_len_given_and_equal(learner):
     """key_len may be given and equal query_len"""
-    same(learner.causal_mask(4, 4), lower_right(4, 4))
+    same(learner.causal_mask.ahead(4, 4), lower_right(4, 4))
 
 
 def test_key_len_by_keyword(learner):
     """the arguments are named query_len and key_len"""
-    same(learner.causal_mask(query_len=2, key_len=4), lower_right(2, 4))
+    same(learner.causal_mask.ahead(query_len=2, key_len=4), lower_right(2, 4))
 
 
 def test_every_size(learner):
     """every size up to 8 x 12"""
     for query_len in range(1, 9):
         for key_len in range(query_len, 13):
-            same(learner.causal_mask(query_len, key_len), lower_right(query_len, key_len))
+            same(learner.causal_mask.ahead(query_len, key_len), lower_right(query_len, key_len))
 
 
 def test_large_mask(learner):
     """masks of some hundreds and thousands of positions"""
     for size in ((96, 200), (33, 600), (300, 300), (700, 2600)):
-        same(learner.causal_mask(*size), lower_right(*size))
+        same(learner.causal_mask.ahead(*size), lower_right(*size))
 
 
 def additive(mask, dtype):
@@ -92,28 +92,28 @@ def test_additive_default_dtype(learner):
 def test_additive_in_each_dtype(learner, dtype):
     """the additive mask has the dtype asked for"""
     mask = lower_right(3, 4)
-    same(learner.additive_mask(mask, dtype), additive(mask, dtype), "the additive mask")
-    same(learner.additive_mask(mask, dtype=dtype), additive(mask, dtype), "the additive mask")
+    same(learner.additive_mask.ahead(mask, dtype), additive(mask, dtype), "the additive mask")
+    same(learner.additive_mask.ahead(mask, dtype=dtype), additive(mask, dtype), "the additive mask")
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 5), (2, 3, 4), (2, 1, 3, 4)], ids=str)
 def test_additive_of_any_mask(learner, draw, shape):
     """any mask of any shape has an additive form"""
     mask = draw.mask(*shape) if shape else torch.tensor(False)
-    same(learner.additive_mask(mask), additive(mask, torch.float32), "the additive mask")
+    same(learner.additive_mask.ahead(mask), additive(mask, torch.float32), "the additive mask")
 
 
 @pytest.mark.parametrize("value", [True, False])
 def test_additive_of_a_uniform_mask(learner, value):
     """a mask that allows all, or nothing, has an additive form"""
     mask = torch.full((2, 3), value)
-    same(learner.additive_mask(mask), additive(mask, torch.float32), "the additive mask")
+    same(learner.additive_mask.ahead(mask), additive(mask, torch.float32), "the additive mask")
 
 
 def test_additive_of_a_transposed_mask(learner, draw):
     """a transposed and an expanded mask have an additive form"""
     for mask in (draw.mask(4, 3).T, draw.mask(4, 4).T, draw.mask(1, 4).expand(3, 4)):
-        same(learner.additive_mask(mask), additive(mask, torch.float32), "the additive mask")
+        same(learner.additive_mask.ahead(mask), additive(mask, torch.float32), "the additive mask")
 
 
 def test_mask_is_not_modified(learner, draw):

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from grading.answer import patient
 from grading.diagnosis.compare import close, describe, holds, numbers, parameters, raises, shaped, typed
 from grading.diagnosis.oracle import attend_cached, layer_weights, plain_weights, project, split
 from grading.observe import agree
@@ -39,6 +40,7 @@ def unpacked(value):
     return output, cache[0], cache[1]
 
 
+@patient
 def agrees(value, wanted, when=""):
     """Output and cache are the wanted ones."""
     output, keys, values = unpacked(value)
@@ -69,7 +71,7 @@ def test_parameters(learner, draw, bias):
 def test_heads_must_be_divisible(learner, sizes):
     """ValueError when num_heads does not divide d_model, or num_kv_heads num_heads"""
     call = "{}(d_model={}, num_heads={}, num_kv_heads={})".format(SYMBOL, *sizes)
-    raises("ValueError", lambda: learner.CachedGroupedQueryAttention(*sizes), call)
+    raises("ValueError", lambda: learner.CachedGroupedQueryAttention(*sizes).parameters, call)
 
 
 # ------------------------------------------------------------------------------------------------ rules
@@ -82,15 +84,21 @@ def test_returns_output_and_cache(learner, draw):
     shaped(output, (2, 5, D))
 
 
+@patient
+def cache_shaped(value, shape):
+    """Keys and values in the cache have that shape."""
+    _, keys, values = unpacked(value)
+    shaped(keys, shape, "the keys in the cache")
+    shaped(values, shape, "the values in the cache")
+
+
 @pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
 def test_cache_has_the_kv_heads_only(learner, draw, kv_heads):
     """the cache holds (B, K, past + L, E): K heads, not H"""
     layer, _ = random_layer(learner, draw, num_kv_heads=kv_heads)
     cache = (draw(2, kv_heads, 3, E), draw(2, kv_heads, 3, E))
     for past, given in ((0, ()), (3, (cache,))):
-        _, keys, values = unpacked(layer(draw(2, 5, D), *given))
-        shaped(keys, (2, kv_heads, past + 5, E), "the keys in the cache")
-        shaped(values, (2, kv_heads, past + 5, E), "the values in the cache")
+        cache_shaped(layer.ahead(draw(2, 5, D), *given), (2, kv_heads, past + 5, E))
 
 
 def test_cache_holds_the_projected_tokens(learner, draw):
@@ -190,7 +198,16 @@ def test_one_pass(learner, draw):
     layer, weights = random_layer(learner, draw)
     for length in (1, 5):
         x = draw(2, length, D)
-        agrees(layer(x), attend_cached(x, None, weights, H))
+        agrees(layer.ahead(x), attend_cached(x, None, weights, H))
+
+
+@patient
+def decoded(value, chunks, wanted, cache):
+    """What each chunk gave, and the cache at the end, are the wanted ones."""
+    outputs, caches = value
+    for i, (output, part) in enumerate(zip(outputs, wanted.split(chunks, dim=1), strict=True)):
+        close(output, part, f"the output of chunk {i} of {chunks}")
+    agrees((outputs[-1], caches[-1]), (wanted[:, -chunks[-1] :], cache), f" after chunks {chunks}")
 
 
 def test_every_split_into_chunks(learner, draw):
@@ -200,10 +217,7 @@ def test_every_split_into_chunks(learner, draw):
     wanted, (keys, values) = attend_cached(x, None, weights, H)
     for chunks in compositions(5):
         steps = [(layer, part, i - 1 if i else None) for i, part in enumerate(x.split(chunks, dim=1))]
-        outputs, caches = learner.decode(steps)
-        for i, (output, part) in enumerate(zip(outputs, wanted.split(chunks, dim=1), strict=True)):
-            close(output, part, f"the output of chunk {i} of {chunks}")
-        agrees((outputs[-1], caches[-1]), (wanted[:, -chunks[-1] :], (keys, values)), f" after chunks {chunks}")
+        decoded(learner.decode(steps), chunks, wanted, (keys, values))
 
 
 @pytest.mark.parametrize(
@@ -214,21 +228,21 @@ def test_any_cache_may_be_handed_in(learner, draw, sizes):
     batch, length, past = sizes
     layer, weights = random_layer(learner, draw)
     x, cache = draw(batch, length, D), (draw(batch, K, past, E), draw(batch, K, past, E))
-    agrees(layer(x, cache), attend_cached(x, cache, weights, H))
+    agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, H))
 
 
 def test_an_empty_cache(learner, draw):
     """a cache of no tokens is like none"""
     layer, weights = random_layer(learner, draw)
     x, cache = draw(2, 3, D), (draw(2, K, 0, E), draw(2, K, 0, E))
-    agrees(layer(x, cache), attend_cached(x, None, weights, H))
+    agrees(layer.ahead(x, cache), attend_cached(x, None, weights, H))
 
 
 def test_cache_by_keyword(learner, draw):
     """the arguments of forward are named x and kv_cache"""
     layer, weights = random_layer(learner, draw)
     x, cache = draw(2, 3, D), (draw(2, K, 4, E), draw(2, K, 4, E))
-    agrees(layer(x=x, kv_cache=cache), attend_cached(x, cache, weights, H))
+    agrees(layer.ahead(x=x, kv_cache=cache), attend_cached(x, cache, weights, H))
 
 
 def test_what_is_handed_in_stays_as_it_was(learner, draw):
@@ -246,7 +260,7 @@ def test_a_prefix_is_continued_twice(learner, draw):
     layer, weights = random_layer(learner, draw)
     prefix, first, second, more, other = (draw(2, length, D) for length in (3, 2, 2, 1, 1))
     plan = [(prefix, None), (first, 0), (second, 0), (more, 1), (other, 1), (more, 2), (second, 1)]
-    outputs, caches = learner.decode([(layer, x, parent) for x, parent in plan])
+    outputs, caches = learner.decode([(layer, x, parent) for x, parent in plan]).wait()
     wanted = []
     for i, (x, parent) in enumerate(plan):
         wanted.append(attend_cached(x, None if parent is None else wanted[parent][1], weights, H))
@@ -258,7 +272,7 @@ def test_two_sequences_in_turns(learner, draw):
     layer, weights = random_layer(learner, draw)
     a, b = draw(2, 6, D), draw(3, 6, D)
     parts = [part for pair in zip(a.split(2, 1), b.split(2, 1), strict=True) for part in pair]
-    outputs, _ = learner.decode([(layer, part, i - 2 if i > 1 else None) for i, part in enumerate(parts)])
+    outputs, _ = learner.decode([(layer, part, i - 2 if i > 1 else None) for i, part in enumerate(parts)]).wait()
     for name, x, ours in (("first", a, outputs[::2]), ("second", b, outputs[1::2])):
         wanted, _ = attend_cached(x, None, weights, H)
         for i, (output, part) in enumerate(zip(ours, wanted.split(2, 1), strict=True)):
@@ -271,7 +285,7 @@ def test_two_layers_in_turns(learner, draw):
     x = draw(2, 4, D)
     parts = [part for part in x.split(2, 1) for _ in range(2)]
     plan = [(second if i % 2 else first, part, i - 2 if i > 1 else None) for i, part in enumerate(parts)]
-    outputs, _ = learner.decode(plan)
+    outputs, _ = learner.decode(plan).wait()
     for name, given, ours in (("first", weights, outputs[::2]), ("second", others, outputs[1::2])):
         wanted, _ = attend_cached(x, None, given, H)
         for i, (output, part) in enumerate(zip(ours, wanted.split(2, 1), strict=True)):
@@ -285,7 +299,7 @@ def test_a_reordered_cache(learner, draw):
     shaped(keys, (3, K, 4, E), "the keys in the cache")
     shaped(values, (3, K, 4, E), "the values in the cache")
     cache, x = (keys[[2, 0, 0]], values[[2, 0, 0]]), draw(3, 2, D)
-    agrees(layer(x, cache), attend_cached(x, cache, weights, H))
+    agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, H))
 
 
 def test_a_fresh_start_forgets(learner, draw):
@@ -293,7 +307,7 @@ def test_a_fresh_start_forgets(learner, draw):
     layer, weights = random_layer(learner, draw)
     for length in (4, 4, 2):
         x = draw(2, length, D)
-        agrees(layer(x), attend_cached(x, None, weights, H))
+        agrees(layer.ahead(x), attend_cached(x, None, weights, H))
 
 
 # ------------------------------------------------------------------------------------------ cost and the rest
@@ -335,8 +349,8 @@ def test_large_scores_are_safe(learner, draw):
     """scores of 1e4 are safe"""
     layer, weights = random_layer(learner, draw)
     x, cache = draw(2, 5, D, scale=100.0), (draw(2, K, 4, E, scale=100.0), draw(2, K, 4, E))
-    agrees(layer(x, cache), attend_cached(x, cache, weights, H))
-    agrees(layer(x), attend_cached(x, None, weights, H))  # the first token's only score may be far below zero
+    agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, H))
+    agrees(layer.ahead(x), attend_cached(x, None, weights, H))  # the first token's only score may be far below zero
 
 
 def test_training_mode_makes_no_difference(learner, draw):
@@ -344,8 +358,8 @@ def test_training_mode_makes_no_difference(learner, draw):
     layer, weights = random_layer(learner, draw)
     layer.set(weights, training=True)
     x, cache = draw(2, 3, D), (draw(2, K, 4, E), draw(2, K, 4, E))
-    agrees(layer(x, cache), attend_cached(x, cache, weights, H))
-    agrees(layer(x), attend_cached(x, None, weights, H))
+    agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, H))
+    agrees(layer.ahead(x), attend_cached(x, None, weights, H))
 
 
 def test_strides_do_not_matter(learner, draw):
@@ -353,7 +367,7 @@ def test_strides_do_not_matter(learner, draw):
     layer, weights = random_layer(learner, draw)
     x = draw(3, 2, D).transpose(0, 1)
     cache = (draw(2, 4, K, E).transpose(1, 2), draw(1, K, 4, 1).expand(2, K, 4, E))
-    agrees(layer(x, cache), attend_cached(x, cache, weights, H))
+    agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, H))
 
 
 @pytest.mark.parametrize(
@@ -367,8 +381,8 @@ def test_equals_pytorch(learner, draw, sizes):
         head_dim = d_model // num_heads
         x = draw(batch, length, d_model)
         cache = (draw(batch, kv_heads, past, head_dim), draw(batch, kv_heads, past, head_dim))
-        agrees(layer(x, cache), attend_cached(x, cache, weights, num_heads))
-        agrees(layer(x), attend_cached(x, None, weights, num_heads))
+        agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, num_heads))
+        agrees(layer.ahead(x), attend_cached(x, None, weights, num_heads))
 
 
 def test_inputs_that_tell_mistakes_apart(learner, seed):

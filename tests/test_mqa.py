@@ -7,7 +7,7 @@ from grading.diagnosis.compare import numbers, shaped
 from tests.layer_rules import *
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def family():
     return Family("MultiQueryAttention", kv_heads=1)
 

@@ -94,7 +94,7 @@ def test_masks_broadcast(learner, draw, shape):
     query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
     mask = draw.mask(*shape) if shape[-1] > 1 else torch.tensor([[True], [True], [False], [True], [False]])
     close(
-        learner.scaled_dot_product_attention(query, key, value, mask),
+        learner.scaled_dot_product_attention.ahead(query, key, value, mask),
         attention(query, key, value, mask),
     )
 
@@ -105,7 +105,7 @@ def test_masks_of_colliding_sizes(learner, draw):
     for shape in [(4,), (4, 4), (4, 4, 4), (4, 1, 4, 4), (4, 1, 1, 4), (4, 4, 4, 4)]:
         mask = draw.mask(*shape)
         wanted = attention(query, key, value, mask)
-        close(learner.scaled_dot_product_attention(query, key, value, mask), wanted)
+        close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
 
 
 def test_masked_keys_have_no_influence(learner, draw):
@@ -159,10 +159,9 @@ def test_gradients(learner, draw, kind):
     if kind == "empty row":
         mask[0, 0, 2] = False
     cotangent = draw(2, 3, 5, 6, scale=1e3)  # a division by the tiniest number would overflow
-    back = learner.scaled_dot_product_attention.backward(cotangent, query, key, value, mask)
-    for name, got, wanted in zip(
-        ("query", "key", "value"), back.inputs, gradients(query, key, value, mask, cotangent), strict=True
-    ):
+    asked = learner.scaled_dot_product_attention.backward(cotangent, query, key, value, mask)
+    wanteds = gradients(query, key, value, mask, cotangent)
+    for name, got, wanted in zip(("query", "key", "value"), asked.wait().inputs, wanteds, strict=True):
         holds(got is not None, f"no gradient reaches {name}")
         close(got, wanted.nan_to_num(), f"the gradient of {name}")
 
@@ -174,9 +173,9 @@ def test_gradients_in_each_dtype(learner, draw, dtype):
     query, key, value, cotangent = given
     mask = draw.mask(2, 1, 5, 7)
     mask[0, 0, 2] = False
-    back = learner.scaled_dot_product_attention.backward(cotangent, query, key, value, mask)
+    asked = learner.scaled_dot_product_attention.backward(cotangent, query, key, value, mask)
     exact = gradients(query.double(), key.double(), value.double(), mask, cotangent.double())
-    for name, got, wanted in zip(("query", "key", "value"), back.inputs, exact, strict=True):
+    for name, got, wanted in zip(("query", "key", "value"), asked.wait().inputs, exact, strict=True):
         holds(got is not None, f"no gradient reaches {name}")
         close(got, wanted.nan_to_num().to(dtype), f"the gradient of {name}", tolerance=3 * HALF[dtype])
 
@@ -186,7 +185,7 @@ def test_dtype_is_kept(learner, draw, dtype):
     """the dtype is kept, and the work done in at least its precision"""
     inputs = [x.to(dtype) for x in drawn(draw, (2, 3), 5, 7, 4, 6)]
     for mask in (None, draw.mask(5, 7)):
-        out = learner.scaled_dot_product_attention(*inputs, mask)
+        out = learner.scaled_dot_product_attention.ahead(*inputs, mask)
         wanted = attention(*[x.double() for x in inputs], mask)
         shaped(out, (2, 3, 5, 6))
         typed(out, dtype)
@@ -194,7 +193,7 @@ def test_dtype_is_kept(learner, draw, dtype):
     if dtype is not torch.float16:  # its largest number is 65504
         large = inputs[2] * 1e6
         wanted = attention(inputs[0].double(), inputs[1].double(), large.double()).to(dtype)
-        out = learner.scaled_dot_product_attention(inputs[0], inputs[1], large)
+        out = learner.scaled_dot_product_attention.ahead(inputs[0], inputs[1], large)
         close(out, wanted, "the output of values near 1e6", tolerance=HALF[dtype])
 
 
@@ -256,7 +255,7 @@ def test_strides_do_not_matter(learner, draw):
     value = draw(1, 1, 7, 6).expand(2, 3, 7, 6)
     for mask in (None, draw.mask(7, 5).T, draw.mask(1, 7).expand(5, 7)):
         close(
-            learner.scaled_dot_product_attention(query, key, value, mask),
+            learner.scaled_dot_product_attention.ahead(query, key, value, mask),
             attention(query.contiguous(), key.contiguous(), value.contiguous(), mask).nan_to_num(),
         )
 
@@ -269,7 +268,7 @@ def test_equals_pytorch(learner, draw, size):
         query, key, value = (x * scale for x in drawn(draw, *size))
         for mask in (None, draw.mask(length, keys), draw.mask(*lead, length, keys)):
             wanted = attention(query, key, value, mask)
-            close(learner.scaled_dot_product_attention(query, key, value, mask), wanted)
+            close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
 
 
 def test_many_keys(learner, draw):
@@ -277,7 +276,8 @@ def test_many_keys(learner, draw):
     for length, keys in ((70, 300), (2, 3000)):
         query, key, value = drawn(draw, (2,), length, keys, 8, 4)
         for mask in (None, draw.mask(length, keys)):
-            close(learner.scaled_dot_product_attention(query, key, value, mask), attention(query, key, value, mask))
+            wanted = attention(query, key, value, mask)
+            close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
 
 
 def test_mask_by_keyword(learner, draw):

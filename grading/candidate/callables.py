@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from grading.answer import Answer
 from grading.candidate.wording import arguments, odd_ones
 
 if TYPE_CHECKING:
@@ -36,36 +37,40 @@ class _Callable:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The value that the learner's code returns."""
-        return self._ask(args, kwargs)["value"]
+        return self.ahead(*args, **kwargs).wait()
+
+    def ahead(self, *args: Any, **kwargs: Any) -> Answer:
+        """The same value without waiting for it: a check takes the answer in its place."""
+        return self._ahead(args, kwargs).reading(lambda reply: reply["value"])
 
     def echo(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any], dict[str, Any]]:
         """The value, and the arguments as they are over there after the call."""
-        reply = self._ask(args, kwargs, echo=True)
+        reply = self._ahead(args, kwargs, echo=True).wait()
         after_args, after_kwargs = reply["echo"]
         return reply["value"], after_args, after_kwargs
 
-    def backward(self, cotangent: Tensor, *args: Any, **kwargs: Any) -> Backward:
-        """The gradients of (output * cotangent).sum()."""
-        reply = self._ask(args, kwargs, cotangent=cotangent)
-        return Backward(reply["value"], reply["input_grads"], reply["parameter_grads"])
+    def backward(self, cotangent: Tensor, *args: Any, **kwargs: Any) -> Answer:
+        """The gradients of (output * cotangent).sum(): an answer, a Backward."""
+        asked = self._ahead(args, kwargs, cotangent=cotangent)
+        return asked.reading(lambda reply: Backward(reply["value"], reply["input_grads"], reply["parameter_grads"]))
 
     def flops(self, *args: Any, **kwargs: Any) -> int:
         """The FLOPs of the matrix products in a call."""
-        return int(self._ask(args, kwargs, meter=True)["flops"])
+        return int(self._ahead(args, kwargs, meter=True).wait()["flops"])
 
-    def _ask(
+    def _ahead(
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        cotangent: Tensor | None = None,
-        echo: bool = False,
-        meter: bool = False,
-    ) -> dict[str, Any]:
+        **options: Any,
+    ) -> Answer:
         request: dict[str, Any] = {"do": "call", "layer": self.number, "symbol": self.symbol}
         same = [next(i for i, other in enumerate(args) if other is arg) for arg in args]
-        request |= {"args": list(args), "same": same, "kwargs": kwargs}
-        request |= {"cotangent": cotangent, "echo": echo, "meter": meter}
-        return self._learner.ask(request, self._shown + arguments(self._parameters, args, kwargs), self.symbol)
+        request |= {"args": list(args), "same": same, "kwargs": kwargs, **options}
+        return self._learner.ask(request, lambda: self._call(args, kwargs), self.symbol)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        return self._shown + arguments(self._parameters, args, kwargs)
 
 
 class Function(_Callable):
@@ -83,39 +88,46 @@ class LayerFactory:
         self.symbol = symbol
 
     def __call__(self, *args: Any, **kwargs: Any) -> Layer:
-        """A layer, made over there."""
-        made = self.symbol + arguments(self._learner.kata.signatures[f"{self.symbol}.__init__"], args, kwargs)
-        request = {"do": "make", "symbol": self.symbol, "args": list(args), "kwargs": kwargs}
-        reply = self._learner.ask(request, made, self.symbol)
-        shapes = {name: tuple(shape) for name, shape in reply["parameters"].items()}
-        return Layer(self._learner, self.symbol, reply["value"], made, shapes)
+        """A layer, made over there. An error in making it is raised when `parameters` or an output is asked for."""
+        names = self._learner.kata.signatures[f"{self.symbol}.__init__"]
+        made = self.symbol + arguments(names, args, kwargs)
+        number = self._learner.next_layer()
+        request = {"do": "make", "layer": number, "symbol": self.symbol, "args": list(args), "kwargs": kwargs}
+        return Layer(self._learner, self.symbol, number, made, self._learner.ask(request, lambda: made, self.symbol))
 
 
 class Layer(_Callable):
-    """A layer of the learner's. `parameters` are the names and shapes of its parameters."""
+    """A layer of the learner's."""
 
-    def __init__(
-        self, learner: Learner, symbol: str, number: int, made: str, parameters: dict[str, tuple[int, ...]]
-    ) -> None:
+    def __init__(self, learner: Learner, symbol: str, number: int, made: str, asked: Answer) -> None:
         super().__init__(learner, symbol, number, made, learner.kata.signatures[f"{symbol}.forward"])
         self.made = made
-        self.parameters = parameters
+        self._shapes = asked.reading(_shapes)
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of its parameters."""
+        shapes: dict[str, tuple[int, ...]] = self._shapes.wait()
+        return shapes
 
     def set(self, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float64, training: bool = False) -> Layer:
         """Copy weights into the parameters of the same names; CheckFailed where these are not the contract's."""
         wanted = {name: tuple(weight.shape) for name, weight in weights.items()}
-        if self.parameters != wanted:
-            raise self._learner.failed(
-                "the layers do not have the contract's parameters",
-                odd_ones(wanted, self.parameters),
-                odd_ones(self.parameters, wanted),
-            )
+        self._shapes.then(lambda shapes: self._compare(shapes, wanted))
         assert self.number is not None
         self._learner.set_first(self.number, weights, dtype, training)
         return self
 
+    def _compare(self, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+        if shapes != wanted:
+            message = "the layers do not have the contract's parameters"
+            raise self._learner.failed(message, odd_ones(wanted, shapes), odd_ones(shapes, wanted))
+
     def peak(self, *args: Any) -> int:
         """The most bytes that a call holds at a time in inference, without its arguments, which may come expanded."""
         request = {"do": "peak", "layer": self.number, "args": list(args)}
-        shown = self._shown + arguments(self._parameters, args, {})
-        return int(self._learner.ask(request, shown, self.symbol)["peak"])
+        return int(self._learner.ask(request, lambda: self._call(args, {}), self.symbol).wait()["peak"])
+
+
+def _shapes(made: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in made["value"].items()}

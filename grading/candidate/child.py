@@ -46,7 +46,7 @@ class Session:
         self.ledger = ledger
         self.file = ""
         self.module = types.ModuleType("learner")
-        self.layers: list[nn.Module] = []
+        self.layers: dict[int, nn.Module] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to a request: whatever the learner's code does, a dict."""
@@ -94,9 +94,8 @@ class Session:
         layer = getattr(self.module, request["symbol"])(*request["args"], **request["kwargs"])
         if not isinstance(layer, nn.Module):
             raise TypeError(f"{request['symbol']}(...) made a {describe(layer)}, not a layer")
-        self.layers.append(layer)
-        shapes = {name: list(parameter.shape) for name, parameter in layer.named_parameters()}
-        return {"value": len(self.layers) - 1, "parameters": shapes}
+        self.layers[request["layer"]] = layer
+        return {"value": {name: list(parameter.shape) for name, parameter in layer.named_parameters()}}
 
     def _set(self, request: dict[str, Any]) -> None:
         layer = self.layers[request["layer"]]
@@ -111,14 +110,14 @@ class Session:
         args, kwargs = request["args"], request["kwargs"]
         args[:] = [args[i] for i in request["same"]]  # what was one tensor there is one tensor here
         target = self._target(request)
-        if request["cotangent"] is not None:
+        if "cotangent" in request:
             return self._gradients(request, target)
-        if request["meter"]:
+        if "meter" in request:
             value, flops = count(lambda: target(*args, **kwargs))
             return {"value": value, "flops": flops}
         with torch.set_grad_enabled(getattr(target, "training", True)):  # in eval mode, as one infers
             value = target(*args, **kwargs)
-        return {"value": value, "echo": [args, kwargs]} if request["echo"] else {"value": value}
+        return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
 
     def _peak(self, request: dict[str, Any]) -> dict[str, Any]:
         """The memory that a call takes. What comes expanded, to be small on the way, is made solid before."""

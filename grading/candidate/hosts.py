@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -86,10 +87,14 @@ class InProcess:
 
     def __init__(self) -> None:
         self.session = Session([], strict=False)
+        self.replies: deque[bytes] = deque()
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        copy = wire.decode(wire.encode(request, strided=True), strided=True)
-        reply = wire.decode(wire.encode(self.session.answer(copy)))
+    def send(self, frame: bytes, seconds: float) -> None:
+        request = wire.decode(frame, strided=True)
+        self.replies.append(wire.encode({**self.session.answer(request), "id": request["id"]}))
+
+    def receive(self, seconds: float) -> dict[str, Any]:
+        reply = wire.decode(self.replies.popleft())
         assert isinstance(reply, dict)
         return reply
 

@@ -13,6 +13,8 @@ from grading.candidate import wire
 from grading.candidate.ending import Ending
 from grading.candidate.limits import Limits
 
+SEND_BUFFER = 1 << 18  # takes what is asked ahead (exchange.BYTES_AHEAD) while nobody reads it
+
 
 class EngineFault(Exception):
     """The engine itself failed: never the learner's fault, and never a verdict."""
@@ -31,8 +33,12 @@ class Candidate(Protocol):
 
     layers: tuple[str, ...]
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The reply. Raises Stopped or Died; after either the candidate is of no more use."""
+    def send(self, frame: bytes, seconds: float) -> None:
+        """Send a request. Raises Stopped or Died; after either the candidate is of no more use."""
+        ...
+
+    def receive(self, seconds: float) -> dict[str, Any]:
+        """The reply to the first request that has none yet. Raises Stopped or Died, as `send`."""
         ...
 
     def printed(self) -> str:
@@ -131,21 +137,15 @@ class Process:
         self.channel = channel
         self.words = words
         self.end = end
-        self.number = 0
         self._ahead = bytearray()  # bytes that came and are not read yet: head and body come in one go
         self._selector: selectors.BaseSelector | None = None
         channel.setblocking(False)
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         hello = self._receive(time.monotonic() + limits.load_seconds, limits.load_seconds)
         self.layers = tuple(str(layer) for layer in hello.get("layers", []))
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        self.number += 1
-        deadline = time.monotonic() + seconds
-        self._send(wire.encode({**request, "id": self.number}, strided=True), deadline, seconds)
-        reply = self._receive(deadline, seconds)
-        if reply.get("id") != self.number:
-            raise self._stop("the candidate sent something that is no answer")
-        return reply
+    def receive(self, seconds: float) -> dict[str, Any]:
+        return self._receive(time.monotonic() + seconds, seconds)
 
     def printed(self) -> str:
         return self.words.take()
@@ -157,8 +157,8 @@ class Process:
         self.end.begin()
         self.words.close()
 
-    def _send(self, frame: bytes, deadline: float, seconds: float) -> None:
-        view = memoryview(frame)
+    def send(self, frame: bytes, seconds: float) -> None:
+        view, deadline = memoryview(frame), time.monotonic() + seconds
         while view:
             try:
                 view = view[self.channel.send(view) :]

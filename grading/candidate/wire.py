@@ -39,6 +39,7 @@ DTYPES = {
         torch.float64,
     )
 }
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 class WireError(ValueError):
@@ -92,8 +93,8 @@ class _Writer:
             return {"o": value.text[:500]}
         if isinstance(value, Tensor):
             return self._tensor(value)
-        if kind is torch.dtype and value in DTYPES.values():
-            return {"y": str(value).removeprefix("torch.")}
+        if kind is torch.dtype and value in NAMES:
+            return {"y": NAMES[value]}
         if isinstance(value, tuple):
             return {"t": [self.write(item, depth + 1) for item in tuple.__iter__(value)]}
         if kind is list:
@@ -103,12 +104,12 @@ class _Writer:
         return {"o": describe(value)}
 
     def _tensor(self, tensor: Tensor) -> Any:
-        dtype = str(tensor.dtype).removeprefix("torch.")
+        dtype = NAMES.get(tensor.dtype)
         plain = (
             type(tensor) in (Tensor, torch.nn.Parameter)
             and tensor.layout is torch.strided
-            and tensor.device.type == "cpu"
-            and dtype in DTYPES
+            and tensor.is_cpu
+            and dtype is not None
             and tensor.dim() <= MAX_DIMENSIONS
         )
         if plain and self.strided and not tensor.is_contiguous():
@@ -118,8 +119,10 @@ class _Writer:
         if not plain or size > self.room:
             return {"o": describe(tensor)}
         self.room -= size
-        flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-        self.chunks.append(flat.view(torch.uint8).numpy().tobytes() if size else b"")
+        numbers = tensor.detach().resolve_neg()
+        if numbers.dtype is torch.bfloat16:  # NumPy has no such numbers
+            numbers = numbers.view(torch.int16)
+        self.chunks.append(numbers.numpy().tobytes())
         return {"x": [dtype, list(tensor.shape)]}
 
 
@@ -231,7 +234,7 @@ class _Reader:
         start, self.at = self.at, self.at + size
         if not count:
             return torch.empty(shape, dtype=dtype)
-        raw = torch.frombuffer(bytearray(self.data[start : self.at]), dtype=torch.uint8)
-        if dtype is torch.bool:
-            return raw.ne(0).reshape(shape)
-        return raw.view(dtype).reshape(shape)
+        data = bytearray(self.data[start : self.at])
+        if dtype is torch.bool:  # any byte is a number, and not any is a bool
+            return torch.frombuffer(data, dtype=torch.uint8).ne(0).reshape(shape)
+        return torch.frombuffer(data, dtype=dtype).reshape(shape)

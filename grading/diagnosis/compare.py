@@ -12,21 +12,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grading.answer import patient
 from grading.diagnosis.maps import maps
 from grading.records import CheckFailed, Failure
 
 TOLERANCE = 1e-9
 
 
+@patient
 def close(got: Any, wanted: Tensor, what: str = "the output", tolerance: float = TOLERANCE) -> None:
     """Shape and dtype are the same, and no number is further off than `tolerance` times the largest wanted."""
     shaped(got, tuple(wanted.shape), what)
     typed(got, wanted.dtype, what)
+    if not wanted.numel():
+        return
     difference = (got.double() - wanted.double()).abs()
-    scale = wanted.double().abs().amax().clamp(min=1.0) if wanted.numel() else torch.tensor(1.0)
-    wrong = ~(difference <= tolerance * scale)  # NaN is wrong
-    if wrong.any():
-        raise _differs(got, wanted, wrong, difference, what)
+    allowed = tolerance * max(1.0, wanted.abs().amax().item())
+    if not difference.amax().item() <= allowed:  # NaN is wrong
+        raise _differs(got, wanted, ~(difference <= allowed), difference, what)
 
 
 def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, what: str) -> CheckFailed:
@@ -55,6 +58,7 @@ def _place(at: int, shape: Sequence[int]) -> list[int]:
     return place
 
 
+@patient
 def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
     """It is a tensor of that shape."""
     if not isinstance(got, Tensor):
@@ -63,12 +67,14 @@ def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
         raise CheckFailed(Failure(f"{what} has the wrong shape", str(shape), str(tuple(got.shape))))
 
 
+@patient
 def typed(got: Tensor, dtype: torch.dtype, what: str = "the output") -> None:
     """It has that dtype."""
     if got.dtype != dtype:
         raise CheckFailed(Failure(f"{what} has the wrong dtype", _name(dtype), _name(got.dtype)))
 
 
+@patient
 def same(got: Any, wanted: Tensor, what: str = "the mask") -> None:
     """Equal in every element, and in shape and dtype: for masks, which are drawn where they differ."""
     shaped(got, tuple(wanted.shape), what)

@@ -6,7 +6,8 @@ import gc
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ class Gate:
             self._current = candidate
         return candidate
 
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """While it is open; whoever is in it when it shuts is stopped."""
+        if self.shut:
+            raise Stopped("cut short")
+        try:
+            yield
+        except Died:
+            if self.shut:
+                raise Stopped("cut short") from None  # a candidate that stopped is not replaced
+            raise
+
     def open(self) -> None:
         with self._lock:
             self.shut, self._current = False, None
@@ -104,15 +117,13 @@ class Gated:
         self.layers: tuple[str, ...] = behind.layers
         self._gate = gate
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        if self._gate.shut:
-            raise Stopped("cut short")
-        try:
-            reply: dict[str, Any] = self.behind.ask(request, seconds)
-        except Died:
-            if self._gate.shut:
-                raise Stopped("cut short") from None  # a candidate that stopped is not replaced
-            raise
+    def send(self, frame: bytes, seconds: float) -> None:
+        with self._gate.passing():
+            self.behind.send(frame, seconds)
+
+    def receive(self, seconds: float) -> dict[str, Any]:
+        with self._gate.passing():
+            reply: dict[str, Any] = self.behind.receive(seconds)
         return reply
 
     def printed(self) -> str:
