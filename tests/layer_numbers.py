@@ -241,8 +241,8 @@ def test_gradients_with_dropout(learner, draw, family):
 def test_many_keys(learner, draw, family):
     """more keys than a block of an online softmax holds"""
     layer, weights = family.random(learner, draw, 24, 6)
-    for keys in (300, 1100):
-        query, key, value = inputs(draw, length=3, keys=keys)
+    for batch, keys in ((2, 300), (1, 1100)):
+        query, key, value = inputs(draw, batch, length=3, keys=keys)
         for mask in (None, draw.mask(3, keys)):
             close(layer.ahead(query, key, value, mask), attend(query, key, value, weights, 6, mask))
 

@@ -273,8 +273,8 @@ def test_equals_pytorch(learner, draw, size):
 
 def test_many_keys(learner, draw):
     """more keys than a block of an online softmax holds"""
-    for length, keys in ((70, 300), (2, 3000)):
-        query, key, value = drawn(draw, (2,), length, keys, 8, 4)
+    for lead, length, keys in (((2,), 70, 300), ((), 2, 3000)):
+        query, key, value = drawn(draw, lead, length, keys, 8, 4)
         for mask in (None, draw.mask(length, keys)):
             wanted = attention(query, key, value, mask)
             close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
