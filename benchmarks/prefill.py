@@ -6,6 +6,7 @@ import functools
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import device, interleaved, options, save, slope
+from benchmarks.ways import fold, fold_query_first
 from grading.candidate.meter import peak_bytes
 
 H, E, BLOCK = 8, 64, 256
@@ -66,7 +68,25 @@ def main() -> None:
         print(rows[-1])
     lengths = [float(length) for length in LENGTHS]
     exponents = {name: slope(lengths, [float(row["peak_bytes"][name]) for row in rows]) for name in ways}
-    save("prefill", {"heads": H, "head_dim": E, "block": BLOCK, "rows": rows, "memory_exponents": exponents})
+    orders = folds(arguments.rounds, arguments.seconds)
+    figures = {"heads": H, "head_dim": E, "block": BLOCK, "rows": rows, "memory_exponents": exponents}
+    save("prefill", {**figures, "folds": orders})
+
+
+def folds(rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """32 query heads of 128 over 8 key/value heads, by the lines of two solutions; no mask."""
+    rows = []
+    for length in (64, 512, 2048):
+        query = torch.randn(1, 32, length, 128, device=device())
+        key, value = torch.randn(2, 1, 8, length, 128, device=device())
+        cases = {
+            "solutions/gqa.py": functools.partial(fold_query_first, query, key, value),
+            "solutions/gqa_kv_cache.py": functools.partial(fold, query, key, value),
+            "fused": functools.partial(F.scaled_dot_product_attention, query, key, value, enable_gqa=True),
+        }
+        rows.append({"tokens": length, "ms": interleaved(cases, rounds, seconds)})
+        print(rows[-1])
+    return rows
 
 
 if __name__ == "__main__":

@@ -13,7 +13,15 @@ Way = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def fold(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The lines of solutions/gqa.py: the heads of a group become rows of one matrix."""
+    """The lines of solutions/gqa_kv_cache.py: the heads of a group become rows of one matrix."""
+    (B, H, L, E), (K, S) = query.shape, key.shape[1:3]
+    rows = (query / math.sqrt(E)).reshape(B, K, H // K * L, E)
+    weights = (key @ rows.transpose(-2, -1)).transpose(-2, -1).reshape(B, H, L, S).softmax(dim=-1)
+    return (weights.view(B, K, H // K * L, S) @ value).view(B, H, L, E)
+
+
+def fold_query_first(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The lines of solutions/gqa.py: the same with the product of queries and keys the usual way round."""
     (B, H, L, E), (K, S) = query.shape, key.shape[1:3]
     rows = (query / math.sqrt(E)).reshape(B, K, H // K * L, E)
     weights = (rows @ key.transpose(-2, -1)).view(B, H, L, S).softmax(dim=-1)
@@ -57,6 +65,7 @@ def _heads(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 WAYS: dict[str, Way] = {
     "fold": fold,
+    "fold, query first": fold_query_first,
     "einsum": einsum,
     "F.sdpa(enable_gqa)": fused,
     "repeat_interleave": repeat_interleave,
