@@ -107,11 +107,16 @@ def _prepare(debug: bool, limits: Limits) -> Host:
     return DebugHost() if debug else host(limits)
 
 
-def _load(examination: Examination, stem: str) -> bool:
-    """Whether the file loads; if not, why is in examination.unloaded."""
+def _load(examination: Examination, stem: str, wait: bool = True) -> bool:
+    """Whether the file loads, as far as that is known without waiting; if not, why is in examination.unloaded."""
+    if stem in examination.unloaded:
+        return False
     learner = examination.learner(stem)
     try:
-        learner.load()
+        if wait:
+            learner.load()
+        else:
+            learner.begin_to_load()
     except CheckFailed as failed:
         examination.printed[stem] = learner.printed()
         examination.unloaded[stem] = failed
@@ -154,7 +159,7 @@ def run(stems: Sequence[str], examination: Examination) -> None:
     code = pytest.main([*options, *files], plugins=[_Given(examination)])
     if code == pytest.ExitCode.INTERRUPTED:  # pytest caught it
         raise KeyboardInterrupt
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and len(examination.unloaded) < len(stems):
+    if code != pytest.ExitCode.OK:  # whatever becomes of the checks
         raise RuntimeError(f"the graders did not run to their end (pytest: {code!r})")
 
 
@@ -171,19 +176,20 @@ class _Given:
         early_config.stash[KEY] = self._examination  # type: ignore[attr-defined]
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Load the files only now: while the graders were collected, their candidates started."""
+        """Send the files only now: while the graders were collected, their candidates started."""
         from grading.plugin import stem_of
 
-        stems = {item: stem_of(item.path) for item in items}
-        loads = {stem: _load(self._examination, stem) for stem in dict.fromkeys(stems.values()) if stem}
-        items[:] = [item for item in items if loads.get(stems[item] or "")]
+        for stem in dict.fromkeys(stem_of(item.path) for item in items):
+            if stem:
+                _load(self._examination, stem, wait=False)
 
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """A check without pytest's own reports, which nobody reads; its last answers come while the next one runs."""
         from grading.plugin import stem_of
 
         stem = stem_of(item.path)
-        assert stem is not None
+        if not stem or not _load(self._examination, stem):
+            return True
         learner, tell = self._examination.learner(stem), partial(self._tell, stem, item)
         try:
             item.ihook.pytest_runtest_setup(item=item)

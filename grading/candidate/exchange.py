@@ -53,6 +53,7 @@ class Exchange:
         self._left = limits.kata_seconds
         self._lines: dict[str, int] = {}
         self._number = 0
+        self._loading: _Question | None = None
         self._first: list[dict[str, Any]] = []  # goes into the next request
         self._asked: deque[_Question] = deque()  # by the check that is running
         self._finished: deque[_Question] = deque()  # by the one before it, of which this is still to be told:
@@ -63,8 +64,8 @@ class Exchange:
 
     # ------------------------------------------------------------------------------------ questions
 
-    def load(self) -> None:
-        """Have the file loaded; CheckFailed of kind "load", "forbidden", "stopped" or "died" where it cannot be."""
+    def begin_to_load(self) -> None:
+        """Send the file to a candidate; CheckFailed of kind "load", "stopped" or "died" where it cannot be."""
         if self._candidate is not None:
             return
         try:
@@ -74,13 +75,19 @@ class Exchange:
         self._candidate = self._host.candidate()
         self.layers = self._candidate.layers
         request = {"do": "load", "source": source, "file": self.path.name, "symbols": list(self.kata.symbols)}
-        loading = self._question(request, lambda: "loading the file", "")
+        self._loading = self._question(request, lambda: "loading the file", "")
         try:
-            self._candidate.send(loading.frame, self._limits.load_seconds)
+            self._candidate.send(self._loading.frame, self._limits.load_seconds)
         except (Stopped, Died) as error:
-            raise self._ended(error, loading) from None
-        lines = self._reply(loading, self._limits.load_seconds).get("lines")
-        self._lines = lines if isinstance(lines, dict) else {}
+            raise self._ended(error, self._loading) from None
+
+    def load(self) -> None:
+        """Have the file loaded; CheckFailed as above, or of kind "forbidden"."""
+        self.begin_to_load()
+        if self._loading:
+            loading, self._loading = self._loading, None
+            lines = self._reply(loading, self._limits.load_seconds).get("lines")
+            self._lines = lines if isinstance(lines, dict) else {}
 
     def ask(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> Answer:
         """Send a request about a symbol; the answer is the candidate's reply."""
@@ -139,6 +146,7 @@ class Exchange:
         return _Question(self._number, frame, call, symbol, Answer(self.settle))
 
     def close(self) -> None:
+        self._loading = None
         self._asked.clear()
         self._finished.clear()
         if self._candidate:

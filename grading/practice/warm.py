@@ -60,7 +60,7 @@ class Gate:
 
     def __init__(self, host: Any) -> None:
         self._host = host
-        self._current: Any = None
+        self._inside: list[Gated] = []
         self._lock = threading.RLock()  # reentrant: a signal handler may come in the middle
         self.shut = False
 
@@ -79,7 +79,7 @@ class Gate:
     def candidate(self) -> Gated:
         candidate = Gated(self._host.candidate(), self)
         with self._lock:
-            self._current = candidate
+            self._inside.append(candidate)
         return candidate
 
     @contextmanager
@@ -96,17 +96,18 @@ class Gate:
 
     def open(self) -> None:
         with self._lock:
-            self.shut, self._current = False, None
+            self.shut, self._inside = False, []
 
     def close_it(self) -> None:
         with self._lock:
             self.shut = True
-            channel = getattr(self._current.behind, "channel", None) if self._current else None
-        if channel is not None:
+            channels = [getattr(candidate.behind, "channel", None) for candidate in self._inside]
+        for channel in channels:
             try:
-                channel.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer finds the end of it
+                if channel is not None:
+                    channel.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer finds the end of it
             except OSError:
-                pass
+                pass  # closed already
 
 
 class Gated:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -199,9 +201,31 @@ def test_files_are_looked_at_where_no_events_come(tmp_path, monkeypatch):
 
 
 def test_without_a_terminal_it_says_what_to_do():
-    import subprocess
-    import sys
-
     done = subprocess.run([sys.executable, "grader.py", "watch"], cwd=ROOT, capture_output=True, text=True, input="")
     assert done.returncode == 2
     assert "needs a terminal" in done.stderr
+
+
+CUT = """
+import threading, time
+from pathlib import Path
+from grading.catalog import Catalog
+from grading.practice.warm import Warm
+
+warm = Warm()
+threading.Timer(1.5, warm.cut).start()
+began = time.monotonic()
+report = warm.grade_unless_cut(list(Catalog().stems), Path("problems"))
+print(report is None, time.monotonic() - began < 3.5)
+again = warm.grade_unless_cut(["mqa"], Path("solutions"))
+print(again.katas[0].outcome)
+warm.close()
+"""
+
+
+def test_a_check_of_all_katas_is_cut_short_in_the_first(tmp_path):
+    """All candidates are there by then, and the one that hangs is not the newest."""
+    root = copied(tmp_path)
+    save(root, HANGS)
+    done = subprocess.run([sys.executable, "-c", CUT], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "True", "passed"], done.stderr
