@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 import traceback
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ CELL = "cell"  # how reports call a file that was handed over as text
 
 def main() -> None:
     """Serve until standard input ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an interrupt, which cleans up
     requests, answers = _pipes()
     examiner = None
     with tempfile.TemporaryDirectory(prefix="kata-") as folder:
@@ -38,6 +40,8 @@ def main() -> None:
                     answer = {"fault": traceback.format_exc()}
                 answers.write(json.dumps(answer).encode() + b"\n")
                 answers.flush()
+        except KeyboardInterrupt:
+            pass
         finally:
             if examiner:
                 examiner.close()

@@ -112,11 +112,15 @@ class Desk:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.close()  # it ends by itself, and cleans up, unless it is in the middle of a grade
+            process.terminate()  # it cleans up
             process.wait(GRACE)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             process.kill()  # the fork server and its candidates end with it
             process.wait()
+        try:
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # with a question in it
         process.stdout.close()
 
 

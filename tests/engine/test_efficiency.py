@@ -63,7 +63,7 @@ def test_no_star_where_the_code_cannot_answer(examine, tmp_path):
     path = tmp_path / "gqa.py"
     path.write_text(
         source.replace(
-            "        query = self._split(", "        assert key.size(1) != 512\n        query = self._split("
+            "        query = self._split(", "        assert key.size(1) != 128\n        query = self._split("
         )
     )
     result = examine("gqa", path)

@@ -66,6 +66,28 @@ def test_a_lost_process_is_replaced_and_an_interrupt_leaves_no_answer_behind(des
     assert not magic.check("sdpa", WRONG).passed
 
 
+INTERRUPTED = """
+import signal
+from grading.practice import magic
+
+magic.check("causal_mask", "x = 1")  # it is warm
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+signal.alarm(1)
+try:
+    magic.check("sdpa", "while True: pass")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_in_the_middle_of_a_grade_leaves_no_folder(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["interrupted"], done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_in_a_kernel():
     """One kernel for all that only a kernel can show; it ends, and the examiner with it."""
     from jupyter_client.manager import start_new_kernel
