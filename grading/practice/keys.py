@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import termios
 import threading
@@ -11,11 +12,12 @@ from collections.abc import Callable
 from types import TracebackType
 
 END = "q"  # what Ctrl-C, Ctrl-D and a terminal that is gone stand for
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SPECIAL = {"\x03": END, "\x04": END, "\r": "\n", "\x1b[6~": " ", "\x1b[B": " "}
 
 
 class Keys:
-    """While it is entered, calls pressed(key) for each key, in a thread of its own.
+    """While it is entered, calls pressed(key) for each key, in a thread of its own; a signal to end is the key q.
 
     Ctrl-C comes as a key, not as a signal: the fork server and the candidates are in the same group and would get it.
     """
@@ -32,9 +34,12 @@ class Keys:
         mode[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
         termios.tcsetattr(self._input, termios.TCSADRAIN, mode)
         self._thread.start()
+        self._signals = {number: signal.signal(number, lambda *_: self._pressed(END)) for number in SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._signals.items():
+            signal.signal(number, handler)
         os.write(self._wake[1], b".")
         self._thread.join(5)
         for descriptor in self._wake:
