@@ -101,7 +101,9 @@ def test_no_dropout_in_eval(learner, draw, family):
     """no dropout in eval mode"""
     layer, weights = family.random(learner, draw, 24, 6, dropout=0.9)
     query, key, value = inputs(draw)
-    close(layer.ahead(query, key, value), attend(query, key, value, weights, 6))
+    for grad in (False, True):  # the mode counts, and not whether gradients are recorded
+        layer.set(weights, grad=grad)
+        close(layer.ahead(query, key, value), attend(query, key, value, weights, 6))
 
 
 def test_dropout_of_everything(learner, draw, family):
@@ -110,6 +112,7 @@ def test_dropout_of_everything(learner, draw, family):
     layer = family.make(learner, 24, 6, dropout=1.0).set(weights, training=True)
     for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, 6, 5, 7)):
         close(layer.ahead(*inputs(draw), mask), weights["o_proj.bias"].expand(2, 5, 24))
+    layer.set(weights, training=True, grad=False)
     close(layer.ahead(*inputs(draw, length=1)), weights["o_proj.bias"].expand(2, 1, 24))
 
 

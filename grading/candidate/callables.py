@@ -110,12 +110,23 @@ class Layer(_Callable):
         shapes: dict[str, tuple[int, ...]] = self._shapes.wait()
         return shapes
 
-    def set(self, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float64, training: bool = False) -> Layer:
-        """Copy weights into the parameters of the same names; CheckFailed where these are not the contract's."""
+    def set(
+        self,
+        weights: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.float64,
+        training: bool = False,
+        grad: bool | None = None,
+    ) -> Layer:
+        """Copy weights into the parameters of the same names; CheckFailed where these are not the contract's.
+
+        Args:
+            grad: whether calls record gradients; None: as usual, in training they do and in evaluation not.
+        """
         wanted = {name: tuple(weight.shape) for name, weight in weights.items()}
         self._shapes.then(lambda shapes: self._compare(shapes, wanted))
         assert self.number is not None
-        self._learner.set_first(self.number, weights, dtype, training)
+        grad = training if grad is None else grad
+        self._learner.set_first(self.number, weights, dtype=dtype, training=training, grad=grad)
         return self
 
     def _compare(self, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:

@@ -47,6 +47,7 @@ class Session:
         self.file = ""
         self.module = types.ModuleType("learner")
         self.layers: dict[int, nn.Module] = {}
+        self.grads: dict[int, bool] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to a request: whatever the learner's code does, a dict."""
@@ -101,6 +102,7 @@ class Session:
         layer = self.layers[request["layer"]]
         layer.train(request["training"])
         layer.to(request["dtype"])
+        self.grads[request["layer"]] = request["grad"]
         parameters = dict(layer.named_parameters())
         with torch.no_grad():
             for name, weight in request["weights"].items():
@@ -115,7 +117,7 @@ class Session:
         if "meter" in request:
             value, flops = count(lambda: target(*args, **kwargs))
             return {"value": value, "flops": flops}
-        with torch.set_grad_enabled(getattr(target, "training", True)):  # in eval mode, as one infers
+        with torch.set_grad_enabled(self.grads.get(request["layer"], True)):
             value = target(*args, **kwargs)
         return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
 

@@ -36,9 +36,9 @@ class Learner(Exchange):
         self._layers += 1
         return self._layers
 
-    def set_first(self, layer: int, weights: Mapping[str, Tensor], dtype: torch.dtype, training: bool) -> None:
+    def set_first(self, layer: int, weights: Mapping[str, Tensor], **modes: bool | torch.dtype) -> None:
         """Have the next request copy those weights before anything else: it saves a round trip."""
-        self._first.append({"layer": layer, "weights": dict(weights), "dtype": dtype, "training": training})
+        self._first.append({"layer": layer, "weights": dict(weights), **modes})
 
     def decode(self, steps: Sequence[tuple[Layer, Tensor, int | None]]) -> Answer:
         """Run steps (layer, x, index of the earlier step whose cache goes in) without copying anything between them.
