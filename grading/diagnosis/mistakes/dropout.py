@@ -1,5 +1,7 @@
 """Mistakes in dropout. Outputs show those that still differ when everything is dropped; facts show the others."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from grading.diagnosis.evidence import Facts
 from grading.diagnosis.mistakes.record import CROSS, Mistake
 from grading.diagnosis.mistakes.ways import leave
 from grading.diagnosis.pipeline import State, linear, run
+from grading.diagnosis.probes import Probe
 
 _SECTION = "03_mha.ipynb#Dropout"
 
@@ -34,16 +37,23 @@ def _output(state: State) -> State:
     return state._replace(output=output * (1.0 - state.dropout) if state.training else output)
 
 
-def _pattern(facts: Facts) -> tuple[Tensor, Tensor] | None:
-    """(B, H, L, 2, S), what was kept of every weight, in each of its two copies, and the factor it has then."""
+def _half_dropped(facts: Facts) -> tuple[Probe, Tensor, Tensor] | None:
+    """The probe with dropout=0.5, its output without dropout, and the learner's."""
     seen = facts.dropped
     if seen is None or seen.outputs is None or "output" not in seen.outputs:
         return None
-    right, got = run(seen.probe.__class__(**{**vars(seen.probe), "training": False}))["output"], seen.outputs["output"]
-    if got.shape != right.shape or got.dtype != right.dtype:
+    right, got = run(replace(seen.probe, training=False))["output"], seen.outputs["output"]
+    return (seen.probe, right, got) if got.shape == right.shape and got.dtype == right.dtype else None
+
+
+def _pattern(facts: Facts) -> tuple[Tensor, Tensor] | None:
+    """(B, H, L, 2, S), what was kept of every weight, in each of its two copies, and the factor it has then."""
+    found = _half_dropped(facts)
+    if found is None:
         return None
-    heads = int(seen.probe.arguments["num_heads"])
-    bias = seen.probe.weights["o_proj.bias"]
+    probe, right, got = found
+    heads = int(probe.arguments["num_heads"])
+    bias = probe.weights["o_proj.bias"]
     ratio = ((got - bias) / (right - bias)).unflatten(-1, (heads, 2, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
     return ratio.abs() > 1e-6, ratio
 
@@ -80,6 +90,15 @@ def _some_dropped(kata: str, facts: Facts) -> bool:
     """With dropout=0.5 something is dropped in training, whatever dropout=1 does."""
     found = _pattern(facts)
     return found is not None and not bool(found[0].all())
+
+
+def _weights_dropped_too(kata: str, facts: Facts) -> bool:
+    """Some of what is kept of the output is twice the bias alone: the weight that belongs to it was dropped."""
+    found = _half_dropped(facts)
+    if found is None:
+        return False
+    probe, _, got = found
+    return bool(((got - 2.0 * probe.weights["o_proj.bias"]).abs() < 1e-9).any())
 
 
 MISTAKES = (
@@ -137,6 +156,7 @@ MISTAKES = (
         "Features of the output vanish, its bias among them.",
         _SECTION,
         ({"drop": leave, "project_out": _output},),
+        denied=_weights_dropped_too,
     ),
     Mistake(
         "dropout-on-values",
