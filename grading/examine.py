@@ -125,12 +125,16 @@ def _load(examination: Examination, stem: str, wait: bool = True) -> bool:
 
 
 def _causes(learner: Learner, seed: int) -> tuple[Cause, ...]:
-    """The mistakes that are proven; none where the candidate had to be given up."""
+    """The mistakes that are proven, in a new process: what the checks left behind in theirs would mislead.
+
+    None where the candidate had to be given up.
+    """
     from grading.diagnosis.diagnose import diagnose
     from grading.observe import observe
 
     if learner.gone:
         return ()
+    learner.close()
     return tuple(diagnose(learner.kata.stem, *observe(learner, seed)))
 
 
