@@ -17,7 +17,7 @@ from grading.console import FAIL, FAULT, PASS, USAGE, folder_named, grade, kata_
 from grading.practice import ci, cohort, drill, interview, review, status, watch
 from grading.practice.progress import Progress
 from grading.stubs import stub
-from grading.texts import Texts
+from grading.texts import Texts, word
 
 if TYPE_CHECKING:
     from grading.records import Report
@@ -159,23 +159,24 @@ def _reset(arguments: argparse.Namespace) -> int:
         print("grader: name a kata, or use --all", file=sys.stderr)
         return USAGE
     if arguments.all:
-        print(f"round {Progress().new_round()}")
+        print(word("round", number=Progress().new_round()))
     for kata in katas:
         path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
         if path.is_file() and path.read_bytes() == text.encode():
-            print(f"{kata.stem}: is the stub already")
+            print(word("stub-already", kata=kata.stem))
             continue
         kept = Progress().back_up(path)
         path.write_text(text, encoding="utf-8", newline="\n")
         Progress().fresh(kata.stem)
-        print(f"{kata.stem}: the stub is back" + (f"; yours is kept in {kept.relative_to(ROOT)}" if kept else ""))
+        file = kept.relative_to(ROOT) if kept else None
+        print(word("stub-kept" if kept else "stub-back", kata=kata.stem, file=file))
     return PASS
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     kata: Kata = arguments.kata
     if not arguments.reveal and verdict(grade([kata.stem], ROOT / "problems"), named=True) != PASS:
-        print(f"{kata.stem} does not pass yet. --reveal shows the reference all the same.")
+        print(word("not-yet", kata=kata.stem))
         return FAIL
     if arguments.reveal:
         Progress().reveal(kata.stem)

@@ -8,10 +8,13 @@ of that at least, where the copy of the keys is gone before that of the values i
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from grading.candidate.remote import Learner
 from grading.records import CheckFailed, Star
+from grading.texts import ENGLISH, Texts
 
 HEAD_DIM = 16
 BATCH = 8  # with one sequence PyTorch's broadcasting sometimes does without a copy
@@ -31,8 +34,8 @@ def star(learner: Learner) -> Star | None:
         peak = _peak(learner, stem)
     except (CheckFailed, KeyError, TypeError, ValueError):
         return None
-    given = peak < bound(stem)
-    return Star(given, round(peak, 2), "right; copies nothing per query head" if given else _cost(stem))
+    found = Star(True, round(peak, 2)) if peak < bound(stem) else _cost(stem, round(peak, 2))
+    return replace(found, text=Texts(ENGLISH).star(found))
 
 
 def bound(stem: str) -> float:
@@ -56,13 +59,9 @@ def _peak(learner: Learner, stem: str) -> float:
     return float(taken) / (2 * BATCH * kv_heads * TOKENS * HEAD_DIM * new.element_size())
 
 
-def _cost(stem: str) -> str:
+def _cost(stem: str, peak: float) -> Star:
     """What the copies come to in a real model."""
     kv_heads = 1 if stem == "mqa" else LLAMA_KV_HEADS
-    once = 2 * LAYERS * kv_heads * LLAMA_HEAD_DIM * BYTES * CONTEXT
     times = LLAMA_HEADS // kv_heads
-    size = "at Llama-3-8B size" if stem != "mqa" else "at Llama-3-8B size, with one such head,"
-    return (
-        f"right; copies each key/value head {times} times: {size} and {CONTEXT:,} tokens a step writes "
-        f"{once * times / 2**30:.3g} GiB of copies of a {once / 2**30:.3g} GiB cache"
-    )
+    cache = 2 * LAYERS * kv_heads * LLAMA_HEAD_DIM * BYTES * CONTEXT / 2**30
+    return Star(False, peak, "", times, kv_heads, CONTEXT, cache, times * cache)

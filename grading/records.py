@@ -89,11 +89,18 @@ class Star:
         given: whether keys and values are used where they lie, and not copied for each query head.
         peak: the most memory held at a time, in sizes of the step's keys and values.
         text: what there is to say about it.
+        times, kv_heads, tokens, cache_gib, copies_gib: what copies come to in a real model with so many key/value
+            heads and tokens: how often each head is copied, and the sizes; 0 where nothing is.
     """
 
     given: bool
     peak: float
-    text: str
+    text: str = ""
+    times: int = 0
+    kv_heads: int = 0
+    tokens: int = 0
+    cache_gib: float = 0.0
+    copies_gib: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Every text that a reader may want in another language, by key.
 
-English titles and hints stand in katas.toml, sentences of mistakes in the catalogue, the words of the screens in
-texts/en.toml. texts/<language>.toml holds the same under the same keys; what it lacks stays English. KATA_LANG chooses.
-Only what is shown is translated, and at the last moment: records and JSON are English.
+English titles and hints stand in katas.toml, sentences of mistakes in the catalogue and in the wrong submissions,
+questions in the notebooks, the words of the screens in texts/en.toml. texts/<language>.toml holds the same under the
+same keys; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and at the last moment:
+records and JSON are English.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.catalog import Kata
-from grading.records import Cause, CheckResult, KataResult, Report
+from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 ENGLISH = "en"
@@ -49,8 +50,30 @@ class Texts:
         own = self._found("hints", kata.stem, ())
         return tuple(own[i] if i < len(own) else hint for i, hint in enumerate(kata.hints))
 
+    def causes(self, found: Mapping[str, str]) -> str:
+        """The sentences of mistakes, by name, in a row."""
+        return self.word("semicolon").join(self._found("mistakes", name, text) for name, text in found.items())
+
+    def drill(self, kata: str, file: str, english: str) -> str:
+        """What is wrong in a submission, which is called after its mistake, two_<it>_and_<another>, or anything."""
+        names = file.removeprefix("two_").split("_and_") if file.startswith("two_") else [file]
+        sentences = [self._found("mistakes", name, "") for name in names]
+        both = self.word("and").join(sentences) if all(sentences) else english
+        return str(self._found("drills", f"{kata}/{file}", both))
+
+    def question(self, text: str, answer: str) -> tuple[str, str]:
+        """An interview question and its answer."""
+        own = self._found("questions", text, (text, answer))
+        return own[0], own[1]
+
+    def star(self, star: Star) -> str:
+        """What there is to say about an efficiency star."""
+        key = "star" if star.given else "star-copies" if star.kv_heads > 1 else "star-copies-one"
+        sizes = {"cache": star.cache_gib, "copies": star.copies_gib}
+        return self.word(key, times=star.times, tokens=star.tokens, **sizes)
+
     def report(self, report: Report) -> Report:
-        """The same report with the titles of katas and checks and the sentences of causes in this language."""
+        """The same report with its titles and the sentences of causes and stars in this language."""
         return replace(report, katas=tuple(self.result(result) for result in report.katas))
 
     def result(self, result: KataResult) -> KataResult:
@@ -61,6 +84,7 @@ class Texts:
             title=self._found("titles", result.kata, result.title),
             causes=tuple(self._cause(cause) for cause in result.causes),
             checks=tuple(self._check(check) for check in result.checks),
+            star=result.star and replace(result.star, text=self.star(result.star)),
         )
 
     def _cause(self, cause: Cause) -> Cause:

@@ -11,6 +11,7 @@ from grading.console import FAIL
 from grading.practice.scratch import Scratch, Work
 from grading.practice.status import length
 from grading.records import Report
+from grading.texts import word
 
 Grade = Callable[[Scratch, Work], Report]
 Step = Callable[[Scratch, Work, Grade], int]
@@ -21,7 +22,7 @@ def sit(scratch: Scratch, work: Work, run: Step, finish: Step) -> int:
     try:
         from grading.practice.keys import Keys
     except ImportError:  # Windows has no termios
-        print("Then: python grader.py interview run, and: python grader.py interview finish")
+        print(word("interview-left"))
         return 0
     from grading.practice.warm import Warm
 
@@ -43,7 +44,7 @@ def _sit(scratch: Scratch, work: Work, run: Step, grade: Grade, pressed: SimpleQ
     """Until it is over; False where it is left under way."""
     end = work.began + 60 * work.minutes
     while (left := end - time.time()) > 0:
-        sys.stdout.write(f"\r{length(left):>6} left   r run  f finish  q leave it under way ")
+        sys.stdout.write("\r" + word("clock", time=length(left)))
         sys.stdout.flush()
         try:
             key = pressed.get(timeout=min(1.0, left))
@@ -55,5 +56,5 @@ def _sit(scratch: Scratch, work: Work, run: Step, grade: Grade, pressed: SimpleQ
             run(scratch, work, grade)
         elif key in ("q", "f"):
             return key == "f"
-    print("\nThe time is over.")
+    print("\n" + word("clock-end"))
     return True

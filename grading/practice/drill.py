@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-import textwrap
 import time
 from dataclasses import replace
 
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import FAIL, PASS, USAGE, Verbs, grade, kata_named, show, width
-from grading.practice.scratch import Scratch, Work
+from grading.practice.scratch import CARD, Scratch, Work
 from grading.practice.status import length
+from grading.texts import Texts, word
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
 
@@ -43,9 +43,9 @@ def _drill(arguments: argparse.Namespace) -> int:
     chosen = chance.choice(files)
     source = chosen.read_text(encoding="utf-8")
     mistake = " ".join((ast.get_docstring(ast.parse(source)) or chosen.stem).split())
-    scratch.begin(Work(kata.stem, time.time(), given=_given(kata, source), mistake=mistake))
-    print(f"{kata.title}: find and mend what is wrong in {scratch.file(kata.stem).relative_to(ROOT)}")
-    print("Then: python grader.py drill check")
+    scratch.begin(Work(kata.stem, time.time(), given=_given(kata, source), mistake=mistake, source=chosen.stem))
+    print(word("drill-start", title=Texts().title(kata), file=scratch.file(kata.stem).relative_to(ROOT)))
+    print(word("drill-check"))
     return PASS
 
 
@@ -92,15 +92,17 @@ def _check(scratch: Scratch) -> int:
 
 def card(work: Work, mended: str) -> str:
     """What the drill came to."""
-    lines = changed(work.given, mended)
+    from grading.reports.columns import labelled
+
+    texts = Texts()
     rows = [
-        ("mistake", work.mistake),
+        ("mistake", texts.drill(work.stem, work.source, work.mistake)),
         ("time", length(work.green - work.began)),
         ("runs", str(work.runs)),
-        ("lines changed", str(lines)),
+        ("lines", str(changed(work.given, mended))),
     ]
-    wrapped = (textwrap.fill(f"{name:<15}{what}", width(), subsequent_indent=" " * 15) for name, what in rows)
-    return f"Mended: {work.kata.title}\n" + "\n".join(wrapped)
+    head = word("drill-card", title=texts.title(work.kata))
+    return f"{head}\n" + labelled(((word(f"card-{key}"), text) for key, text in rows), CARD, width())
 
 
 def changed(before: str, after: str) -> int:

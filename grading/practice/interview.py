@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import FAIL, PASS, USAGE, Verbs, grade, kata_named, width
-from grading.practice.scratch import Scratch, Work
+from grading.practice.scratch import CARD, Scratch, Work
 from grading.practice.status import length
 from grading.records import KataResult, Report
 from grading.stubs import stub
+from grading.texts import Texts, word
 
 ACTIONS = {"start": "begin, and leave", "run": "grade what is there", "finish": "grade once more, and the card"}
 
@@ -66,10 +66,11 @@ def _refused(why: str) -> int:
 def _start(scratch: Scratch, kata: Kata, minutes: float, live: bool) -> Work:
     work = Work(kata.stem, time.time(), float(minutes), stub(kata, steps=False))
     scratch.begin(work)
-    print(f"{kata.title} ({kata.difficulty}), {minutes:g} minutes from now. No hints, no causes.")
-    print(f"Write it in {scratch.file(kata.stem).relative_to(ROOT)}")
+    level = word(kata.difficulty)
+    print(word("interview-start", title=Texts().title(kata), difficulty=level, minutes=float(minutes)))
+    print(word("interview-file", file=scratch.file(kata.stem).relative_to(ROOT)))
     if not live:
-        print("Then: python grader.py interview run, as often as you like, and: python grader.py interview finish")
+        print(word("interview-steps"))
     return work
 
 
@@ -86,19 +87,21 @@ def _run(scratch: Scratch, work: Work, grade: Grade) -> int:
     work.ran(report, time.time())
     scratch.note(work)
     left = work.began + 60 * work.minutes - time.time()
-    clock = f"{length(left)} left" if left >= 0 else f"{length(-left)} over time"
-    print(f"{clock}: {_shown(report.katas[0])}")
+    clock = word("clock-left" if left >= 0 else "clock-over", time=length(abs(left)))
+    print(word("run-line", clock=clock, result=_shown(Texts().result(report.katas[0]))))
     return PASS if report.katas[0].outcome == "passed" else FAIL
 
 
 def _shown(result: KataResult) -> str:
     if result.outcome == "broken":
-        return f"the file does not load: {result.message} ({result.where})"
-    text = f"{result.passed} of {result.expected} checks pass"
+        return word("run-broken", message=result.message, where=result.where)
+    parts = [word("run-checks", passed=result.passed, expected=result.expected)]
     failed = result.first_failure
     if failed and failed.kind == "raised":
-        text += f"; {failed.message} ({failed.where})"
-    return text + (f"; the first that does not: {failed.title}" if failed else "")
+        parts.append(word("run-raised", message=failed.message, where=failed.where))
+    if failed:
+        parts.append(word("run-first", title=failed.title))
+    return word("semicolon").join(parts)
 
 
 def _finish(scratch: Scratch, work: Work, grade: Grade) -> int:
@@ -115,29 +118,31 @@ def _finish(scratch: Scratch, work: Work, grade: Grade) -> int:
 
 def card(work: Work, result: KataResult, ended: float) -> str:
     """What the interview came to."""
+    from grading.reports.columns import labelled
+
     taken, limit = (work.green or ended) - work.began, 60 * work.minutes
-    over = f", {length(taken - limit)} over" if taken > limit else ""
+    spent = {"part": length(taken), "whole": length(limit)}
+    late = taken > limit
     rows = [
-        ("time", f"{length(taken)} of {length(limit)}{over}"),
-        ("first run", f"after {length(work.first_run - work.began)}"),
-        ("runs to green", str(work.runs) if work.green else f"not green after {work.runs}"),
-        ("checks passed", f"{result.passed} of {result.expected}"),
-        ("mistakes", "; ".join(work.causes.values()) or "none named"),
+        ("time", word("card-over", over=length(taken - limit), **spent) if late else word("card-of", **spent)),
+        ("first", word("card-after", time=length(work.first_run - work.began))),
+        ("green", str(work.runs) if work.green else word("card-red", runs=work.runs)),
+        ("checks", word("card-of", part=result.passed, whole=result.expected)),
+        ("causes", Texts().causes(work.causes) or word("card-none")),
     ]
-    indent = " " * 15
-    lines = (textwrap.fill(f"{name:<15}{what}", width(), subsequent_indent=indent) for name, what in rows)
-    return f"Interview: {work.kata.title}\n" + "\n".join(lines)
+    head = word("interview-card", title=Texts().title(work.kata))
+    return f"{head}\n" + labelled(((word(f"card-{key}"), text) for key, text in rows), CARD, width())
 
 
 def _ask(kata: Kata) -> None:
     """Five questions. On a terminal each answer waits for Enter; elsewhere the answers come after the questions."""
     from grading.practice.questions import some
+    from grading.reports.columns import wrap
 
     drawn, waits = some(kata), sys.stdin.isatty() and sys.stdout.isatty()
-    print("\nFollow-up questions" + (", Enter shows the model answer:" if waits else ":"))
+    print("\n" + word("questions-enter" if waits else "questions"))
     for number, question in enumerate(drawn, start=1):
-        print()
-        print(textwrap.fill(f"{number}. {question.text}", width(), subsequent_indent="   "))
+        print("\n" + "\n".join(wrap(f"{number}. {question.text}", width(), "   ")))
         if waits:
             try:
                 input()
@@ -145,10 +150,12 @@ def _ask(kata: Kata) -> None:
                 waits = False
             print(_answer(question.answer))
     if not waits:
-        print("\nModel answers:")
+        print("\n" + word("answers"))
         for number, question in enumerate(drawn, start=1):
             print(f"{number}. {_answer(question.answer).lstrip()}")
 
 
 def _answer(text: str) -> str:
-    return textwrap.fill(text, width(), initial_indent="   ", subsequent_indent="   ")
+    from grading.reports.columns import wrap
+
+    return "\n".join("   " + line for line in wrap(text, width() - 3))

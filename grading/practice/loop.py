@@ -16,6 +16,7 @@ from grading.practice.screen import State, draw
 from grading.practice.warm import Warm
 from grading.records import Report
 from grading.stubs import stub
+from grading.texts import word
 
 
 class Event(NamedTuple):
@@ -56,9 +57,7 @@ class Loop:
     def polls(self) -> None:
         self.events.put(Event("polling"))
 
-    def heed_signals(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self.pressed("q"))
+    def heed_resizes(self) -> None:
         signal.signal(signal.SIGWINCH, lambda *_: self.events.put(Event("draw")))
 
     # ------------------------------------------------------------------------------------------ the main thread
@@ -110,7 +109,7 @@ class Loop:
         elif key == "h":
             self._hint()
         elif key == "x":
-            state.asking = f"put the stub back into problems/{state.kata.stem}.py? yours is kept."
+            state.asking = word("put-back", file=f"problems/{state.kata.stem}.py")
         elif key == "o" and state.done:
             state.view, state.page = ("verdict" if state.view == "compare" else "compare"), 0
         elif key == "c":

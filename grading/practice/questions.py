@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from grading.catalog import ROOT, Kata
+from grading.texts import Texts
 
 TEX = {"$": "", "\\lfloor ": "floor(", " \\rfloor": ")", "\\bmod": "mod"}
 
@@ -28,8 +29,8 @@ def questions(kata: Kata) -> list[Question]:
 
 
 def some(kata: Kata, count: int = 5, seed: int | None = None) -> list[Question]:
-    """So many of them, drawn, in the notebook's order."""
-    every = questions(kata)
+    """So many of them, drawn, in the notebook's order and the reader's language."""
+    every = [Question(*Texts().question(each.text, each.answer)) for each in questions(kata)]
     chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)))
     return [every[i] for i in sorted(chosen)]
 

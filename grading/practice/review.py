@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from grading.console import PASS, Verbs, width
 from grading.practice.progress import Progress
 from grading.practice.rating import AGAIN, EASY, HARD
 from grading.practice.state import Review
-from grading.texts import chosen, tables
+from grading.texts import Texts, word
 
 DAY = 86400.0
 
@@ -34,17 +33,19 @@ def register(verbs: Verbs) -> None:
 
 
 def _due(arguments: argparse.Namespace) -> int:
+    from grading.reports.columns import wrap
+
     now = time.time()
     plan = sorted(schedule(Progress()), key=lambda due: due.at)
     today = [due for due in plan if due.at <= now]
     for due in today:
-        print(textwrap.fill(reason(due, now), width(), subsequent_indent="    "))
+        print("\n".join(wrap(reason(due, now), width(), "    ")))
     if today:
-        print("\nEach from a fresh stub: python grader.py reset " + " ".join(due.kata.stem for due in today))
+        print("\n" + word("due-reset", katas=" ".join(due.kata.stem for due in today)))
     elif plan:
-        print(f"Nothing is due. Next: {plan[0].kata.stem}, {_ahead(plan[0].at - now)}.")
+        print(word("due-next", kata=plan[0].kata.stem, when=_ahead(plan[0].at - now)))
     else:
-        print("Nothing is due: no kata has been passed yet.")
+        print(word("due-nothing"))
     return PASS
 
 
@@ -72,24 +73,23 @@ def reason(due: Due, now: float) -> str:
     """Why it is due: `gqa: 9 days ago, on the way: kv heads are tiled, 2 hints`."""
     last, parts = due.last, []
     if last.causes:
-        own = tables(chosen()).get("mistakes", {})
-        parts.append("on the way: " + "; ".join(own.get(name, text) for name, text in last.causes.items()))
+        parts.append(word("due-causes", causes=Texts().causes(last.causes)))
     if last.rating == AGAIN:
-        parts.append("you looked at the reference")
+        parts.append(word("due-reference"))
     if last.hints:
-        parts.append(f"{last.hints} hint{'s' * (last.hints > 1)}")
+        parts.append(word("due-hints" if last.hints > 1 else "due-hint", count=last.hints))
     if last.rating == HARD and not last.hints:
-        parts.append(f"it took {last.runs} runs and {last.seconds / 60:.0f} minutes")
+        parts.append(word("due-slow", runs=last.runs, minutes=last.seconds / 60))
     if not parts:
-        parts.append("it went easily" if last.rating == EASY else "it went well")
-    return f"{due.kata.stem}: {_ago(now - last.at)}, " + ", ".join(parts)
+        parts.append(word("due-easy" if last.rating == EASY else "due-well"))
+    return word("due", kata=due.kata.stem, ago=_ago(now - last.at), reasons=word("comma").join(parts))
 
 
 def _ago(seconds: float) -> str:
     days = int(seconds // DAY)
-    return "today" if days < 1 else "yesterday" if days == 1 else f"{days} days ago"
+    return word("today" if days < 1 else "yesterday") if days < 2 else word("days-ago", count=days)
 
 
 def _ahead(seconds: float) -> str:
     days = -int(-seconds // DAY)
-    return "tomorrow" if days <= 1 else f"in {days} days"
+    return word("tomorrow") if days <= 1 else word("in-days", count=days)

@@ -11,16 +11,22 @@ from grading.catalog import ROOT, Catalog, Kata
 from grading.practice.state import form
 from grading.records import Report
 
+CARD = 15  # columns of the labels of a card
+
 
 @dataclass
 class Work:
-    """Times are seconds since 1970, 0 for what has not happened. `given` is the text as it was at the start."""
+    """Times are seconds since 1970, 0 for what has not happened.
+
+    `given` is the text as it was at the start, `source` the name of the file that a drill's text comes from.
+    """
 
     stem: str
     began: float
     minutes: float = 0.0
     given: str = ""
     mistake: str = ""
+    source: str = ""
     runs: int = 0
     first_run: float = 0.0
     green: float = 0.0

@@ -15,7 +15,7 @@ from grading.catalog import ROOT, Catalog, Kata
 from grading.records import Report
 from grading.reports import terminal
 from grading.reports.compare import side_by_side
-from grading.texts import Texts
+from grading.texts import Texts, word
 
 BAR = 20
 View = Literal["verdict", "hint", "list", "all", "compare"]
@@ -65,7 +65,7 @@ def draw(console: Console, state: State) -> None:
     blank = [Segment(" " * width)]
     page = [*shown, *[blank] * (room - len(shown)), *foot]
     if pages > 1:
-        more = Text(f"space: page {state.page + 1} of {pages}", style="reverse")
+        more = Text(word("page", page=state.page + 1, count=pages), style="reverse")
         page[room - 1] = _lines(console, more, width)[0]
     console.update_screen_lines(page[:height])
 
@@ -86,25 +86,26 @@ def body(state: State, width: int) -> RenderableType:
 
 def _verdict(state: State, width: int) -> Text:
     if not state.report:
-        return Text("grading ...")
+        return Text(word("grading"))
     result, board = state.report.katas[0], terminal.board(state.report, width)
     if result.outcome in ("failed", "broken"):
         return board.append("\n").append(terminal.failure(result, width))
     if result.outcome == "passed":
-        return board.append("\nIt passes. o: beside the reference; n: the next kata.\n", style="bold")
-    return board.append("\nNot started: edit the file below and save it.\n", style="bold")
+        return board.append(f"\n{word('it-passes')}\n", style="bold")
+    return board.append(f"\n{word('edit-file')}\n", style="bold")
 
 
 def _hint(state: State) -> Text:
     hints = Texts().hints(state.kata)
-    head = Text(f"hint {state.hint} of {len(hints)}\n", style="bold")
+    head = Text(word("hint-head", level=state.hint, count=len(hints)) + "\n", style="bold")
     return head.append(Text(hints[state.hint - 1], style="not bold"))
 
 
 def _entry(kata: Kata, state: State) -> Text:
     mark = "ok" if kata.stem in state.passed else ">" if kata == state.kata else "-"
     style = "green" if mark == "ok" else "bold" if mark == ">" else ""
-    return Text(f"{mark:>3} {kata.number} {kata.stem:<14}{kata.minutes:>3} min  {Texts().title(kata)}", style=style)
+    minutes = word("list-minutes", minutes=kata.minutes)
+    return Text(f"{mark:>3} {kata.number} {kata.stem:<14}{minutes}  {Texts().title(kata)}", style=style)
 
 
 def footer(state: State) -> RenderableType:
@@ -120,21 +121,21 @@ def footer(state: State) -> RenderableType:
 def _file(state: State) -> Text:
     path = ROOT / "problems" / f"{state.kata.stem}.py"
     where = state.report.katas[0].file if state.report else str(path.relative_to(ROOT))
-    line = Text("file  ").append(where, style=Style(bold=True, link=path.as_uri()))
+    line = Text(word("file") + "  ").append(where, style=Style(bold=True, link=path.as_uri()))
     if state.busy:
-        line.append("   grading ...", style="yellow")
+        line.append("   " + word("grading"), style="yellow")
     elif state.report:
-        line.append(f"   {state.report.seconds:.2f} s", style="dim")
+        line.append("   " + word("seconds", seconds=state.report.seconds), style="dim")
     if state.polling:
-        line.append("   no events from this folder: polling", style="yellow")
+        line.append("   " + word("polling"), style="yellow")
     return line
 
 
 def _keys(state: State) -> Text:
     if state.asking:
         return Text(f"{state.asking}  y/n", style="bold reverse")
-    keys = "n next  h hint  l list  c check all  x reset  {}r run again  q quit"
-    return Text(keys.format("o compare  " if state.done else ""), style="dim", no_wrap=True, overflow="crop")
+    keys = word("keys", compare=word("key-compare") if state.done else "")
+    return Text(keys, style="dim", no_wrap=True, overflow="crop")
 
 
 def _lines(console: Console, what: RenderableType, width: int) -> Lines:

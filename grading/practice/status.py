@@ -9,6 +9,7 @@ from grading.catalog import Catalog
 from grading.console import PASS, Verbs
 from grading.practice.progress import Progress
 from grading.practice.state import Record, form
+from grading.texts import word
 
 NAMED = 2  # mistakes that fit on a line
 
@@ -22,24 +23,33 @@ def _status(arguments: argparse.Namespace) -> int:
     progress, katas = Progress(), Catalog().katas
     rounds = progress.rounds()
     records = [progress.kata(kata.stem) for kata in katas]
-    print(f"Round {len(rounds) + 1}: {sum(bool(record.passes) for record in records)} of {len(katas)} katas passed\n")
-    print(f"{'':<16}{'attempts':>8}  {'first pass':<10}  {'best':>7}  {'hints':>5}  mistakes named")
+    passed = sum(bool(record.passes) for record in records)
+    print(word("status-round", number=len(rounds) + 1, passed=passed, count=len(katas)) + "\n")
+    print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints", "mistakes"))))
     for kata, record in zip(katas, records, strict=True):
         print(_line(f"{kata.number} {kata.stem}", record))
     for number, ended in enumerate(rounds, start=1):
-        passed = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
-        print(f"\nRound {number}, until {day(float(ended.get('ended', 0)))}: passed {', '.join(passed) or 'none'}")
+        stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
+        names = word("list-comma").join(stems) or word("status-none")
+        print("\n" + word("status-ended", number=number, day=day(float(ended.get("ended", 0))), katas=names))
     return PASS
 
 
 def _line(name: str, record: Record) -> str:
     often = sorted(record.causes, key=lambda cause: -record.causes[cause])
     counted = [f"{cause} ({record.causes[cause]})" if record.causes[cause] > 1 else cause for cause in often[:NAMED]]
-    more = [f"{len(often) - NAMED} more"] if len(often) > NAMED else []
+    more = [word("status-more", count=len(often) - NAMED)] if len(often) > NAMED else []
     first = day(record.first_pass) if record.passes else "-"
     best = length(record.best_seconds) if record.best_seconds else "-"
-    row = f"{name:<16}{record.attempts:>8}  {first:<10}  {best:>7}  {record.hints_used:>5}  "
-    return (row + ", ".join(counted + more)).rstrip()
+    mistakes = word("list-comma").join(counted + more)
+    return _row(name, str(record.attempts), first, best, str(record.hints_used), mistakes).rstrip()
+
+
+def _row(name: str, attempts: str, first: str, best: str, hints: str, mistakes: str) -> str:
+    from grading.reports.columns import flush, padded
+
+    cells = (flush(attempts, 8), padded(first, 10), flush(best, 7), flush(hints, 5), mistakes)
+    return padded(name, 16) + "  ".join(cells)
 
 
 def day(at: float) -> str:

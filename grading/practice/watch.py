@@ -34,7 +34,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         loop = Loop(warm, console(), ROOT / "problems", arguments.kata)
         saves = Saves(loop.folder, loop.saved, loop.polls)
         with loop.console.screen(), Keys(loop.pressed):
-            loop.heed_signals()
+            loop.heed_resizes()
             saves.start()
             loop.run()
         saves.stop()

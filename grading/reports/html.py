@@ -43,6 +43,7 @@ class Row:
     causes: str
     notebooks: tuple[str, ...]
     failures: tuple[Shown, ...]
+    star: str
 
     @property
     def failing(self) -> bool:
@@ -67,7 +68,8 @@ def _render(template: str, report: Report, texts: Texts) -> str:
 
 def _row(result: KataResult, texts: Texts) -> Row:
     counted = result.outcome in ("passed", "failed")
-    state = f"{result.passed}/{result.expected}" if counted else texts.word(result.outcome.replace(" ", "-"))
+    star = "* " if result.star and result.star.given else ""
+    state = f"{star}{result.passed}/{result.expected}" if counted else texts.word(result.outcome.replace(" ", "-"))
     return Row(
         result,
         Catalog()[result.kata].number,
@@ -77,6 +79,7 @@ def _row(result: KataResult, texts: Texts) -> Row:
         texts.word("causes", causes=cause_text(result.causes, texts)) if result.causes else "",
         tuple(dict.fromkeys(cause.notebook for cause in result.causes)),
         tuple(_failures(result)),
+        result.star.text if result.star else "",
     )
 
 

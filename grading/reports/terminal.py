@@ -63,7 +63,7 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
         ran = word("ran", count=len(result.checks), expected=result.expected)
         out.append(f"  x {result.kata}: {ran}\n", style="red")
     if not verbose and len(failed) > 1:
-        titles = "; ".join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
+        titles = word("semicolon").join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
         out.append(_row("", word("more-fail", count=len(failed) - 1, titles=titles), width, "dim", lines=1))
     read = f", notebooks/{result.causes[0].notebook}" if result.causes else ""
     out.append(_row("next", f"python grader.py hint {result.kata}{read}", width))

@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -261,6 +263,16 @@ def test_an_interview_on_a_terminal(copy):
         terminal.until("   ", f"{number + 1}. " if number < 5 else "")
     assert terminal.finish() == 0
     terminal.close()
+
+
+def test_a_signal_leaves_an_interview_under_way_and_the_terminal_as_it_was(copy):
+    terminal = Terminal(copy, "interview", "sdpa", "--minutes", "5")
+    terminal.until("left   r run")
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.finish() == 1
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+    terminal.close()
+    assert grader(copy, "interview", "finish").returncode == 1
 
 
 # ---------------------------------------------------------------------------------------------------- drill

@@ -1,17 +1,26 @@
 """Texts by key: every translation belongs to something, and what it lacks stays English."""
 
 import ast
+import json
+import os
+import re
 import string
+import subprocess
+import sys
+import time
 
 import pytest
 from rich.cells import cell_len
 
 from grading.catalog import ROOT, Catalog
 from grading.diagnosis.mistakes import CATALOGUE
-from grading.records import Cause, CheckResult, KataResult, Report
-from grading.reports import columns, terminal
+from grading.practice.questions import questions
+from grading.records import Cause, CheckResult, KataResult, Report, Star
+from grading.reports import columns, html, terminal
 from grading.texts import FOLDER, Texts, chosen, tables
+from tests.engine.terminals import Terminal, copied
 
+WRONG = ROOT / "tests" / "submissions" / "wrong"
 ENGLISH = tables("en")
 LANGUAGES = sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem != "en")
 
@@ -30,15 +39,31 @@ def fields(text):
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
+def numbers(text):
+    return sorted(re.findall(r"\d+(?:[.,]\d+)*", text))
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_key_of_a_translation_is_in_the_catalogues(language):
     own = tables(language)
-    assert set(own) <= {"words", "titles", "hints", "mistakes", "checks"}
+    assert set(own) <= {"words", "titles", "hints", "mistakes", "checks", "drills", "questions"}
     assert set(own["words"]) <= set(ENGLISH["words"])
     assert set(own["titles"]) | set(own["hints"]) <= set(Catalog().stems)
     assert set(own["mistakes"]) <= {mistake.name for mistake in CATALOGUE}
     left_over = set(own["checks"]) - titles_of_checks()
     assert not left_over, f"no grader test has these titles (any more): change the keys in texts/{language}.toml"
+    left_over = {name for name in own["drills"] if not (WRONG / f"{name}.py").is_file()}
+    assert not left_over, f"no such wrong submissions (any more): change the keys in texts/{language}.toml"
+    left_over = set(own["questions"]) - {each.text for kata in Catalog().katas for each in questions(kata)}
+    assert not left_over, f"no notebook has these questions (any more): change the keys in texts/{language}.toml"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_translated_question_has_the_numbers_of_the_english_one(language):
+    for kata in Catalog().katas:
+        for each in questions(kata):
+            own = Texts(language).question(each.text, each.answer)
+            assert numbers(" ".join(own)) == numbers(f"{each.text} {each.answer}"), f"{kata.stem}: {each.text}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -56,6 +81,7 @@ def test_the_screens_and_the_katas_are_complete_in_chinese():
     own = tables("zh")
     assert set(own["words"]) == set(ENGLISH["words"])
     assert set(own["titles"]) == set(own["hints"]) == set(Catalog().stems)
+    assert {kata.difficulty for kata in Catalog().katas} <= set(own["words"])
 
 
 @pytest.mark.parametrize(
@@ -98,13 +124,181 @@ def test_a_report_is_translated_when_it_is_shown_and_missing_texts_stay_english(
     assert Texts("en").report(report()) == report()
 
 
-@pytest.mark.parametrize("text", ["注意力" * 40, "kv 头是整体平铺的 repeat " * 8, "plain words " * 12])
-def test_columns_hold_wide_characters(text):
-    lines = columns.wrap(text, 30)
-    assert all(cell_len(line) <= 30 for line in lines)
+COPIES = Star(False, 5.1, "english", 4, 8, 8192, 1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("star", "words"),
+    [
+        (COPIES, "每个键/值头复制成了 4 份：按 Llama-3-8B 的规模、8,192 个 token 计算"),
+        (Star(False, 9.1, "english", 32, 1, 8192, 0.125, 4.0), "（只有一个键/值头）"),
+        (Star(True, 1.1, "english"), "没有为各个查询头复制键和值"),
+    ],
+)
+def test_the_star_is_said_in_chinese_on_the_board_and_on_the_page(star, words, monkeypatch):
+    monkeypatch.setenv("KATA_LANG", "zh")
+    shown = Report(7, (), 1.0, (KataResult("gqa", "Groups", "f", "passed", 3, 3, star=star),))
+    board = terminal.board(shown, 77).plain
+    assert all(cell_len(line) <= 77 for line in board.splitlines())
+    assert "* 3/3" in board if star.given else words in board.replace("\n      ", "")
+    page = html.page(shown, Texts("zh"))
+    assert words in page
+    assert ("* 3/3" in page) is star.given
+    assert "english" not in board + page
+    assert "right; copies" in html.page(shown, Texts("en"))
+
+
+@pytest.mark.parametrize("width", [30, 31])
+@pytest.mark.parametrize(
+    "text", ["注意力" * 40, "kv 头是整体平铺的 repeat " * 8, "plain words " * 12, "注意，（力）。" * 20]
+)
+def test_columns_hold_wide_characters(text, width):
+    lines = columns.wrap(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert not {line[0] for line in lines} & set("，）。")
+    assert not {line[-1] for line in lines} & set("（")
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert len(columns.wrap(text, 30, lines=2)) == 2
+    assert len(columns.wrap(text, width, lines=2)) == 2
     assert cell_len(columns.fit(text, 20)) == 20
+    assert columns.flush("力", 5) == "   力"
+
+
+def test_labelled_texts_stand_in_one_column():
+    rows = columns.labelled([("用时", "注意力之" * 20), ("runs", "2"), ("错误", "")], 10, 41).splitlines()
+    assert [cell_len(row) for row in rows[:1]] == [40]
+    assert rows[1].startswith(" " * 10 + "之")
+    assert rows[-2] == "runs      2"
+    assert rows[-1].rstrip() == "错误"
+
+
+# ----------------------------------------------------------------------------------- the screens of practice
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    return copied(tmp_path_factory.mktemp("chinese"))
+
+
+def said(root, *arguments):
+    """What the grader of that copy prints in Chinese; there is no English sentence in it."""
+    environment = {**os.environ, "KATA_LANG": "zh"}
+    command = [sys.executable, "grader.py", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
+    assert not done.stderr
+    return checked(done.stdout)
+
+
+def checked(text):
+    """The text; three English words in a row that are no command would be a sentence."""
+    rest = re.sub(r"python grader\.py[ \w]*", "", text)
+    assert not re.findall(r"[A-Za-z]{2,}(?:[,;:]? [a-z]{2,}){2,}", rest), text
+    return text
+
+
+def test_status_and_due_are_chinese(copy):
+    assert "没有要重做的题目：还没有通过任何一题" in said(copy, "due")
+    last = {
+        "at": time.time() - 9.5 * 86400,
+        "rating": 2,
+        "hints": 2,
+        "causes": {"kv-heads-tiled": "kv heads are tiled"},
+    }
+    record = {"attempts": 12, "passes": 1, "first_pass": 1e9, "best_seconds": 725.0, "hints_used": 2}
+    record["causes"] = {"kv-heads-tiled": 2, "mask-ignored": 1, "bias-never": 1}
+    ended = {"ended": 1e9, "katas": {"gqa": record, "mha": record}}
+    data = {"version": 2, "katas": {"gqa": record}, "reviews": {"gqa": [last]}, "rounds": [ended]}
+    (copy / ".kata").mkdir(exist_ok=True)
+    (copy / ".kata" / "progress.json").write_text(json.dumps(data))
+    first, _, head, *rows, _, last = said(copy, "status").splitlines()
+    assert first == "第 2 轮：6 题中有 1 题通过"
+    assert rows[3].endswith("12:05      2  kv-heads-tiled (2)、mask-ignored、另有 1 个")
+    assert re.fullmatch(r"第 1 轮（到 2001-09-\d\d 为止）：通过 gqa、mha", last)
+    assert cell_len(head.partition("提示")[0]) + 4 == cell_len(rows[3].partition("  kv-heads")[0])
+    shown = said(copy, "due")
+    assert shown.startswith("gqa：9 天前，途中犯过的错误：kv 头是整体平铺的")
+    assert "用了 2 条提示" in shown
+    assert "都从空白题目重新做起：python grader.py reset gqa" in shown
+
+
+def test_reset_and_compare_are_chinese(copy):
+    assert said(copy, "reset", "mha") == "mha：已经是空白题目\n"
+    path = copy / "problems" / "mha.py"
+    path.write_text("x = 1\n")
+    assert said(copy, "compare", "mha") == "mha 尚未通过。加上 --reveal 可以直接查看参考答案。\n"
+    assert "mha：已恢复成空白题目；你的代码保存在 .kata/backups/mha-" in said(copy, "reset", "mha")
+
+
+def test_an_interview_is_chinese(copy):
+    started = said(copy, "interview", "start", "gqa", "--minutes", "5")
+    assert started.startswith("分组查询注意力（难度：困难），限时 5 分钟")
+    file = copy / ".kata" / "interview" / "gqa.py"
+    source = (copy / "solutions" / "gqa.py").read_text()
+    file.write_text(source.replace("math.sqrt(E)", "E"))
+    checks = Catalog()["gqa"].checks
+    assert re.match(
+        rf"剩余 4:\d\d：{checks} 项检查中有 \d+ 项通过；第一项未通过的检查：", said(copy, "interview", "run")
+    )
+    file.write_text(source)
+    card = said(copy, "interview", "finish").strip().splitlines()
+    assert card[0] == "面试：分组查询注意力"
+    rows = [
+        ("用时", "0:"),
+        ("首次评分", "开始后"),
+        ("通过前评分次数", "2"),
+        ("通过的检查", f"{checks} / {checks}"),
+        ("犯过的错误", "分数除以了"),
+    ]
+    for line, (label, text) in zip(card[1:], rows, strict=False):
+        assert line.startswith(columns.padded(label, 15) + text)
+    assert "追问：" in card
+    assert "参考回答：" in card
+
+
+def test_a_drill_is_chinese(copy):
+    assert said(copy, "drill", "gqa", "--seed", "1").startswith(
+        "分组查询注意力：找出并改正 .kata/drill/gqa.py 里的错误\n"
+    )
+    (copy / ".kata" / "drill" / "gqa.py").write_text((copy / "solutions" / "gqa.py").read_text())
+    card = said(copy, "drill", "check").splitlines()
+    assert card[0] == "已改正：分组查询注意力"
+    assert card[1].startswith("错误" + " " * 11)
+    assert columns.padded("评分次数", 15) + "1" in card
+
+
+@pytest.mark.parametrize(
+    ("kata", "file", "words"),
+    [
+        ("gqa", "kv-heads-tiled", "kv 头是整体平铺的"),
+        ("gqa", "two_mask-inverted_and_kv-projections-exchanged", "反而可见；并且键经过了 v_proj"),
+        ("mha", "x_key_and_value_layer_tied", "k_proj 和 v_proj 成了同一个层"),
+        ("gqa", "a_new_one", "english"),
+        ("gqa", "", "english"),
+    ],
+)
+def test_what_was_wrong_in_a_drill_has_a_text(kata, file, words):
+    assert words in Texts("zh").drill(kata, file, "english")
+    assert Texts("en").drill(kata, file, "english") == "english"
+
+
+def test_watch_is_chinese(copy):
+    watching = Terminal(copy, "watch", "sdpa", KATA_LANG="zh")
+    checked(watching.until("尚未开始：编辑下面的文件并保存", "n 下一题  h 提示", "q 退出", "文件  problems/sdpa.py"))
+    (copy / "problems" / "sdpa.py").write_text((copy / "solutions" / "sdpa.py").read_text())
+    checked(watching.until("通过了。o：与参考答案对照", "1/6", "o 对照", "秒"))
+    watching.settle()
+    for key, words in (
+        ("l", "15 分钟  缩放点积注意力"),
+        ("h", "提示 1/3"),
+        ("x", "恢复成空白题目吗？"),
+        ("n", "q 退出"),
+    ):
+        watching.press(key)
+        checked(watching.until(words))
+    watching.press("o")
+    watching.until("你的代码", "空格键：翻页（1/")
+    watching.press("q")
+    assert watching.finish() == 0
+    watching.close()
 
 
 def test_the_chinese_readme_has_the_catalogues_katas_and_the_same_commands():
