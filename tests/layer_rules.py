@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from grading.diagnosis.compare import holds, numbers, parameters, raises, shaped
+from grading.diagnosis.compare import holds, numbers, parameters, raises, shaped, typed
 from grading.diagnosis.oracle import layer_weights, plain_weights
 
 HALF = {torch.float16: 2e-2, torch.bfloat16: 1.5e-1, torch.float32: 2e-5, torch.float64: 1e-12}
@@ -53,10 +53,14 @@ def inputs(draw, batch=2, length=5, keys=7, d_model=24):
 @pytest.mark.parametrize("bias", [True, False])
 def test_parameters(learner, draw, family, bias):
     """the layers are q_proj, k_proj, v_proj, o_proj, with the contract's shapes"""
-    layer = family.make(learner, 24, 6, bias=bias)
+    kv_heads = (family.kv(6),) if family.takes_kv_heads else ()
+    layer = getattr(learner, family.symbol)(24, 6, *kv_heads, 0.0, bias)  # the arguments in their order
     weights = layer_weights(draw, 24, 6, family.kv(6), bias)
     wanted = {name: tuple(weight.shape) for name, weight in weights.items()}
     parameters(layer.parameters, wanted, layer.made)
+    out = layer.ahead(*(x.float() for x in inputs(draw)))
+    shaped(out, (2, 5, 24))
+    typed(out, torch.float32)
 
 
 @pytest.mark.parametrize("sizes", [(10, 3), (24, 5), (6, 4), (4, 8)], ids=str)

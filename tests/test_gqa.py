@@ -79,12 +79,13 @@ def test_query_heads_of_a_group_have_their_own_scores(learner):
 from tests.layer_numbers import *
 
 
-@pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
-def test_every_number_of_kv_heads(learner, draw, kv_heads):
+@pytest.mark.parametrize("heads", [(1, 1), (6, 1), (18, 2), (9, 3), (8, 4), (5, 5)], ids=str)
+def test_every_number_of_kv_heads(learner, draw, heads):
     """every num_kv_heads that divides num_heads, 1 and num_heads too"""
-    for heads in {6, kv_heads}:
-        weights = layer_weights(draw, 24, heads, kv_heads)
-        layer = learner.GroupedQueryAttention(24, heads, kv_heads).set(weights)
-        for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, heads, 5, 7)):
-            given = inputs(draw)
-            close(layer.ahead(*given, mask), attend(*given, weights, heads, mask))
+    num_heads, kv_heads = heads
+    d_model = 4 * num_heads
+    weights = layer_weights(draw, d_model, num_heads, kv_heads)
+    layer = learner.GroupedQueryAttention(d_model, num_heads, kv_heads).set(weights)
+    for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, num_heads, 5, 7)):
+        given = inputs(draw, d_model=d_model)
+        close(layer.ahead(*given, mask), attend(*given, weights, num_heads, mask))

@@ -49,6 +49,13 @@ def agrees(value, wanted, when=""):
     close(values, wanted[1][1], f"the values in the cache{when}")
 
 
+@patient
+def in_a_row(values, wanted):
+    """What calls in a row gave is what is wanted."""
+    for i, (got, right) in enumerate(zip(values, wanted, strict=True), start=1):
+        agrees(got, right, f" of call {i} of {len(wanted)}")
+
+
 def compositions(total):
     """All ways to cut a sequence of that length into chunks."""
     for cuts in itertools.product([False, True], repeat=total - 1):
@@ -62,9 +69,12 @@ def compositions(total):
 @pytest.mark.parametrize("bias", [True, False])
 def test_parameters(learner, draw, bias):
     """the layers are q_proj, k_proj, v_proj, o_proj, with the contract's shapes"""
-    layer = learner.CachedGroupedQueryAttention(D, H, K, bias=bias)
+    layer = learner.CachedGroupedQueryAttention(D, H, K, bias)  # the arguments in their order
     wanted = {name: tuple(weight.shape) for name, weight in layer_weights(draw, D, H, K, bias).items()}
     parameters(layer.parameters, wanted, layer.made)
+    output, _, _ = unpacked(layer(draw(2, 5, D).float()))
+    shaped(output, (2, 5, D))
+    typed(output, torch.float32)
 
 
 @pytest.mark.parametrize("sizes", [(10, 3, 1), (24, 5, 1), (24, 6, 4), (24, 4, 3), (8, 4, 8), (4, 8, 1)], ids=str)
@@ -231,6 +241,26 @@ def test_any_cache_may_be_handed_in(learner, draw, sizes):
     agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, H))
 
 
+@pytest.mark.parametrize("sizes", [(300, 20), (1, 9000)], ids=str)
+def test_a_long_cache(learner, draw, sizes):
+    """there may be hundreds of new tokens and thousands of cached ones, and each of them counts"""
+    length, past = sizes
+    weights = layer_weights(draw, 4, 2, 1)
+    layer = learner.CachedGroupedQueryAttention(4, 2, 1).set(weights)
+    x, cache = draw(1, length, 4), (draw(1, 1, past, 2), draw(1, 1, past, 2))
+    agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, 2))
+
+
+def test_inputs_and_weights_may_change(learner, draw):
+    """the same tensors, and the layer's weights, may hold other numbers in the next call"""
+    layer, _ = random_layer(learner, draw)
+    for _ in range(2):
+        weights = layer_weights(draw, D, H, K)
+        layer.set(weights)
+        calls = [(draw(2, 3, D), (draw(2, K, 4, E), draw(2, K, 4, E))) for _ in range(2)]
+        in_a_row(layer.several(*calls, reuse=True), [attend_cached(*call, weights, H) for call in calls])
+
+
 def test_an_empty_cache(learner, draw):
     """a cache of no tokens is like none"""
     layer, weights = random_layer(learner, draw)
@@ -282,6 +312,7 @@ def test_two_sequences_in_turns(learner, draw):
 def test_two_layers_in_turns(learner, draw):
     """two layers have caches of their own"""
     (first, weights), (second, others) = random_layer(learner, draw), random_layer(learner, draw)
+    first.set(weights, grad=True)  # decoding with gradients recorded is decoding, too
     x = draw(2, 4, D)
     parts = [part for part in x.split(2, 1) for _ in range(2)]
     plan = [(second if i % 2 else first, part, i - 2 if i > 1 else None) for i, part in enumerate(parts)]
@@ -353,6 +384,23 @@ def test_large_scores_are_safe(learner, draw):
     agrees(layer.ahead(x), attend_cached(x, None, weights, H))  # the first token's only score may be far below zero
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+def test_large_scores_in_half_precision(learner, dtype):
+    """scores of 1e4 are safe in float16 and bfloat16"""
+    # E = 16: the scores are near 1e4, and before they are scaled still below float16's largest number, 65504
+    # and the first of the two new tokens sees none but scores below -1e4, beside a masked one
+    for sign, wanted in ((1.0, 4.0), (-1.0, 3.0)):
+        weights = plain_weights(32, 2, 1, q_proj=sign)
+        layer = learner.CachedGroupedQueryAttention(32, 2, 1)
+        layer.set({name: weight.to(dtype) for name, weight in weights.items()}, dtype)
+        keys, values = (
+            torch.tensor(numbers, dtype=dtype)[None, None, :, None].expand(1, 1, 4, 16)
+            for numbers in ([54.0, 53.0, 52.0, 55.0], [1.0, 2.0, 3.0, 4.0])
+        )
+        output, _, _ = unpacked(layer(torch.full((1, 2, 32), 54.0, dtype=dtype), (keys, values)))
+        close(output, torch.full((1, 2, 32), wanted, dtype=dtype))
+
+
 def test_training_mode_makes_no_difference(learner, draw):
     """training mode makes no difference: there is no dropout here"""
     layer, weights = random_layer(learner, draw)
@@ -371,7 +419,9 @@ def test_strides_do_not_matter(learner, draw):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(2, 16, 4, 2, True), (3, 24, 6, 3, False), (1, 8, 4, 4, True), (2, 12, 6, 1, False)], ids=str
+    "sizes",
+    [(2, 16, 8, 4, True), (5, 24, 6, 3, False), (1, 4, 4, 4, True), (2, 12, 6, 1, False), (2, 5, 1, 1, True)],
+    ids=str,
 )
 def test_equals_pytorch(learner, draw, sizes):
     """the numbers are PyTorch's, with copied weights"""

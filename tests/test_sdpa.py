@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grading.diagnosis.compare import close, holds, numbers, shaped, typed
+from grading.diagnosis.compare import close, close_each, holds, numbers, shaped, typed
 from grading.observe import agree
 
 HALF = {torch.float16: 1e-2, torch.bfloat16: 8e-2, torch.float32: 1e-5, torch.float64: 1e-12}
@@ -269,6 +269,15 @@ def test_equals_pytorch(learner, draw, size):
         for mask in (None, draw.mask(length, keys), draw.mask(*lead, length, keys)):
             wanted = attention(query, key, value, mask)
             close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
+
+
+def test_calls_do_not_depend_on_each_other(learner, draw):
+    """sizes, masks and numbers may change from call to call, in the same memory too"""
+    sizes = [((2,), 5, 7, 4, 6), ((), 3, 4, 4, 6), ((2,), 5, 7, 4, 6), ((2,), 5, 7, 4, 6)]
+    calls = [(*drawn(draw, *size), mask) for size in sizes for mask in (draw.mask(*size[1:3]), None)]
+    close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls])
+    calls = [(*drawn(draw, *sizes[0]), draw.mask(5, 7)) for _ in range(3)]
+    close_each(learner.scaled_dot_product_attention.several(*calls, reuse=True), [attention(*call) for call in calls])
 
 
 def test_many_keys(learner, draw):

@@ -49,9 +49,24 @@ class _Callable:
         after_args, after_kwargs = reply["echo"]
         return reply["value"], after_args, after_kwargs
 
-    def backward(self, cotangent: Tensor, *args: Any, **kwargs: Any) -> Answer:
-        """The gradients of (output * cotangent).sum(): an answer, a Backward."""
-        asked = self._ahead(args, kwargs, cotangent=cotangent)
+    def several(self, *calls: tuple[Any, ...], reuse: bool = False) -> Answer:
+        """The values of calls in a row, looked at after the last.
+
+        Args:
+            reuse: write the arguments of each call into the memory of the first one's, as a loop with buffers does.
+        """
+        request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls), "reuse": reuse}
+        how = "in the same memory" if reuse else "in a row"
+        asked = self._learner.ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}", self.symbol)
+        return asked.reading(lambda reply: reply["value"])
+
+    def backward(self, cotangent: Tensor, *args: Any, leaves: bool = True, **kwargs: Any) -> Answer:
+        """The gradients of (output * cotangent).sum(): an answer, a Backward.
+
+        Args:
+            leaves: whether the inputs want gradients; the parameters do in any case.
+        """
+        asked = self._ahead(args, kwargs, cotangent=cotangent, leaves=leaves)
         return asked.reading(lambda reply: Backward(reply["value"], reply["input_grads"], reply["parameter_grads"]))
 
     def flops(self, *args: Any, **kwargs: Any) -> int:

@@ -117,9 +117,23 @@ class Session:
         if "meter" in request:
             value, flops = count(lambda: target(*args, **kwargs))
             return {"value": value, "flops": flops}
-        with torch.set_grad_enabled(self.grads.get(request["layer"], True)):
+        with self._mode(request["layer"]):
             value = target(*args, **kwargs)
         return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
+
+    def _several(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Calls in a row; what they gave is looked at after the last. With "reuse", all get the first one's tensors."""
+        target, given, values = self._target(request), None, []
+        with self._mode(request["layer"]):
+            for args in request["calls"]:
+                again = request["reuse"] and given is not None
+                given = _written_over(given, args) if again else args
+                value = target(*given)
+                values.append(_copied(value) if request["reuse"] else value)  # it may be a view of an input
+        return {"value": values}
+
+    def _mode(self, layer: int | None) -> torch.set_grad_enabled:
+        return torch.set_grad_enabled(layer is None or self.grads.get(layer, True))
 
     def _peak(self, request: dict[str, Any]) -> dict[str, Any]:
         """The memory that a call takes. What comes expanded, to be small on the way, is made solid before."""
@@ -129,7 +143,7 @@ class Session:
         return {"value": None, "peak": peak_bytes(lambda: layer(*args), given)}
 
     def _gradients(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
-        inputs = [arg.requires_grad_() for arg in request["args"] if _differentiable(arg)]
+        inputs = [arg.requires_grad_(request["leaves"]) for arg in request["args"] if _differentiable(arg)]
         value = target(*request["args"], **request["kwargs"])
         output = value[0] if isinstance(value, tuple) else value
         # a sum, because backward with a gradient argument makes PyTorch import sympy (0.3 s)
@@ -145,10 +159,11 @@ class Session:
         outputs: list[Any] = []
         caches: list[Any] = []
         for index, (layer, x, parent) in enumerate(request["steps"]):
-            value = self.layers[layer](x) if parent is None else self.layers[layer](x, caches[parent])
+            with self._mode(layer):
+                value = self.layers[layer](x) if parent is None else self.layers[layer](x, caches[parent])
             if not (isinstance(value, tuple | list) and len(value) == 2):
                 return {"value": [outputs, caches], "odd": [index, Opaque(describe(value))]}
-            outputs.append(value[0].clone() if isinstance(value[0], Tensor) else value[0])
+            outputs.append(value[0])
             caches.append(value[1])
         return {"value": [outputs, caches]}
 
@@ -205,6 +220,19 @@ def _lines(tree: ast.Module) -> dict[str, int]:
         methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
         lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
+
+
+def _written_over(given: Any, new: Any) -> Any:
+    """What was given, with the numbers of what is new in the same memory."""
+    if isinstance(given, tuple | list):
+        return type(given)(_written_over(old, each) for old, each in zip(given, new, strict=True))
+    return given.copy_(new) if isinstance(given, Tensor) else new
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return tuple(_copied(item) for item in value)
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _solid(value: Any) -> Any:

@@ -32,6 +32,15 @@ def close(got: Any, wanted: Tensor, what: str = "the output", tolerance: float =
         raise _differs(got, wanted, ~(difference <= allowed), difference, what)
 
 
+@patient
+def close_each(got: Any, wanted: Sequence[Tensor]) -> None:
+    """What several calls gave, each as above."""
+    if not isinstance(got, list) or len(got) != len(wanted):
+        raise CheckFailed(Failure("the calls gave no list of outputs", str(len(wanted)), describe(got)))
+    for i, (each, right) in enumerate(zip(got, wanted, strict=True), start=1):
+        close(each, right, f"the output of call {i} of {len(wanted)}")
+
+
 def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, what: str) -> CheckFailed:
     count, total = int(wrong.sum()), wrong.numel()
     bad = got.isnan() | got.isinf()
