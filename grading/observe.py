@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from grading.answer import Answer, patient
-from grading.candidate.callables import Layer
 from grading.candidate.remote import Learner
 from grading.diagnosis.compare import TOLERANCE, close, same
 from grading.diagnosis.evidence import Decode, Facts, Observation
@@ -132,7 +131,7 @@ def _modified(learner: Learner, stem: str, seed: int) -> dict[str, Any]:
         return {}
     changed: set[str] = set()
     if stem == "gqa_kv_cache":
-        layer = _cached_layer(learner, probes(stem, seed)[0])
+        layer, _ = _given(learner, probes(stem, seed)[0])
         cache = (torch.ones(2, 3, 4, 5, dtype=torch.float64), torch.ones(2, 3, 4, 5, dtype=torch.float64))
         x = torch.ones(2, 2, 30, dtype=torch.float64)
         _, (x_after, after), _ = layer.echo(x, cache)
@@ -178,14 +177,12 @@ def _dropped(learner: Learner, stem: str, seed: int) -> dict[str, Any]:
     return {"dropped": _observation(learner, dropout_probe(stem, seed))} if stem in CROSS else {}
 
 
-def _cached_layer(learner: Learner, probe: Probe) -> Layer:
-    layer: Layer = getattr(learner, probe.symbol)(**probe.arguments).set(probe.weights)
-    return layer
-
-
 def _decode(learner: Learner, stem: str, seed: int) -> dict[str, Any]:
     if stem != "gqa_kv_cache":
         return {}
-    layer, past = _cached_layer(learner, probes(stem, seed)[0]), 40
-    cache = (torch.ones(1, 3, past, 5, dtype=torch.float64), torch.ones(1, 3, past, 5, dtype=torch.float64))
-    return {"decode": Decode(layer.flops(torch.ones(1, 1, 30, dtype=torch.float64), cache), past, 30, 6, 3)}
+    # sizes for which projecting keys and values takes other FLOPs than projecting queries or the output
+    past, d_model, num_heads, num_kv_heads = 40, 30, 6, 2
+    layer = getattr(learner, learner.kata.symbols[0])(d_model, num_heads, num_kv_heads)
+    cache = (torch.ones(1, num_kv_heads, past, 5), torch.ones(1, num_kv_heads, past, 5))
+    flops = layer.flops(torch.ones(1, 1, d_model), cache)
+    return {"decode": Decode(flops, past, d_model, num_heads, num_kv_heads)}

@@ -110,17 +110,19 @@ def _layer(kata: str, generator: Generator) -> Iterator[Probe]:
     yield case("mask (L, S), B == L == H, no biases", Sizes(4, 4, 7, 4, 2, 5), random("L", "S"))
     yield case("mask (B, L, S), B == H, an empty row", Sizes(4, 5, 6, 4, 2, 3), random("B", "L", "S", empty=True))
     yield case("dropout 1.0, training", Sizes(2, 4, 5, 6, 3, 3), nothing, 1.0, training=True)
+    yield case("dropout 1.0, training, mask (L, S)", Sizes(3, 5, 4, 6, 2, 3), random("L", "S"), 1.0, training=True)
     yield case("dropout 1.0, evaluation, L == S", Sizes(2, 4, 4, 6, 2, 3), nothing, 1.0)
 
 
 def _cached(generator: Generator) -> Iterator[Probe]:
     def case(name: str, sizes: Sizes, chunks: tuple[int, ...], bias: bool, resume: tuple[int, ...] = ()) -> Probe:
+        training = not bias  # it makes no difference here
         D = sizes.H * sizes.E
         arguments: Arguments = {"d_model": D, "num_heads": sizes.H, "num_kv_heads": sizes.K, "bias": bias}
         weights = draw_weights(generator, D, sizes.K * sizes.E, bias)
         inputs: dict[str, Input] = {"x": draw_normal(generator, sizes.B, sum(chunks), D)}
         symbol = CLASSES["gqa_kv_cache"]
-        return Probe(name, "gqa_kv_cache", symbol, arguments, weights, inputs, chunks=chunks, resume=resume)
+        return Probe(name, "gqa_kv_cache", symbol, arguments, weights, inputs, training, chunks, resume)
 
     yield case("one chunk", Sizes(2, 0, 0, 6, 3, 5), (4,), True)
     yield case("chunks of 3, 4 and 2", Sizes(4, 0, 0, 6, 2, 5), (3, 4, 2), True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from grading.diagnosis.evidence import Facts
 from grading.diagnosis.mistakes.record import CACHED, Mistake, Swap
 from grading.diagnosis.mistakes.ways import leave
 from grading.diagnosis.pipeline import Cache, State, append
@@ -45,8 +46,22 @@ def _append_to_self_or_start(state: State) -> State:
     return append(state._replace(past=state.past and state.memory))
 
 
-def _cached(name: str, step: str, sentence: str, symptom: str, *swaps: Swap, error: bool = False) -> Mistake:
-    return Mistake(name, CACHED, step, sentence, symptom, "05_gqa_kv_cache.ipynb#Break-it", swaps, error=error)
+def _changed_in_place(kata: str, facts: Facts) -> bool:
+    """Then what looks like a memory may be the cache handed in itself."""
+    return not {"keys", "values"}.isdisjoint(facts.modified)
+
+
+def _cached(
+    name: str,
+    step: str,
+    sentence: str,
+    symptom: str,
+    *swaps: Swap,
+    error: bool = False,
+    denied: Callable[[str, Facts], bool] | None = None,
+) -> Mistake:
+    section = "05_gqa_kv_cache.ipynb#Break-it"
+    return Mistake(name, CACHED, step, sentence, symptom, section, swaps, error=error, denied=denied)
 
 
 MISTAKES = (
@@ -141,5 +156,6 @@ MISTAKES = (
         "One sequence is right; a second one, or a prefix continued twice, is not.",
         {"append": _append_to_self_or_start},
         {"append": _append_to_self},
+        denied=_changed_in_place,
     ),
 )

@@ -1,5 +1,6 @@
 """Mistakes in dropout. Outputs show those that still differ when everything is dropped; facts show the others."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -26,10 +27,21 @@ def _inverse(state: State) -> State:
     return state._replace(weights=state.weights * state.dropout) if state.training else state
 
 
-def _scores(state: State) -> State:
+def _scores_before_the_mask(state: State) -> State:
     if not (state.training and state.dropout):
         return state
-    return state._replace(weights=(state.scores * (1.0 - state.dropout)).softmax(dim=-1))
+    scores = torch.zeros_like(state.scores)
+    if state.mask is not None:
+        scores = scores.masked_fill(~state.mask, -math.inf)
+    return state._replace(weights=scores.softmax(dim=-1).nan_to_num(0.0))
+
+
+def _masked_scores(state: State) -> State:
+    """A finite fill is dropped as well, and what is masked is cleared after the softmax."""
+    if not (state.training and state.dropout):
+        return state
+    weights = torch.full_like(state.scores, 1.0 / state.scores.size(-1))
+    return state._replace(weights=weights if state.mask is None else weights.masked_fill(~state.mask, 0.0))
 
 
 def _output(state: State) -> State:
@@ -146,7 +158,7 @@ MISTAKES = (
         "dropout acts on the scores before the softmax instead of on the weights after it",
         "A dropped score is 0, and its key keeps a weight.",
         _SECTION,
-        ({"drop": _scores},),
+        ({"drop": _scores_before_the_mask}, {"drop": _masked_scores}),
     ),
     Mistake(
         "dropout-on-output",

@@ -95,7 +95,7 @@ MISTAKES = (
         "empty-row-uniform",
         MASKED,
         "fill",
-        "a large negative fill, such as -1e9, lets a query that may attend to nothing attend to all keys alike",
+        "a query that may attend to nothing attends to all keys alike, as after a large negative fill such as -1e9",
         "Its row of the output is the mean of the values instead of zero; all others are right.",
         _EMPTY,
         (_filled(-1e9), _fill(_lowest)),

@@ -76,7 +76,7 @@ MISTAKES = (
         "batch-mask-read-as-heads",
         CROSS,
         "align",
-        "a mask (B, L, S) is used without unsqueeze(1), so that its batch entries are read as heads",
+        "the batch entries of a mask (B, L, S) are read as heads, as without unsqueeze(1)",
         "Fails unless B == H, and is wrong there.",
         _FORM,
         (_mask("align", lambda mask: mask),),
