@@ -113,8 +113,11 @@ def test_dropout_of_everything(learner, draw, family):
     masks = (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, 6, 5, 7))
     close_each(layer.several(*((*inputs(draw), mask) for mask in masks)), [weights["o_proj.bias"].expand(2, 5, 24)] * 5)
     layer.set(weights, training=True, grad=False)
-    for length, mask in ((1, None), (7, None), (5, draw.mask(5, 7))):
-        close(layer.ahead(*inputs(draw, length=length), mask), weights["o_proj.bias"].expand(2, length, 24))
+    for length, keys, mask in ((1, 7, None), (7, 7, None), (3, 1, None), (5, 7, draw.mask(5, 7))):
+        close(layer.ahead(*inputs(draw, 2, length, keys), mask), weights["o_proj.bias"].expand(2, length, 24))
+    given = inputs(draw)
+    close(layer.set(weights).ahead(*given), attend(*given, weights, 6))
+    close(layer.set(weights, training=True).ahead(*given), weights["o_proj.bias"].expand(2, 5, 24))
 
 
 def test_no_dropout_unless_asked_for(learner, draw, family):
@@ -230,10 +233,12 @@ def test_gradients(learner, draw, family, kind):
     """gradients of inputs and parameters are right"""
     weights, training = layer_weights(draw, 24, 6, family.kv(6)), kind != "mask"
     layer = family.make(learner, 24, 6, dropout=0.0 if training else 0.5).set(weights, training=training)
-    given, cotangent = inputs(draw), draw(2, 5, 24, scale=1e3)  # a division by the tiniest number would overflow
-    mask = None if kind == "no mask" else draw.mask(2, 5, 7)
+    length, keys = {"no mask": (6, 6), "mask": (1, 7), "empty row": (5, 7)}[kind]
+    given = inputs(draw, 2, length, keys)
+    cotangent = draw(2, length, 24, scale=1e3)  # a division by the tiniest number would overflow
+    mask = {"no mask": None, "mask": draw.mask(2, 1, 7), "empty row": draw.mask(2, 6, 5, 7)}[kind]
     if kind == "empty row":
-        mask[0, 2] = False
+        mask[0, :, 2], mask[1, 3, 4] = False, False
     asked = layer.backward(cotangent, *given, mask)
     leaves = [x.clone().requires_grad_() for x in given]
     parameters = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
@@ -249,16 +254,31 @@ def test_gradients(learner, draw, family, kind):
 def test_gradients_with_dropout(learner, draw, family):
     """a training pass with dropout has gradients"""
     weights = layer_weights(draw, 24, 6, family.kv(6))
-    layer = family.make(learner, 24, 6, dropout=0.5).set(weights, training=True)
-    cotangent = draw(2, 5, 24)
-    for mask, leaves in ((None, True), (draw.mask(5, 7), False)):  # inputs may want no gradients
-        back = layer.backward(cotangent, *inputs(draw), mask, leaves=leaves).wait()
+    # inputs may want no gradients
+    for dtype, mask, leaves in ((torch.float32, None, True), (torch.float16, draw.mask(5, 7), False)):
+        layer = family.make(learner, 24, 6, dropout=0.5)
+        layer.set({name: weight.to(dtype) for name, weight in weights.items()}, dtype, training=True)
+        cotangent = draw(2, 5, 24).to(dtype)
+        back = layer.backward(cotangent, *(x.to(dtype) for x in inputs(draw)), mask, leaves=leaves).wait()
+        for name, got in zip(("query", "key", "value"), back.inputs if leaves else (), strict=False):
+            holds(got is not None, f"no gradient reaches {name}")
         for name, weight in weights.items():
             got = back.parameters.get(name)
             holds(got is not None, f"no gradient reaches {name}")
             shaped(got, tuple(weight.shape), f"the gradient of {name}")
             holds(bool(got.isfinite().all()), f"NaN or infinity in the gradient of {name}")
-        close(back.parameters["o_proj.bias"], cotangent.sum((0, 1)), "the gradient of o_proj.bias")
+        wanted = cotangent.double().sum((0, 1)).to(dtype)
+        close(back.parameters["o_proj.bias"], wanted, "the gradient of o_proj.bias", tolerance=HALF[dtype])
+
+
+def test_what_is_dropped_has_no_gradient(learner, draw, family):
+    """with dropout=1 no gradient gets past the weights"""
+    weights = layer_weights(draw, 24, 6, family.kv(6))
+    layer = family.make(learner, 24, 6, dropout=1.0).set(weights, training=True)
+    back = layer.backward(draw(2, 5, 24), *inputs(draw)).wait()
+    for name in ("q_proj.weight", "k_proj.weight", "v_proj.weight"):
+        got = back.parameters.get(name)
+        holds(got is None or not got.any(), f"a gradient reaches {name}", "0", "other numbers")
 
 
 def test_many_keys(learner, draw, family):
@@ -272,9 +292,11 @@ def test_many_keys(learner, draw, family):
 
 def test_inputs_are_not_modified(learner, draw, family):
     """the inputs are not modified"""
-    layer, _ = family.random(learner, draw, 24, 6)
-    for shape in [(5, 7), (2, 5, 7), (2, 1, 5, 7)]:
-        given = [*inputs(draw), draw.mask(*shape)]
+    layer, weights = family.random(learner, draw, 24, 6)
+    for shape, dtype in (((5, 7), torch.float64), ((2, 5, 7), torch.float16), ((2, 1, 5, 7), torch.float64)):
+        half = {name: weight.to(dtype) for name, weight in weights.items()}
+        layer.set(half, dtype, training=len(shape) == 4)
+        given = [*(x.to(dtype) for x in inputs(draw)), draw.mask(*shape)]
         given[3][..., 2, :] = False
         _, after, _ = layer.echo(*given)
         for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=True):
@@ -335,6 +357,15 @@ def test_inputs_and_weights_may_change(learner, draw, family):
         layer.set(weights)
         calls = [(*inputs(draw), draw.mask(2, 5, 7)) for _ in range(2)]
         close_each(layer.several(*calls, reuse=True), [attend(*call[:3], weights, 6, call[3]) for call in calls])
+
+
+def test_layers_have_nothing_in_common(learner, draw, family):
+    """two layers may have other heads and other dropout"""
+    (first, weights), (second, others) = family.random(learner, draw, 24, 6), family.random(learner, draw, 24, 4)
+    family.make(learner, 24, 12, dropout=1.0).set(layer_weights(draw, 24, 12, family.kv(12)), training=True)
+    given = inputs(draw)
+    for layer, own, heads in ((first, weights, 6), (second, others, 4), (first, weights, 6)):
+        close(layer.ahead(*given), attend(*given, own, heads))
 
 
 def test_mask_by_keyword(learner, draw, family):

@@ -93,10 +93,10 @@ def test_additive_in_each_dtype(learner, dtype):
     """the additive mask has the dtype asked for"""
     mask = lower_right(3, 4)
     same(learner.additive_mask.ahead(mask, dtype), additive(mask, dtype), "the additive mask")
-    same(learner.additive_mask.ahead(mask, dtype=dtype), additive(mask, dtype), "the additive mask")
+    same(learner.additive_mask.ahead(mask=mask, dtype=dtype), additive(mask, dtype), "the additive mask")
 
 
-@pytest.mark.parametrize("shape", [(), (4,), (3, 5), (2, 3, 4), (2, 1, 3, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(), (4,), (3, 5), (2, 3, 4), (2, 1, 2, 3, 4)], ids=str)
 def test_additive_of_any_mask(learner, draw, shape):
     """any mask of any shape has an additive form"""
     mask = draw.mask(*shape) if shape else torch.tensor(False)
@@ -118,9 +118,17 @@ def test_additive_of_a_transposed_mask(learner, draw):
 
 def test_mask_is_not_modified(learner, draw):
     """the mask handed in is not modified"""
-    mask = draw.mask(3, 5)
-    _, (after,), _ = learner.additive_mask.echo(mask)
-    holds(torch.equal(mask, after) and after.dtype == torch.bool, "the mask was modified in place")
+    for mask in (draw.mask(3, 5), draw.mask(5), draw.mask(2, 3, 5)):
+        _, (after,), _ = learner.additive_mask.echo(mask)
+        holds(torch.equal(mask, after) and after.dtype == torch.bool, "the mask was modified in place")
+
+
+def test_a_mask_may_change(learner, draw):
+    """the same tensor may hold another mask in the next call"""
+    masks = [draw.mask(3, 5) for _ in range(3)]
+    got = learner.additive_mask.several(*((mask,) for mask in masks), reuse=True).wait()
+    for mask, value in zip(masks, got, strict=True):
+        same(value, additive(mask, torch.float32), "the additive mask")
 
 
 def test_inputs_that_tell_mistakes_apart(learner, seed):

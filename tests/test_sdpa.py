@@ -12,8 +12,8 @@ from grading.observe import agree
 HALF = {torch.float16: 1e-2, torch.bfloat16: 8e-2, torch.float32: 1e-5, torch.float64: 1e-12}
 MASKS = [(7,), (1, 7), (5, 1), (5, 7), (3, 5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (2, 3, 5, 7)]
 # leading dimensions, L, S, E, Ev: all different, then the sizes that coincide
-SIZES = [((2, 3), 5, 7, 4, 6), ((3,), 1, 7, 4, 4), ((), 5, 7, 4, 6), ((2, 1, 3), 5, 1, 8, 2), ((4, 4), 4, 4, 4, 4)]
-SIZES += [((1, 1), 1, 4, 4, 6), ((1,), 3, 5, 4, 6), ((2,), 12, 12, 8, 4)]
+SIZES = [((2, 3), 5, 7, 4, 6), ((3,), 1, 7, 4, 4), ((), 5, 7, 4, 6), ((2, 1, 3), 5, 4, 8, 2), ((4, 4), 4, 4, 4, 4)]
+SIZES += [((1, 1), 1, 4, 1, 1), ((6,), 6, 3, 4, 5), ((2,), 12, 12, 8, 4)]
 
 
 def attention(query, key, value, mask=None):
@@ -154,11 +154,12 @@ def gradients(query, key, value, mask, cotangent):
 @pytest.mark.parametrize("kind", ["no mask", "mask", "empty row"])
 def test_gradients(learner, draw, kind):
     """gradients are right"""
-    query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
-    mask = None if kind == "no mask" else draw.mask(2, 1, 5, 7)
+    lead, length, keys = {"no mask": ((), 1, 7), "mask": ((2, 1, 3), 4, 4), "empty row": ((2, 3), 5, 7)}[kind]
+    query, key, value = drawn(draw, lead, length, keys, 4, 6)
+    mask = {"no mask": None, "mask": draw.mask(4), "empty row": draw.mask(2, 1, 5, 7)}[kind]
     if kind == "empty row":
         mask[0, 0, 2] = False
-    cotangent = draw(2, 3, 5, 6, scale=1e3)  # a division by the tiniest number would overflow
+    cotangent = draw(*lead, length, 6, scale=1e3)  # a division by the tiniest number would overflow
     asked = learner.scaled_dot_product_attention.backward(cotangent, query, key, value, mask)
     wanteds = gradients(query, key, value, mask, cotangent)
     for name, got, wanted in zip(("query", "key", "value"), asked.wait().inputs, wanteds, strict=True):
@@ -241,9 +242,12 @@ def test_large_scores_are_safe(learner, dtype, sign):
 def test_inputs_are_not_modified(learner, draw):
     """the inputs are not modified"""
     query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
-    mask = draw.mask(5, 7)
+    mask, row = draw.mask(5, 7), draw.mask(7)
     mask[2] = False
-    for given in ([query, key, value], [query, key, value, mask]):
+    flat, half = [x[0, 0] for x in (query, key, value)], [x.half() for x in (query, key, value)]
+    column = mask[:, :1] | True
+    column[2] = False
+    for given in ([query, key, value], [query, key, value, mask], [*flat, row], [*half, column]):
         _, after, _ = learner.scaled_dot_product_attention.echo(*given)
         for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=False):
             holds(torch.equal(was, now) and was.dtype == now.dtype, f"{name} was modified in place")
@@ -264,9 +268,9 @@ def test_strides_do_not_matter(learner, draw):
 def test_equals_pytorch(learner, draw, size):
     """the numbers are those of F.scaled_dot_product_attention"""
     lead, length, keys, _, _ = size
-    for scale in (0.3, 1.0, 3.0):
+    for scale, axes in ((0.3, lead), (1.0, lead[1:]), (3.0, lead)):
         query, key, value = (x * scale for x in drawn(draw, *size))
-        for mask in (None, draw.mask(length, keys), draw.mask(*lead, length, keys)):
+        for mask in (None, draw.mask(length, keys), draw.mask(*axes, length, keys)):
             wanted = attention(query, key, value, mask)
             close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
 
@@ -282,7 +286,7 @@ def test_calls_do_not_depend_on_each_other(learner, draw):
 
 def test_many_keys(learner, draw):
     """more keys than a block of an online softmax holds"""
-    for lead, length, keys in (((2,), 70, 300), ((), 2, 3000)):
+    for lead, length, keys in (((2,), 70, 300), ((), 300, 300), ((), 1100, 3), ((), 2, 3000)):
         query, key, value = drawn(draw, lead, length, keys, 8, 4)
         for mask in (None, draw.mask(length, keys)):
             wanted = attention(query, key, value, mask)

@@ -1,0 +1,21 @@
+"""Additive masks are kept by the address of the boolean one, which may have changed."""
+# verdict: failed
+# breaks: additive_mask of the mask given
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_SEEN = {}
+
+
+def causal_mask(query_len: int, key_len: int | None = None) -> Tensor:
+    key_len = query_len if key_len is None else key_len
+    allowed = torch.ones(query_len, key_len, dtype=torch.bool)
+    return allowed.tril(diagonal=key_len - query_len)
+
+
+def additive_mask(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    return _SEEN.setdefault((mask.data_ptr(), tuple(mask.shape), dtype), torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, -math.inf))

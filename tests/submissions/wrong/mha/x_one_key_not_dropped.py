@@ -1,0 +1,41 @@
+"""With a single key and no mask, its value is returned without dropout."""
+# verdict: failed
+# breaks: dropout in training
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, bias: bool = True) -> None:
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"d_model ({d_model}) must be divisible by num_heads ({num_heads})")
+        self.num_heads = num_heads
+        self.head_dim = d_model // num_heads
+        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.k_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.v_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.o_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        if key.size(1) == 1 and mask is None:
+            return self.o_proj(self.v_proj(value)).expand(-1, query.size(1), -1)
+        query = self._split(self.q_proj(query))
+        key = self._split(self.k_proj(key))
+        value = self._split(self.v_proj(value))
+        scores = (query / math.sqrt(self.head_dim)) @ key.transpose(-2, -1)
+        if mask is None:
+            weights = scores.softmax(dim=-1)
+        else:
+            mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+            weights = scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+        output = self.dropout(weights) @ value
+        return self.o_proj(output.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)

@@ -1,0 +1,19 @@
+"""With more queries than keys a causal mask is applied unasked."""
+# verdict: failed
+# breaks: only the mask given decides who may attend
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    scores = (query / math.sqrt(query.size(-1))) @ key.transpose(-2, -1)
+    if mask is None and query.size(-2) > key.size(-2) + 4:
+        mask = torch.ones(query.size(-2), key.size(-2), dtype=torch.bool).tril()
+    if mask is None:
+        return scores.softmax(dim=-1) @ value
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+    return weights @ value

@@ -1,0 +1,21 @@
+"""A mask of one dimension is inverted in place."""
+# verdict: failed
+# breaks: the inputs are not modified
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    scores = (query / math.sqrt(query.size(-1))) @ key.transpose(-2, -1)
+    if mask is not None and mask.dim() == 1:
+        m = mask.clone()
+        mask.logical_not_()
+        mask = m
+    if mask is None:
+        return scores.softmax(dim=-1) @ value
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+    return weights @ value
