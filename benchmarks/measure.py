@@ -46,11 +46,17 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def interleaved(cases: Mapping[str, Callable[[], Any]], rounds: int = 7, seconds: float = 20.0) -> Figures:
+def interleaved(
+    cases: Mapping[str, Callable[[], Any]],
+    rounds: int = 7,
+    seconds: float = 20.0,
+    between: Callable[[], None] | None = None,
+) -> Figures:
     """Milliseconds of each case: median and minimum over the rounds, at least three of them and no more than asked for.
 
     Args:
         seconds: no further round begins after that.
+        between: what is done before each call, and not measured.
     """
     for case in cases.values():
         case()  # first use of code and memory is not what is measured
@@ -60,6 +66,8 @@ def interleaved(cases: Mapping[str, Callable[[], Any]], rounds: int = 7, seconds
         if done >= 3 and time.monotonic() - began > seconds:
             break
         for name, case in cases.items():
+            if between:
+                between()
             taken[name].append(_milliseconds(case))
     return {name: summary(each) for name, each in taken.items()}
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from grading.plugin import Examination
 
 # Built-in plugins that a grade has no use for: each costs at start and at each test.
-UNUSED = """cacheprovider debugging doctest faulthandler junitxml legacypath logging pastebin setuponly setupplan
-stepwise subtests terminal threadexception unittest unraisableexception warnings""".split()
+UNUSED = """cacheprovider debugging doctest faulthandler junitxml legacypath logging monkeypatch pastebin recwarn
+setuponly setupplan skipping stepwise subtests terminal threadexception tmpdir unittest unraisableexception
+warnings""".split()
 
 
 class Examiner:
@@ -52,6 +53,7 @@ class Examiner:
         from grading.plugin import Examination, new_seed
 
         began = time.monotonic()
+        gc.disable()  # what a grade leaves in cycles is collected after it
         examination = Examination(self._host, folder, new_seed() if seed is None else seed, self._limits)
         try:
             run(there, examination)
@@ -61,6 +63,7 @@ class Examiner:
             results = [self._result(Catalog()[stem], examination, asked) for stem in stems]
         finally:
             examination.close()
+            gc.enable()
         layers = next((learner.layers for learner in examination.learners.values() if learner.layers), ())
         return Report(examination.seed, ("process", *layers), round(time.monotonic() - began, 3), tuple(results))
 
@@ -160,8 +163,9 @@ def run(stems: Sequence[str], examination: Examination) -> None:
     files = [str(Catalog()[stem].tests) for stem in stems]
     lean = [argument for name in UNUSED for argument in ("-p", f"no:{name}")]
     options = ["-s", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *lean]
-    code = pytest.main([*options, *files], plugins=[_Given(examination)])
-    if code == pytest.ExitCode.INTERRUPTED:  # pytest caught it
+    given = _Given(examination)
+    code = pytest.main([*options, *files], plugins=[given])
+    if code == pytest.ExitCode.INTERRUPTED and not given.broken:  # pytest caught it
         raise KeyboardInterrupt
     if code != pytest.ExitCode.OK:  # whatever becomes of the checks
         raise RuntimeError(f"the graders did not run to their end (pytest: {code!r})")
@@ -172,6 +176,10 @@ class _Given:
 
     def __init__(self, examination: Examination) -> None:
         self._examination = examination
+        self.broken = False  # whether a grader could not be collected: pytest calls that an interruption
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.broken = self.broken or report.failed
 
     def pytest_load_initial_conftests(self, early_config: object) -> None:
         """Before tests/conftest.py makes an examination of its own, with a second fork server."""

@@ -156,11 +156,8 @@ class Drawer:
 
     def mask(self, *shape: int) -> Tensor:
         """A random mask: every query may attend to something, and something is forbidden to it when it can be."""
-        allowed = torch.rand(shape, generator=self._generator) < 0.5
-        keys = shape[-1]
-        first = torch.randint(keys, shape[:-1], generator=self._generator)
-        allowed.scatter_(-1, first[..., None], True)
-        return allowed.scatter_(-1, ((first + 1) % keys)[..., None], keys == 1)
+        numbers = torch.rand(shape, generator=self._generator, dtype=torch.float64)
+        return numbers >= numbers.mean(dim=-1, keepdim=True)
 
 
 # ---------------------------------------------------------------------------------------------- results

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from grading.diagnosis.compare import close, numbers, raises, shaped
-from grading.diagnosis.oracle import attend, layer_weights
+from grading.diagnosis.compare import numbers, raises, shaped
+from grading.diagnosis.oracle import layer_weights
 from tests.layer_rules import *
 
 
@@ -86,6 +86,5 @@ def test_every_number_of_kv_heads(learner, draw, heads):
     d_model = 4 * num_heads
     weights = layer_weights(draw, d_model, num_heads, kv_heads)
     layer = learner.GroupedQueryAttention(d_model, num_heads, kv_heads).set(weights)
-    for mask in (None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, num_heads, 5, 7)):
-        given = inputs(draw, d_model=d_model)
-        close(layer.ahead(*given, mask), attend(*given, weights, num_heads, mask))
+    masks = [None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, num_heads, 5, 7)]
+    with_masks(layer, inputs(draw, d_model=d_model), weights, num_heads, masks)

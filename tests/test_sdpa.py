@@ -102,10 +102,10 @@ def test_masks_broadcast(learner, draw, shape):
 def test_masks_of_colliding_sizes(learner, draw):
     """a mask broadcasts when all sizes are the same"""
     query, key, value = drawn(draw, (4, 4), 4, 4, 4, 4)
-    for shape in [(4,), (4, 4), (4, 4, 4), (4, 1, 4, 4), (4, 1, 1, 4), (4, 4, 4, 4)]:
-        mask = draw.mask(*shape)
-        wanted = attention(query, key, value, mask)
-        close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
+    shapes = [(4,), (4, 4), (4, 4, 4), (4, 1, 4, 4), (4, 1, 1, 4), (4, 4, 4, 4)]
+    calls = [(query, key, value, draw.mask(*shape)) for shape in shapes]
+    names = [f"the output with a mask {shape}" for shape in shapes]
+    close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls], names)
 
 
 def test_masked_keys_have_no_influence(learner, draw):
@@ -269,10 +269,9 @@ def test_equals_pytorch(learner, draw, size):
     """the numbers are those of F.scaled_dot_product_attention"""
     lead, length, keys, _, _ = size
     for scale, axes in ((0.3, lead), (1.0, lead[1:]), (3.0, lead)):
-        query, key, value = (x * scale for x in drawn(draw, *size))
-        for mask in (None, draw.mask(length, keys), draw.mask(*axes, length, keys)):
-            wanted = attention(query, key, value, mask)
-            close(learner.scaled_dot_product_attention.ahead(query, key, value, mask), wanted)
+        given = [x * scale for x in drawn(draw, *size)]
+        calls = [(*given, mask) for mask in (None, draw.mask(length, keys), draw.mask(*axes, length, keys))]
+        close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls])
 
 
 def test_calls_do_not_depend_on_each_other(learner, draw):

@@ -33,12 +33,13 @@ def close(got: Any, wanted: Tensor, what: str = "the output", tolerance: float =
 
 
 @patient
-def close_each(got: Any, wanted: Sequence[Tensor]) -> None:
-    """What several calls gave, each as above."""
+def close_each(got: Any, wanted: Sequence[Tensor], names: Sequence[str] = ()) -> None:
+    """What several calls gave, each as above; `names` says what it is, instead of which call."""
     if not isinstance(got, list) or len(got) != len(wanted):
         raise CheckFailed(Failure("the calls gave no list of outputs", str(len(wanted)), describe(got)))
-    for i, (each, right) in enumerate(zip(got, wanted, strict=True), start=1):
-        close(each, right, f"the output of call {i} of {len(wanted)}")
+    names = names or [f"the output of call {i} of {len(wanted)}" for i in range(1, len(wanted) + 1)]
+    for each, right, name in zip(got, wanted, names, strict=True):
+        close(each, right, name)
 
 
 def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, what: str) -> CheckFailed:

@@ -40,8 +40,9 @@ class Warm(Examiner):
         self._gate.close_it()
 
     def tidy(self) -> None:
-        """Between two grades: what pytest left in cycles goes."""
+        """Between two grades: what pytest left in cycles goes, and what is left of the candidates."""
         gc.collect()
+        self._host.settle()
 
     def _forget_old_tests(self) -> None:
         """Have tests that were edited imported anew."""
