@@ -210,3 +210,11 @@ def test_a_grade_never_imports_what_takes_long():
     )
     done = subprocess.run([sys.executable, "-c", code, *Catalog().stems], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-2:] == ["passed", "[]"], done.stderr
+
+
+def test_a_check_that_cannot_be_read_is_a_fault_of_the_grader(copy):
+    shutil.copy(copy / "solutions" / "sdpa.py", copy / "problems")
+    (copy / "tests" / "test_sdpa.py").write_text("def broken(:\n")
+    done = grader("sdpa", cwd=copy, root=copy)
+    assert done.returncode == 3
+    assert "a fault of the grader, not of your code" in done.stderr
