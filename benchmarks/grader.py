@@ -47,7 +47,7 @@ def main() -> None:
             "diagnosis": interleaved(diagnosis(fenced), arguments.rounds, arguments.seconds),
         }
         save("grader", {"checks": {kata.stem: kata.checks for kata in Catalog().katas}, **figures})
-    for examiner in (fenced, unfenced, watching):
+    for examiner in (watching, fenced, unfenced):  # the later ones hold the sockets of those before them
         examiner.close()
 
 
