@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from grading.plugin import Examination
 
 # Built-in plugins that a grade has no use for: each costs at start and at each test.
-UNUSED = """cacheprovider debugging doctest faulthandler junitxml legacypath logging monkeypatch pastebin recwarn
-setuponly setupplan skipping stepwise subtests terminal threadexception tmpdir unittest unraisableexception
-warnings""".split()
+UNUSED = """cacheprovider capture debugging doctest faulthandler junitxml legacypath logging monkeypatch
+pastebin recwarn setuponly setupplan skipping stepwise subtests terminal threadexception tmpdir
+unittest unraisableexception warnings""".split()
 
 
 class Examiner:
@@ -162,7 +162,7 @@ def run(stems: Sequence[str], examination: Examination) -> None:
         return
     files = [str(Catalog()[stem].tests) for stem in stems]
     lean = [argument for name in UNUSED for argument in ("-p", f"no:{name}")]
-    options = ["-s", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *lean]
+    options = ["--assert=plain", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *lean]
     given = _Given(examination)
     code = pytest.main([*options, *files], plugins=[given])
     if code == pytest.ExitCode.INTERRUPTED and not given.broken:  # pytest caught it
