@@ -91,14 +91,14 @@ class Exchange:
 
     def ask(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> Answer:
         """Send a request about a symbol; the answer is the candidate's reply."""
-        if self.gone:
-            raise CheckFailed(self.gone)
-        self.load()
         if self._first:
             request, self._first = {**request, "first": self._first}, []
         question = self._question(request, call, symbol)
         if sum(len(each.frame) for each in (*self._finished, *self._asked, question)) > BYTES_AHEAD:
-            self.settle()
+            self.settle()  # after which there may be no candidate
+        if self.gone:
+            raise CheckFailed(self.gone)
+        self.load()
         self._asked.append(question)
         try:
             self._send(question)

@@ -3,6 +3,7 @@
 from collections import deque
 
 import pytest
+import torch
 
 from grading.answer import Answer, patient
 from grading.candidate import wire
@@ -214,6 +215,17 @@ def test_no_more_is_sent_than_the_channel_takes(exchange):
         ask(exchange, "x" * 5000)
     ask(exchange, "y" * 15_000)
     exchange.settle()
+
+
+def test_a_large_question_after_a_loss_goes_to_another_candidate(exchange, host):
+    told, tell = verdicts()
+    ask(exchange, "die")
+    exchange.finish(tell("first"))
+    tensor = torch.zeros(BYTES_AHEAD)  # it is not sent ahead: what was asked before is settled first
+    asked = exchange.ask({"do": "call", "text": "large", "tensor": tensor}, lambda: "large", "")
+    assert asked.wait()["value"] == "LARGE"
+    assert told == [("first", "the process died of SIGSEGV: call of die")]
+    assert host.sent[1].asked == ["load", "large"]
 
 
 def test_weights_of_a_failed_check_do_not_go_into_the_next_request(exchange):
