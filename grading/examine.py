@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog, Kata, submission
-from grading.records import Cause, CheckFailed, CheckResult, KataResult, Outcome, Report, Star
+from grading.records import Cause, CheckFailed, CheckResult, Event, KataResult, Outcome, Report, Star
 
 if TYPE_CHECKING:
     import pytest
@@ -79,7 +80,7 @@ class Examiner:
             return KataResult(kata.stem, kata.title, file, outcome, 0, kata.checks, (), (), message, where, words)
         checks = tuple(examination.checks.get(kata.stem, ()))
         passed, outcome = sum(check.outcome == "passed" for check in checks), _outcome(checks, kata)
-        causes = _causes(learner, examination.seed) if outcome == "failed" else ()
+        causes = _causes(kata, checks, examination.transcripts[kata.stem]) if outcome == "failed" else ()
         star = _star(learner) if outcome == "passed" else None
         return KataResult(kata.stem, kata.title, file, outcome, passed, kata.checks, causes, checks, star=star)
 
@@ -127,18 +128,16 @@ def _load(examination: Examination, stem: str, wait: bool = True) -> bool:
     return True
 
 
-def _causes(learner: Learner, seed: int) -> tuple[Cause, ...]:
-    """The mistakes that are proven, in a new process: what the checks left behind in theirs would mislead.
+def _causes(kata: Kata, checks: Sequence[CheckResult], transcripts: dict[str, list[Event]]) -> tuple[Cause, ...]:
+    """The mistakes that are proven by what the checks saw."""
+    from grading.diagnosis.explain import causes
+    from grading.diagnosis.replay import Check
 
-    None where the candidate had to be given up.
-    """
-    from grading.diagnosis.diagnose import diagnose
-    from grading.observe import observe
-
-    if learner.gone:
-        return ()
-    learner.close()
-    return tuple(diagnose(learner.kata.stem, *observe(learner, seed)))
+    knowledge = importlib.import_module(f"katas.{kata.stem}.diagnosis")
+    sides: dict[str, list[Check]] = {"failed": [], "passed": []}
+    for check in checks:
+        sides[check.outcome].append(Check(check.name, transcripts.get(check.name, []), kata.signatures))
+    return tuple(causes(knowledge.PROGRAMS, knowledge.MISTAKES, sides["failed"], sides["passed"]))
 
 
 def _star(learner: Learner) -> Star | None:
@@ -203,6 +202,7 @@ class _Given:
         if not stem or not _load(self._examination, stem):
             return True
         learner, tell = self._examination.learner(stem), partial(self._tell, stem, item)
+        self._examination.transcripts.setdefault(stem, {})[item.name] = learner.begin_check()
         try:
             item.ihook.pytest_runtest_setup(item=item)
             item.runtest()

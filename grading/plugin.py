@@ -21,7 +21,7 @@ from grading.candidate.limits import Limits
 from grading.candidate.remote import Learner
 from grading.candidate.transport import EngineFault
 from grading.catalog import ROOT, Catalog, submission
-from grading.records import CheckFailed, CheckResult, Failure
+from grading.records import CheckFailed, CheckResult, Event, Failure
 
 Draw = Callable[..., Tensor]
 
@@ -41,6 +41,7 @@ class Examination:
         self.limits = limits
         self.learners: dict[str, Learner] = {}
         self.checks: dict[str, list[CheckResult]] = {}
+        self.transcripts: dict[str, dict[str, list[Event]]] = {}
         self.printed: dict[str, str] = {}
         self.unloaded: dict[str, CheckFailed] = {}
 

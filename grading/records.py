@@ -50,6 +50,14 @@ class CheckFailed(AssertionError):
 
 
 @dataclass(frozen=True)
+class Event:
+    """A request to the learner's code as it was sent, and the reply; None where the candidate was lost over it."""
+
+    request: bytes
+    reply: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """One check. `name` is the test's, `title` the rule in a learner's words, `where` file:line; maps: see Failure."""
 
@@ -72,13 +80,15 @@ class CheckResult:
 class Cause:
     """A mistake that was proven, and the notebook section that explains it.
 
-    Causes with the same `alternative` hold together; where there are several, each explains all that was seen.
+    Causes with the same `alternative` hold together; where there are several, each explains as much. `explains` are the
+    names of the failed checks that would not fail as they do without it.
     """
 
     name: str
     sentence: str
     notebook: str
     alternative: int = 0
+    explains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from grading.candidate.source import Unreadable, read
 from grading.candidate.transport import Candidate, Died, Stopped
 from grading.candidate.wording import failure_of
 from grading.catalog import Kata
-from grading.records import CheckFailed, Failure
+from grading.records import CheckFailed, Event, Failure
 
 MAX_LOSSES = 2
 BYTES_AHEAD = 1 << 16  # of requests that have no reply yet: the channel takes them in without anybody reading
@@ -36,6 +36,7 @@ class _Question:
     call: Callable[[], str]
     symbol: str
     answer: Answer
+    transcript: list[Event]  # of the check that asks it
 
 
 class Exchange:
@@ -58,6 +59,7 @@ class Exchange:
         self._asked: deque[_Question] = deque()  # by the check that is running
         self._finished: deque[_Question] = deque()  # by the one before it, of which this is still to be told:
         self._tell: Callable[[Exception | None], None] | None = None
+        self._transcript: list[Event] = []  # of the check that is running
         self._latest: tuple[Callable[[], str], str] = (str, "")
         self._last_words = ""
         self._silent: bool | None = None  # whether the learner's code has printed nothing so far; None: not known yet
@@ -75,7 +77,7 @@ class Exchange:
         self._candidate = self._host.candidate()
         self.layers = self._candidate.layers
         request = {"do": "load", "source": source, "file": self.path.name, "symbols": list(self.kata.symbols)}
-        self._loading = self._question(request, lambda: "loading the file", "")
+        self._loading = replace(self._question(request, lambda: "loading the file", ""), transcript=[])
         try:
             self._candidate.send(self._loading.frame, self._limits.load_seconds)
         except (Stopped, Died) as error:
@@ -133,6 +135,11 @@ class Exchange:
         if not self._silent:
             self._settle_finished()
 
+    def begin_check(self) -> list[Event]:
+        """The transcript of the check that begins now: it fills while the check runs."""
+        self._transcript = []
+        return self._transcript
+
     def printed(self) -> str:
         """What the learner's code printed since this was last asked."""
         words, self._last_words = self._last_words, ""
@@ -143,7 +150,7 @@ class Exchange:
     def _question(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> _Question:
         self._number += 1
         frame = wire.encode({**request, "id": self._number}, strided=True)
-        return _Question(self._number, frame, call, symbol, Answer(self.settle))
+        return _Question(self._number, frame, call, symbol, Answer(self.settle), self._transcript)
 
     def close(self) -> None:
         self._loading = None
@@ -213,12 +220,14 @@ class Exchange:
         try:
             reply = self._candidate.receive(seconds)
         except (Stopped, Died) as error:
+            question.transcript.append(Event(question.frame, None))
             raise self._ended(error, question) from None
         finally:
             self._left -= time.monotonic() - began
         sound = isinstance(reply.get("reached", []), list) and isinstance(reply.get("error", {}), dict)
         if not sound or reply.get("id") != question.number:
             raise self._lost(Failure("the candidate sent something that is no answer", call=self.call, kind="stopped"))
+        question.transcript.append(Event(question.frame, reply))
         if reply.get("reached"):
             raise self._refused(reply)
         if "error" in reply:

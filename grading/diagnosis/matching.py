@@ -1,51 +1,94 @@
-"""Whether two outputs are the same."""
+"""Whether a program gave what the learner's code gave, to the precision that both show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-# float32 and the half types come out of another order of summation with other last digits
-_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+# of the largest number: float32 work on float64 inputs, and other orders of summation in the half types
+PRECISION = {torch.float64: 2e-6, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+STRICT = 1e-9
+NEARER = 0.02  # what reproduces a deviation is so much nearer to the learner's numbers than the right ones are
 
 
-def same(wanted: Tensor, got: Tensor) -> bool:
-    """Equal in shape, dtype and whatever is not finite, and elsewhere to the precision of the dtype."""
+def same(wanted: Any, got: Any, right: Any = None, strict: bool = False) -> bool:
+    """Equal in structure, shape, dtype and whatever is not finite, and elsewhere to the precision of the dtype.
+
+    Args:
+        right: what a right answer gives. Where `got` is near it, `wanted` has to be far nearer to `got`.
+        strict: compare to 1e-9: for a check that asks for that.
+    """
+    if isinstance(wanted, tuple | list):
+        if not isinstance(got, tuple | list) or len(wanted) != len(got):
+            return False
+        rights = right if isinstance(right, tuple | list) and len(right) == len(got) else [None] * len(got)
+        return all(same(w, g, r, strict) for w, g, r in zip(wanted, got, rights, strict=True))
+    if not isinstance(wanted, Tensor) or not isinstance(got, Tensor):
+        return wanted is None and got is None
     if wanted.shape != got.shape or wanted.dtype != got.dtype:
         return False
-    if not wanted.is_floating_point() or torch.equal(wanted, got):
+    if not got.is_floating_point() or torch.equal(wanted, got):
         return torch.equal(wanted, got)
-    finite = wanted.isfinite()
-    if not torch.equal(finite, got.isfinite()):
-        return False
-    # NaN becomes 2, so that it equals itself alone
-    rest, other = (x[~finite].double().nan_to_num(2.0, 1.0, -1.0) for x in (wanted, got))
-    if not torch.equal(rest, other):
-        return False
-    bound, wanted, got = _TOLERANCE[wanted.dtype], wanted[finite].double(), got[finite].double()
-    return not wanted.numel() or bool((wanted - got).abs().max() <= bound * wanted.abs().max())
+    return _near(wanted.detach(), got, right if isinstance(right, Tensor) else None, strict)
 
 
-def all_same(wanted: dict[str, Tensor], got: dict[str, Tensor]) -> bool:
-    """The same outputs under the same names."""
-    return wanted.keys() == got.keys() and all(same(wanted[name], got[name]) for name in wanted)
-
-
-class Target:
-    """An output to be found among many: one element is compared first, for nearly all differ there."""
-
-    def __init__(self, wanted: Tensor) -> None:
-        self.wanted = wanted
-        flat = wanted.reshape(-1)
-        finite = flat.isfinite() if flat.is_floating_point() else torch.ones_like(flat, dtype=torch.bool)
-        self.at = int(flat.double().abs().masked_fill(~finite, -1.0).argmax()) if flat.numel() else 0
-        self.value = float(flat[self.at]) if flat.numel() else 0.0
-        self.exact = wanted.dtype == torch.float64 and bool(finite.any())
-
-    def hit(self, got: Tensor) -> bool:
-        if got.shape != self.wanted.shape:
+def _near(wanted: Tensor, got: Tensor, right: Tensor | None, strict: bool) -> bool:
+    difference = (wanted - got).abs()
+    most = float(difference.amax()) if difference.numel() else 0.0
+    if most != most or most == float("inf"):
+        finite = got.isfinite()
+        if not torch.equal(finite, wanted.isfinite()) or not _same_odd(wanted[~finite], got[~finite]):
             return False
-        if self.exact and got.dtype == torch.float64:
-            found = float(got.reshape(-1)[self.at])
-            # a NaN here is a miss: the element chosen is finite
-            if not abs(found - self.value) <= 1e-9 * abs(self.value):
-                return False
-        return same(self.wanted, got)
+        most = float(difference[finite].amax()) if bool(finite.any()) else 0.0
+        scale = float(got[finite].abs().amax()) if bool(finite.any()) else 0.0
+    else:
+        scale = float(got.abs().amax()) if got.numel() else 0.0
+    bound = (STRICT if strict else PRECISION[got.dtype]) * scale
+    return most <= (min(bound, NEARER * distance(got, right)) if strict else bound)
+
+
+def _same_odd(wanted: Tensor, got: Tensor) -> bool:
+    """NaN equals itself, and the infinities do."""
+    return torch.equal(wanted.double().nan_to_num(2.0, 1.0, -1.0), got.double().nan_to_num(2.0, 1.0, -1.0))
+
+
+def distance(got: Tensor, right: Tensor | None) -> float:
+    """How far two tensors of one shape are from each other at most; infinite where they cannot be compared."""
+    if right is None or right.shape != got.shape or not got.numel():
+        return float("inf")
+    most = float((got.double() - right.double()).abs().amax())
+    return most if most == most else float("inf")
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in a value, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ():
+        yield from tensors(part)
+
+
+def is_telling(got: Any, right: Any, strict: bool = False) -> bool:
+    """Whether reproducing this says anything: several wrong numbers, finite, of several values and not all in one row.
+
+    NaN, zeros and constants are where many mistakes end.
+    """
+    rights = list(tensors(right))
+    for i, each in enumerate(tensors(got)):
+        if not each.is_floating_point() or each.dim() < 2:
+            continue
+        other = rights[i] if i < len(rights) and rights[i].shape == each.shape else None
+        wrong = each.isfinite()
+        if other is not None:
+            digits = 1e-12 if strict else 1e-5
+            wrong &= ~torch.isclose(each, other, rtol=digits, atol=digits / 1000)
+        rows = each.reshape(-1, each.size(-1))
+        if len(rows) > 1 and bool((rows == rows[0]).all()):
+            continue
+        values = each[wrong].double()
+        if values.numel() >= 6 and len({f"{value:.5g}" for value in values[:64].tolist()}) >= 6:
+            return True
+    return False

@@ -1,133 +1,175 @@
-"""One mistake or two, in all combinations that fit together, on one probe.
+"""Which mistakes together explain the failed checks of one class or function.
 
-The steps are walked depth first. What two combinations have in common, up to the first step in which they differ, is
-computed once.
+A combination grows where it leaves a check unexplained, by one mistake at a time: rule checks show one slip each, and
+what they show is carried on to the checks in which several meet. Counted in runs of a program and not in seconds, so
+that the same answers get the same causes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterable, Iterator, Sequence
 
-from grading.diagnosis.matching import Target
-from grading.diagnosis.mistakes import Mistake, Swap
-from grading.diagnosis.pipeline import PROGRAMS, STEPS, State, Step, calls, start
-from grading.diagnosis.probes import Probe
+from grading.diagnosis.program import Combination, Kind, Program, compatible, is_style, mixed, name, of_program, proves
+from grading.diagnosis.replay import Check
 
-
-class Way(NamedTuple):
-    """A mistake as it is written in one of its ways."""
-
-    mistake: Mistake
-    swap: Swap
+MOST = 4  # mistakes that are named together
+STYLES = 1
+WIDTH = 5  # combinations that are grown further
+TRIES = 9  # checks on which a combination is tried to be grown
+SAMPLE = 14  # checks by which combinations are ranked
+RUNS = 2200  # of a program: about 0.2 ms each
+PAIR_RUNS = 1200
 
 
-Combination = tuple[Way, ...]
-Found = Callable[[Combination, State], None]
+class Budget:
+    """How many runs are left."""
+
+    def __init__(self, runs: int) -> None:
+        self.left = runs
+
+    def spend(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
 
 
-def ways(mistakes: tuple[Mistake, ...]) -> tuple[Way, ...]:
-    return tuple(Way(mistake, swap) for mistake in mistakes for swap in mistake.swaps)
+class Search:
+    """The search for one class or function.
 
-
-def joined(combination: Combination) -> dict[str, Step]:
-    """All that is swapped."""
-    return {name: step for way in combination for name, step in way.swap.items()}
-
-
-def attempt(step: Step, state: State) -> State | None:
-    """The next state; None where the step does not fit."""
-    try:
-        return step(state)
-    except (RuntimeError, IndexError, ValueError, TypeError):
-        return None
-
-
-class Walk:
-    """Walks through some steps with up to `spare` mistakes, and reports every state at the end."""
-
-    def __init__(self, names: tuple[str, ...], choices: Sequence[Way], found: Found) -> None:
-        self.names, self.found = names, found
-        order = {name: i for i, name in enumerate(names)}
-        self.first: dict[str, list[Way]] = {name: [] for name in names}
-        for way in choices:
-            known = [name for name in way.swap if name in order]
-            if known:
-                self.first[min(known, key=order.__getitem__)].append(way)
-
-    def go(self, i: int, state: State, swaps: Mapping[str, Step], chosen: Combination, spare: int) -> None:
-        """From step i on; `swaps` are the steps that the mistakes chosen so far have settled."""
-        while i < len(self.names):
-            name = self.names[i]
-            i += 1
-            step = swaps.get(name)
-            after = attempt(step or STEPS[name], state)
-            if spare and step is None:
-                self._branch(i, (state, after), swaps, chosen, spare)
-            if after is None:
-                return
-            state = after
-        self.found(chosen, state)
-
-    def _branch(
-        self, i: int, around: tuple[State, State | None], swaps: Mapping[str, Step], chosen: Combination, spare: int
-    ) -> None:
-        """Step i - 1 done wrong, in all ways; `around` is the state before it and after it."""
-        name = self.names[i - 1]
-        for way in self.first[name]:
-            if way.swap.keys() & swaps.keys():
-                continue
-            after = attempt(way.swap[name], around[0])
-            # what changes nothing here is no part of a pair here: the other one would do alone
-            if after is None or (after is around[1] and len(way.swap) == 1):
-                continue
-            self.go(i, after, {**swaps, **way.swap}, (*chosen, way), spare - 1)
-
-
-def compatible(a: Way, b: Way) -> bool:
-    return a.mistake is not b.mistake and not a.swap.keys() & b.swap.keys()
-
-
-def reproducing(probe: Probe, outputs: Mapping[str, Tensor], choices: Sequence[Way], size: int) -> list[Combination]:
-    """The combinations of that many mistakes that give these outputs; of a cached layer those of its last call.
-
-    One of which a mistake changes nothing on this probe is not among them.
+    Args:
+        failed, passed: its checks, in the order of the grader.
     """
-    hits: list[Combination] = []
-    last = f"output.{len(probe.chunks) - 1}" if probe.chunks else "output"
-    target = Target(outputs[last])
 
-    def found(chosen: Combination, state: State) -> None:
-        if len(chosen) == size and target.hit(state.output):
-            hits.append(chosen)
+    def __init__(
+        self, program: type[Program], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
+    ) -> None:
+        self.program = program
+        fitting = of_program(program, kinds)
+        self.kinds = tuple(kind for kind in fitting if not is_style(kind))
+        self.styles = tuple(kind for kind in fitting if is_style(kind))
+        self.failed = [check for check in failed if check.usable]
+        self.sample = first_of_each(self.failed)[:SAMPLE]
+        self.passed = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
+        self.budget = Budget(RUNS)
+        self._known: dict[tuple[Combination, str], bool] = {}
+        # the mistakes that by themselves change nothing in a check
+        self._inert: dict[str, set[Kind]] = {check.name: set() for check in self.failed}
+        for check in self.failed:
+            check.compare_with(program)
 
-    names = PROGRAMS[probe.symbol]
-    if not probe.chunks:
-        Walk(names, choices, found).go(0, start(probe), {}, (), size)
-        return hits
-    cut = names.index("hand_out") + 1
-    early = [way for way in choices if way.swap.keys() & set(names[:cut])]
-    walk = Walk(names[cut:], [way for way in choices if way not in early], found)
-    for head, state in _with_cache(probe, outputs, _heads(early, size)):
-        walk.go(0, state, joined(head), head, size - len(head))
-    return hits
+    def found(self) -> list[Combination]:
+        """The combinations that explain most, the simplest of them; several where each explains as much."""
+        if not self.failed:
+            return []
+        frontier: list[Combination] = [()]
+        best: list[Combination] = []
+        for _ in range(MOST):
+            grown = sorted({each for start in frontier for each in self._grown(start)}, key=self._rank)
+            frontier = [each for each in grown if each not in frontier][:WIDTH]
+            if not frontier:
+                break
+            best = sorted([*best, *frontier], key=self._rank)
+            if self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
+                break
+        return self._simplest(best)
+
+    def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
+        """Of those that no passed check contradicts the best, and its equals by name."""
+        chosen: list[Combination] = []
+        for each in ranked:
+            if chosen and self._rank(each)[:2] != self._rank(chosen[0])[:2]:
+                break
+            if named(each) and named(each) not in map(named, chosen) and not self._contradicted(each):
+                chosen.append(each)
+        return chosen
+
+    def _rank(self, combination: Combination) -> tuple[float, int, int, tuple[int, ...]]:
+        """How many checks of the sample it explains, of how many mistakes and styles it is, and its place."""
+        explained = sum(0.5 if check.half else 1.0 for check in self.sample if self.explains(combination, check))
+        order = tuple(sorted(self.kinds.index(kind) for kind in combination if kind in self.kinds))
+        return -explained, len(named(combination)), len(combination), order
+
+    def explains(self, combination: Combination, check: Check) -> bool:
+        """Whether the program with these mistakes gives what the learner's code gave, or a fact shows one of them."""
+        key = combination, check.name
+        if key not in self._known:
+            self.budget.spend()
+            program = mixed(self.program, combination)
+            in_place = any(kind.in_place for kind in combination)
+            explained, unmoved = check.judged(program, in_place)
+            self._known[key] = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
+            if unmoved and len(combination) == 1:
+                self._inert[check.name].update(combination)
+        return self._known[key]
+
+    def _contradicted(self, combination: Combination) -> bool:
+        """Whether a check that passed would not have passed with these mistakes."""
+        program = mixed(self.program, combination)
+        in_place = any(kind.in_place for kind in combination)
+        return any(
+            not check.explained_by(program, in_place) and check.explained_by(self.program) for check in self.passed
+        )
+
+    # ------------------------------------------------------------------------------------------- growing
+
+    def _grown(self, start: Combination) -> list[Combination]:
+        """The combinations with one mistake more that explain a check more."""
+        tried = 0
+        for check in self.sample:
+            if self.explains(start, check) or self.budget.left <= 0:
+                continue
+            found = [each for each in self._larger(start, check) if self.explains(each, check)]
+            if found := found or [each for each in self._styled(start, check) if self.explains(each, check)]:
+                return found
+            tried += 1
+            if tried == TRIES:
+                break
+        return [] if start else self._pairs()
+
+    def _larger(self, start: Combination, check: Check) -> Iterator[Combination]:
+        inert = self._inert[check.name]
+        for kind in self.kinds:
+            if kind not in inert and compatible(start, kind):
+                yield joined(start, kind)
+
+    def _styled(self, start: Combination, check: Check) -> Iterator[Combination]:
+        """With a style more: of what is there, and of each mistake that has to do with a mask."""
+        if sum(map(is_style, start)) >= STYLES:
+            return
+        active = [kind for kind in self.styles if kind not in self._inert[check.name] and compatible(start, kind)]
+        for style in active:
+            if start:
+                yield joined(start, style)
+            for larger in self._larger(start, check):
+                if self.budget.left > 0 and compatible(larger, style):
+                    yield joined(larger, style)
+
+    def _pairs(self) -> list[Combination]:
+        """Two mistakes at once, on a check in which no single one explains all."""
+        check = next((each for each in self.sample if each.telling), None)
+        if check is None:
+            return []
+        active = [kind for kind in self.kinds if kind not in self._inert[check.name]]
+        budget = Budget(PAIR_RUNS)
+        found = []
+        for total in range(1, 2 * len(active)):
+            for i in range(max(0, total - len(active) + 1), (total + 1) // 2):
+                first, second = active[i], active[total - i]
+                if compatible((first,), second) and budget.spend() and self.budget.left > 0:
+                    pair = joined((first,), second)
+                    found += [pair] if self.explains(pair, check) else []
+        return found
 
 
-def _heads(early: Sequence[Way], size: int) -> list[Combination]:
-    """At most that many of the mistakes that change a cache."""
-    two = [(a, b) for i, a in enumerate(early) for b in early[:i] if compatible(a, b)] if size == 2 else []
-    return [(), *((way,) for way in early), *two]
+def joined(combination: Combination, kind: Kind) -> Combination:
+    """One more, in an order that does not depend on how it was found."""
+    return tuple(sorted((*combination, kind), key=lambda each: (each.__module__, each.__name__)))
 
 
-def _with_cache(
-    probe: Probe, outputs: Mapping[str, Tensor], heads: Sequence[Combination]
-) -> Iterator[tuple[Combination, State]]:
-    """Those with which the last call hands out the cache that was seen, and that call as far as its cache."""
-    keys, values = Target(outputs["keys"]), Target(outputs["values"])
-    for head in heads:
-        try:
-            state = calls(probe, joined(head))[-1]
-        except (RuntimeError, IndexError, ValueError, TypeError):
-            continue
-        if state.cache is not None and keys.hit(state.cache[0]) and values.hit(state.cache[1]):
-            yield head, state
+def named(combination: Combination) -> frozenset[str]:
+    """The names of the mistakes in it; styles have none."""
+    return frozenset(name(kind) for kind in combination if not is_style(kind))
+
+
+def first_of_each(checks: Sequence[Check]) -> list[Check]:
+    """One check of each test."""
+    return list({check.name.partition("[")[0]: check for check in reversed(checks)}.values())[::-1]

@@ -1,0 +1,113 @@
+"""Failed checks -> causes: the fewest mistakes that explain the most of them, each with the checks that it explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+
+from grading.diagnosis.program import Combination, Kind, Program, is_style, mixed, name, of_program, proves, sentence
+from grading.diagnosis.replay import Check, Raised
+from grading.diagnosis.search import Search, joined, named
+from grading.records import Cause
+
+ALTERNATIVES = 3  # more possibilities than that say nothing
+
+
+class Explained:
+    """What was found for one class or function: combinations of which each would do, and what each mistake explains."""
+
+    def __init__(self, search: Search, options: Sequence[Combination]) -> None:
+        self._search = search
+        proven = [self._proven(option) for option in options[:ALTERNATIVES]]
+        self.options = [option for option in dict.fromkeys(proven) if named(option)]
+        self.facts = self._facts(self.options[0] if self.options else ())
+
+    def _proven(self, combination: Combination) -> Combination:
+        """Without the mistakes that are not needed, or that could as well be others."""
+        for kind in combination:
+            rest = tuple(each for each in combination if each is not kind)
+            if not self.explains(combination, kind):
+                combination = rest
+            elif not is_style(kind) and not self._sure(combination, kind):
+                combination = rest
+        return combination
+
+    def explains(self, combination: Combination, kind: Kind) -> list[Check]:
+        """The failed checks that the combination explains and would not without this mistake."""
+        rest = tuple(each for each in combination if each is not kind)
+        search = self._search
+        return [c for c in search.failed if search.explains(combination, c) and not search.explains(rest, c)]
+
+    def _sure(self, combination: Combination, kind: Kind) -> bool:
+        """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
+        explained = self.explains(combination, kind)
+        if any(check.telling for check in explained):
+            return True
+        errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
+        if len(errors) == 1 and len(explained) < len(self._search.failed) and not _constructor(explained):
+            return False  # one text of an error says little
+        return not self._others(combination, kind, explained)
+
+    def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
+        rest = tuple(each for each in combination if each is not kind)
+        search, few = self._search, explained[:4]
+        others = [each for each in search.kinds if name(each) != name(kind) and not named(rest) & {name(each)}]
+        return [each for each in others if all(search.explains(joined(rest, each), check) for check in few)]
+
+    def _facts(self, combination: Combination) -> dict[Kind, list[Check]]:
+        """The mistakes that checks show which no combination of steps explains."""
+        search, program = self._search, mixed(self._search.program, combination)
+        left = [check for check in search.failed if not search.explains(combination, check)]
+        kinds = [kind for kind in search.kinds if proves(kind) and kind not in combination]
+        found = {kind: [check for check in left if kind.shows(check, program)] for kind in kinds}
+        return {kind: checks for kind, checks in found.items() if checks}
+
+
+def _constructor(checks: Sequence[Check]) -> bool:
+    """Whether they are about what a constructor raises."""
+    return all(check.steps[-1].request["do"] == "make" for check in checks)
+
+
+def causes(
+    programs: Mapping[str, type[Program]], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
+) -> list[Cause]:
+    """What explains the failed checks, the one that explains most first.
+
+    Args:
+        programs: by the name of the class or function.
+        failed, passed: the checks of one kata, in the order of the grader.
+    """
+    try:
+        found = [_of_one(symbol, programs[symbol], kinds, failed, passed) for symbol in programs]
+    finally:
+        mixed.cache_clear()
+    causes: dict[tuple[str, int], Cause] = {}
+    for number, parts in enumerate(product(*(options for options in found if options))):
+        for cause in (each for part in parts for each in part):
+            known = causes.get((cause.name, number))
+            explains = tuple(dict.fromkeys([*(known.explains if known else ()), *cause.explains]))
+            causes[cause.name, number] = Cause(cause.name, cause.sentence, cause.notebook, number, explains)
+    return sorted(causes.values(), key=lambda cause: (cause.alternative, -len(cause.explains)))
+
+
+def _of_one(
+    symbol: str, program: type[Program], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
+) -> list[list[Cause]]:
+    """The possibilities for one class or function, each a list of causes that hold together."""
+    mine, others = ([check for check in checks if check.usable and check.symbol == symbol] for checks in (failed, passed))
+    search = Search(program, kinds, mine, others)
+    explained = Explained(search, search.found())
+    facts = [_cause(kind, checks) for kind, checks in explained.facts.items()]
+    options = [
+        [_cause(kind, explained.explains(option, kind)) for kind in option if not is_style(kind)] + facts
+        for option in explained.options
+    ]
+    return options or ([facts] if facts else [])
+
+
+def _cause(kind: Kind, checks: Sequence[Check]) -> Cause:
+    page, _, section = kind.see.partition("#")
+    return Cause(name(kind), sentence(kind), f"{page}.ipynb#{section}", 0, tuple(check.name for check in checks))
+
+
+__all__ = ["Check", "Raised", "causes", "of_program"]

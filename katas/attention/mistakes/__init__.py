@@ -1,0 +1,22 @@
+"""Mistakes that people make in attention, by the step in which they make them; katas/<kata>/diagnosis.py has its own.
+
+In: the steps of katas/attention/program.py. Out: MISTAKES, of which each program takes those whose steps it has.
+To read: scale, softmax, masks, fills, projections, heads, groups, dropout, cache, chunks, layers.
+"""
+
+from grading.diagnosis.program import mistakes_in
+from katas.attention.mistakes import (
+    cache,
+    chunks,
+    dropout,
+    fills,
+    groups,
+    heads,
+    layers,
+    masks,
+    projections,
+    scale,
+    softmax,
+)
+
+MISTAKES = mistakes_in(scale, softmax, masks, fills, projections, heads, groups, dropout, cache, chunks, layers)

@@ -1,0 +1,415 @@
+"""Mistakes in applying a mask, and the styles of doing it right."""
+
+import math
+
+import torch
+
+from grading.diagnosis.program import Mistake
+from katas.attention.program import Core
+
+
+class Style(Mistake, Core):
+    """Right ways to treat what is hidden, and what may follow upon a wrong one: of use where other mistakes show them."""
+
+
+class NanToNum(Style):
+    """-inf everywhere, and NaN to zero after the softmax."""
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+    def clear(self) -> None:
+        self.weights = self.weights.nan_to_num(0.0)
+
+
+class LowestAndWeightsCleared(Style):
+    """The lowest number everywhere, and the hidden weights to zero after the softmax."""
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, torch.finfo(self.scores.dtype).min)
+
+    def clear(self) -> None:
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask, 0.0)
+
+
+class InfinityAndRowsCleared(Style):
+    """-inf everywhere, and the rows without keys to zero after the softmax."""
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+
+class RowsOfTheGivenMaskCleared(Style):
+    """The same, but for the rows of the mask as it was given, where a mistake turned it round."""
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+    def clear(self) -> None:
+        if self.given is not None:
+            self.weights = self.weights.masked_fill(~self.given.any(dim=-1, keepdim=True), 0.0)
+
+
+class NothingCleared(Style):
+    """Nothing is done after the softmax."""
+
+    def clear(self) -> None:
+        """Whatever the softmax made of it."""
+
+
+class NanCleared(Style):
+    """NaN to zero after the softmax."""
+
+    def clear(self) -> None:
+        self.weights = self.weights.nan_to_num(0.0)
+
+
+class WeightsCleared(Style):
+    """The hidden weights to zero after the softmax."""
+
+    def clear(self) -> None:
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask, 0.0)
+
+
+class WeightsOfTheGivenMaskCleared(Style):
+    """The same by the mask as it was given."""
+
+    def clear(self) -> None:
+        if self.given is not None:
+            self.weights = self.weights.masked_fill(~self.given, 0.0)
+
+
+class Fill(Mistake, Core):
+    """A number in the place of hidden scores."""
+
+    grouping = True
+    value: float = 0.0
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, self.value)
+
+
+class MaskAdded(Mistake, Core):
+    """the boolean mask is added to the scores as 1 and 0
+
+    Allowed keys get a score higher by 1; nothing is hidden.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores + self.mask
+
+
+class MaskMultiplied(Mistake, Core):
+    """the scores are multiplied by the mask: a hidden score becomes 0 instead of -inf
+
+    exp(0) is 1: masked keys keep a weight, often most of it.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores * self.mask
+
+
+class FillZero(Fill):
+    """masked scores are set to 0, or to a number near 0 such as 1e-9 or -1e-9, before the softmax instead of to -inf
+
+    exp(0) is 1: masked keys keep a weight, often most of it.
+    """
+
+    see = "causal_mask#Fill"
+
+
+class FillMinusOne(FillZero):
+    """masked scores are set to -1 before the softmax instead of to -inf
+
+    exp(-1) is 0.37: masked keys keep a weight.
+    """
+
+    value = -1.0
+
+
+class MaskWithoutEffect(Mistake, Core):
+    """the mask is used and has no effect: what is added to masked scores is near 0 (-1e-9), or the result is dropped
+
+    Every query attends to every key.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        """The scores stay as they are."""
+
+
+class FillPositive(Fill):
+    """masked scores are set to a large positive number instead of a negative one
+
+    All the weight goes to what is masked.
+    """
+
+    see = "causal_mask#Fill"
+    value = 1e9
+
+    def orient(self) -> None:
+        """Not together with an inverted mask: two signs lost are none, but for what was masked."""
+
+
+class _PositiveInfinity(FillPositive):
+    value = math.inf
+
+
+class MaskAfterSoftmax(Mistake, Core):
+    """the weights are set to 0 after the softmax instead of the scores to -inf before it
+
+    The weights of a query do not sum to 1: the masked keys took their share first.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        """Not here."""
+
+    def correct(self) -> None:
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask, 0.0)
+
+
+class MaskRenormalised(Mistake, Core):
+    """the softmax over all keys is multiplied by the mask and divided by its sum
+
+    Right unless a masked key has nearly all the weight or no key is left: then it is 0 / 0.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        """Not here."""
+
+    def clear(self) -> None:
+        if self.mask is not None:
+            weights = self.weights * self.mask
+            self.weights = weights / weights.sum(dim=-1, keepdim=True)
+
+
+class InfinityAfterSoftmax(Mistake, Core):
+    """the weights are set to -inf where masked, after the softmax, instead of the scores before it
+
+    -inf times a value is infinite, and two of them with different signs are NaN.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        """Not here."""
+
+    def clear(self) -> None:
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask, -math.inf)
+
+
+class LargeAfterSoftmax(Mistake, Core):
+    """the weights are set to -1e9 where masked, after the softmax, instead of the scores before it
+
+    The output is a billion times a masked value.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        """Not here."""
+
+    def clear(self) -> None:
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask, -1e9)
+
+
+class ZeroTimesInfinity(Mistake, Core):
+    """the mask is added as (1 - mask) * -inf, where 0 * -inf is NaN
+
+    Every score that is allowed becomes NaN.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores + (~self.mask).to(self.scores.dtype) * -math.inf
+
+    def clear(self) -> None:
+        """The NaN stays."""
+
+
+class EmptyRowNan(Mistake, Core):
+    """a query that may attend to nothing has a softmax of -inf alone, which is NaN, and is not set to zero
+
+    Its row of the output is NaN; all others are right.
+    """
+
+    see = "sdpa#Empty-rows"
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+    def clear(self) -> None:
+        """The NaN stays."""
+
+
+class EmptyRowUniform(Fill):
+    """a query that may attend to nothing attends to all keys alike, as after a large negative fill such as -1e9
+
+    Its row of the output is the mean of the values instead of zero; all others are right.
+    """
+
+    see = "sdpa#Empty-rows"
+    value = -1e9
+
+    def clear(self) -> None:
+        """Its weights stay."""
+
+
+class _Lowest(EmptyRowUniform):
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, torch.finfo(self.scores.dtype).min)
+
+
+class EmptyRowUnmasked(Mistake, Core):
+    """a large negative number is added to masked scores, which moves all the scores of an empty row alike
+
+    A query that may attend to nothing attends as if there were no mask; all others are right.
+    """
+
+    see = "sdpa#Empty-rows"
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores + (~self.mask).to(self.scores.dtype) * -1e9
+
+    def clear(self) -> None:
+        """Its weights stay."""
+
+
+class _RowLeftAlone(EmptyRowUnmasked):
+    def fill(self) -> None:
+        super(EmptyRowUnmasked, self).fill()
+
+
+class EmptyRowNanGradient(Mistake, Core):
+    """the NaN of a query that may attend to nothing is repaired when it is there: the gradient stays NaN
+
+    The output is right, and one training step makes all weights NaN.
+    """
+
+    see = "sdpa#Empty-rows"
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+    def clear(self) -> None:
+        self.weights = self.weights.nan_to_num(0.0)
+
+
+class LowestAdded(Mistake, Core):
+    """the lowest number of the dtype is added to masked scores instead of put in their place
+
+    A negative score goes to -inf with it: a row without keys has NaN, or a NaN gradient.
+    """
+
+    see = "sdpa#Empty-rows"
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            lowest = torch.finfo(self.scores.dtype).min
+            self.scores = self.scores + torch.zeros_like(self.scores).masked_fill(~self.mask, lowest)
+
+    def clear(self) -> None:
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask, 0.0)
+
+
+class FillNotLowEnough(Fill):
+    """masked scores are set to a number like -10,000, and scores that are allowed can be lower than that
+
+    Right for small scores; with large ones the weight goes to masked keys.
+    """
+
+    see = "causal_mask#Fill"
+    value = -1e4
+
+
+class _TenThousandAndNothing(FillNotLowEnough):
+    def clear(self) -> None:
+        """Its weights stay."""
+
+
+class _Thousand(FillNotLowEnough):
+    value = -1e3
+
+
+class _ThousandAndNothing(_TenThousandAndNothing):
+    value = -1e3
+
+
+class _Hundred(FillNotLowEnough):
+    value = -1e2
+
+
+class _Ten(FillNotLowEnough):
+    value = -10.0
+
+
+class _Million(FillNotLowEnough):
+    value = -1e6
+
+
+class AddedNotLowEnough(Mistake, Core):
+    """a number like -10 or -10,000 is added to masked scores, which leaves a masked key a weight, or the row of a query
+    without keys as if there were no mask
+
+    A masked key keeps e^-10 of its weight, or all of it where it is alone with others that are masked.
+    """
+
+    see = "causal_mask#Fill"
+    value: float = -10.0
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores + (~self.mask).to(self.scores.dtype) * self.value
+
+
+class _AddedThousands(AddedNotLowEnough):
+    value = -1e4
+
+    def clear(self) -> None:
+        """Its weights stay."""
+
+
+class _AddedHundred(AddedNotLowEnough):
+    value = -1e2
+
+
+class FillOverflowsHalf(Fill):
+    """masked scores are set to -1e9, which float16 cannot hold
+
+    float16 inputs with a mask raise an error; other dtypes are right.
+    """
+
+    see = "sdpa#Half-precision"
+    value = -1e9
+
+    def correct(self) -> None:
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask, 0.0)

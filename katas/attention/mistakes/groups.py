@@ -1,0 +1,250 @@
+"""Mistakes in sharing key/value heads."""
+
+import torch
+from torch import Tensor
+
+from grading.diagnosis.program import Mistake
+from katas.attention.program import Projected, split_heads
+
+
+class Groups(Mistake, Projected):
+    see = "gqa#Break-it"
+    needs = ("validate_groups",)
+
+
+class GroupsOfAll(Mistake, Projected):
+    """What multi-query attention can do wrong, too."""
+
+    see = "gqa#Break-it"
+    needs = ("group",)
+
+
+class KvHeadsTiled(Groups):
+    """kv heads are tiled (repeat: 0 1 2 0 1 2) instead of repeated in place (repeat_interleave: 0 0 1 1 2 2)
+
+    Query heads read the key/value head of another group; right for K == 1 and K == H only.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = _tiled(self, self.key), _tiled(self, self.value)
+
+
+class KeyHeadsTiled(Groups):
+    """key heads are tiled (0 1 2 0 1 2), value heads repeated in place (0 0 1 1 2 2): only the latter is right
+
+    A query head reads the key of one group and the value of another.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = _tiled(self, self.key), _repeated(self, self.value)
+
+
+class ValueHeadsTiled(Groups):
+    """value heads are tiled (0 1 2 0 1 2), key heads repeated in place (0 0 1 1 2 2): only the latter is right
+
+    A query head reads the key of one group and the value of another.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = _repeated(self, self.key), _tiled(self, self.value)
+
+
+class KvHeadOfWrongGroup(Groups):
+    """query head h reads key/value head h // num_kv_heads instead of h // (num_heads // num_kv_heads)
+
+    Right where num_kv_heads squared is num_heads.
+    """
+
+    def share(self) -> None:
+        index = torch.arange(self.heads) // self.kv_heads
+        self.key, self.value = self.key[:, index], self.value[:, index]
+
+
+class KvHeadsReversed(Groups):
+    """the key/value heads are read in reverse order
+
+    Query heads read the key/value head of another group.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = _repeated(self, self.key.flip(1)), _repeated(self, self.value.flip(1))
+
+
+class FeaturesRepeated(Groups):
+    """repeat_interleave runs over the features before the heads are split: features are repeated instead of heads
+
+    A head has each feature several times and lacks others.
+    """
+
+    def split(self) -> None:
+        group = self.heads // self.kv_heads
+        self.query = split_heads(self.query, self.heads)
+        self.key = split_heads(self.key.repeat_interleave(group, dim=-1), self.heads)
+        self.value = split_heads(self.value.repeat_interleave(group, dim=-1), self.heads)
+
+    def share(self) -> None:
+        """It is done already."""
+
+
+class FeaturesTiled(Groups):
+    """the features are tiled (repeat) before the heads are split: kv heads come as 0 1 2 0 1 2
+
+    Query heads read the key/value head of another group; right for K == 1 and K == H only.
+    """
+
+    def split(self) -> None:
+        group = self.heads // self.kv_heads
+        self.query = split_heads(self.query, self.heads)
+        self.key = split_heads(self.key.repeat(1, 1, group), self.heads)
+        self.value = split_heads(self.value.repeat(1, 1, group), self.heads)
+
+    def share(self) -> None:
+        """It is done already."""
+
+
+class PositionsRepeated(Groups):
+    """repeat_interleave runs over the positions instead of over the heads: tokens are repeated
+
+    The heads do not fit, or each key counts several times.
+    """
+
+    def share(self) -> None:
+        group = self.heads // self.kv_heads
+        self.key, self.value = (x.repeat_interleave(group, dim=2) for x in (self.key, self.value))
+
+
+class FirstKvHeadForAll(Groups):
+    """every query head reads key/value head 0
+
+    The other key/value heads have no effect: it is multi-query attention.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = (x[:, :1].expand(-1, self.heads, -1, -1) for x in (self.key, self.value))
+
+
+class KvHeadsAveraged(Groups):
+    """every query head reads the mean of the key/value heads
+
+    All groups read the same keys and values.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = (
+            x.mean(dim=1, keepdim=True).expand(-1, self.heads, -1, -1) for x in (self.key, self.value)
+        )
+
+
+class GroupQueriesSummed(GroupsOfAll):
+    """the query heads of a group are summed before the scores, so that they share one set of weights
+
+    All heads of a group give the same output.
+    """
+
+    def share(self) -> None:
+        _share_queries(self, _by_group(self).sum(dim=2))
+
+
+class GroupQueriesAveraged(GroupsOfAll):
+    """the query heads of a group are averaged before the scores, so that they share one set of weights
+
+    All heads of a group give the same output.
+    """
+
+    def share(self) -> None:
+        _share_queries(self, _by_group(self).mean(dim=2))
+
+
+class FirstQueryOfGroupForAll(GroupsOfAll):
+    """only the first query head of a group is used, for all heads of the group
+
+    All heads of a group give the same output.
+    """
+
+    def share(self) -> None:
+        _share_queries(self, _by_group(self)[:, :, 0])
+
+
+class GroupSummedAway(GroupsOfAll):
+    """only num_kv_heads heads reach o_proj: the query heads of a group were merged into one
+
+    o_proj, or the reshape before it, does not fit.
+    """
+
+    def share(self) -> None:
+        self.query = _by_group(self).sum(dim=2)
+
+
+class _SummedAndReshaped(GroupSummedAway):
+    def merge(self) -> None:
+        output = self.output.transpose(1, 2)
+        self.output = output.reshape(output.size(0), output.size(1), self.d_model)
+
+
+class KvHeadsNotRepeated(Groups):
+    """num_heads query heads meet num_kv_heads key/value heads that were not repeated for their group
+
+    The product of queries and keys does not fit.
+    """
+
+    def share(self) -> None:
+        """Left out."""
+
+
+class KvHeadsRepeatedTooOften(Groups):
+    """each key/value head is repeated num_kv_heads times instead of num_heads // num_kv_heads times
+
+    The product of queries and keys does not fit, unless K * K == H.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = (x.repeat_interleave(self.kv_heads, dim=1) for x in (self.key, self.value))
+
+
+class _TiledTooOften(KvHeadsRepeatedTooOften):
+    def share(self) -> None:
+        self.key, self.value = (x.repeat(1, self.kv_heads, 1, 1) for x in (self.key, self.value))
+
+
+class GroupsMergedInWrongOrder(Groups):
+    """the heads are merged as (H / K, K) instead of (K, H / K)
+
+    o_proj gets the right heads in the wrong order.
+    """
+
+    def merge(self) -> None:
+        B, _, L, E = self.output.shape
+        groups = self.output.reshape(B, self.kv_heads, -1, L, E).transpose(1, 2)
+        self.output = groups.reshape(B, -1, L, E).transpose(1, 2).reshape(B, L, -1)
+
+
+class QueriesGroupedInWrongOrder(Groups):
+    """the query heads are grouped as (H / K, K) instead of (K, H / K): head h is put to key/value head h % K
+
+    Query heads read the key/value head of another group, and the output has its heads in another order.
+    """
+
+    def share(self) -> None:
+        order = torch.arange(self.heads).reshape(-1, self.kv_heads).T.flatten()
+        self.query = self.query[:, order]
+        self.key, self.value = _repeated(self, self.key), _repeated(self, self.value)
+
+
+def _repeated(program: Projected, x: Tensor) -> Tensor:
+    return x.repeat_interleave(program.heads // program.kv_heads, dim=1)
+
+
+def _tiled(program: Projected, x: Tensor) -> Tensor:
+    return x.repeat(1, program.heads // program.kv_heads, 1, 1)
+
+
+def _by_group(program: Projected) -> Tensor:
+    """(B, K, H / K, L, E)"""
+    return program.query.unflatten(1, (program.kv_heads, -1))  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _share_queries(program: Projected, reduced: Tensor) -> None:
+    """One query head for a group; each head of the group gets its result."""
+    group = program.heads // program.kv_heads
+    program.query = reduced.repeat_interleave(group, dim=1)
+    program.key, program.value = _repeated(program, program.key), _repeated(program, program.value)

@@ -1,0 +1,318 @@
+"""Mistakes in what is projected, by which layer, and in the output projection."""
+
+from torch import Tensor
+
+from grading.diagnosis.program import Mistake
+from katas.attention.program import Layer, Projected
+
+
+class Fed(Mistake, Layer):
+    see = "mha#Cross-attention"
+
+
+class ValueFromKey(Fed):
+    """v_proj is given key instead of value
+
+    Right as long as key and value are the same tensor, wrong otherwise.
+    """
+
+    def feed(self) -> None:
+        self.value = self.key
+
+
+class KeyFromValue(Fed):
+    """k_proj is given value instead of key
+
+    Right as long as key and value are the same tensor, wrong otherwise.
+    """
+
+    def feed(self) -> None:
+        self.key = self.value
+
+
+class KeyValueExchanged(Fed):
+    """k_proj is given value and v_proj is given key
+
+    Right as long as key and value are the same tensor, wrong otherwise.
+    """
+
+    def feed(self) -> None:
+        self.key, self.value = self.value, self.key
+
+
+class KeyFromQuery(Fed):
+    """k_proj is given query instead of key
+
+    Self-attention is right; with another key it fails, or is wrong where L == S.
+    """
+
+    def feed(self) -> None:
+        self.key = self.query
+
+
+class ValueFromQuery(Fed):
+    """v_proj is given query instead of value
+
+    Self-attention is right; with another value it fails, or is wrong where L == S.
+    """
+
+    def feed(self) -> None:
+        self.value = self.query
+
+
+class SelfAttentionOnly(Fed):
+    """query, key and value are all projected from query
+
+    Self-attention is right; in cross-attention key and value have no effect.
+    """
+
+    def feed(self) -> None:
+        self.key = self.value = self.query
+
+
+class QueryFromKey(Fed):
+    """q_proj is given key instead of query
+
+    Self-attention is right; in cross-attention the queries have no effect, and the output has S rows.
+    """
+
+    def feed(self) -> None:
+        self.query = self.key
+
+
+class CrossAttentionReversed(Fed):
+    """the queries are projected from key, and the keys and values from query
+
+    The output has S rows, one for each key, instead of L.
+    """
+
+    def feed(self) -> None:
+        self.query, self.key, self.value = self.key, self.query, self.query
+
+
+class Made(Mistake, Projected):
+    """By which layers query, key and value are projected; "" is none."""
+
+    grouping = True
+    see = "mha#Projections"
+    by: tuple[str, str, str] = ("q_proj", "k_proj", "v_proj")
+
+    def project(self) -> None:
+        query, key, value = self.by
+        self.query, self.key = self._through(query, self.query), self._through(key, self.key)
+        self.value = self._through(value, self.value)
+
+    def _through(self, name: str, x: Tensor) -> Tensor:
+        return self._linear(name, x) if name else x
+
+
+class KvProjectionsExchanged(Made):
+    """the keys go through v_proj and the values through k_proj
+
+    Trains, and cannot read weights that others have trained.
+    """
+
+    by = ("q_proj", "v_proj", "k_proj")
+
+
+class ValuesThroughKProj(Made):
+    """the values go through k_proj, like the keys, and v_proj is not used
+
+    v_proj has no effect and gets no gradient.
+    """
+
+    by = ("q_proj", "k_proj", "k_proj")
+
+
+class KeysThroughVProj(Made):
+    """the keys go through v_proj, like the values, and k_proj is not used
+
+    k_proj has no effect and gets no gradient.
+    """
+
+    by = ("q_proj", "v_proj", "v_proj")
+
+
+class QkProjectionsExchanged(Made):
+    """the queries go through k_proj and the keys through q_proj
+
+    Trains, and cannot read weights that others have trained.
+    """
+
+    by = ("k_proj", "q_proj", "v_proj")
+
+
+class QvProjectionsExchanged(Made):
+    """the queries go through v_proj and the values through q_proj
+
+    Trains, and cannot read weights that others have trained.
+    """
+
+    by = ("v_proj", "k_proj", "q_proj")
+
+
+class QueriesThroughKProj(Made):
+    """the queries go through k_proj, like the keys, and q_proj is not used
+
+    q_proj has no effect and gets no gradient.
+    """
+
+    by = ("k_proj", "k_proj", "v_proj")
+
+
+class OneProjectionForAll(Made):
+    """query, key and value all go through q_proj
+
+    k_proj and v_proj have no effect; in self-attention the scores are symmetric.
+    """
+
+    by = ("q_proj", "q_proj", "q_proj")
+
+
+class KeysThroughQProj(Made):
+    """the keys go through q_proj, like the queries, and k_proj is not used
+
+    In self-attention the scores are symmetric and every token looks at itself.
+    """
+
+    by = ("q_proj", "q_proj", "v_proj")
+
+
+class ValuesThroughQProj(Made):
+    """the values go through q_proj, like the queries, and v_proj is not used
+
+    v_proj has no effect and gets no gradient.
+    """
+
+    by = ("q_proj", "k_proj", "q_proj")
+
+
+class QueryUnprojected(Made):
+    """the queries are not projected: q_proj is never applied
+
+    q_proj has no effect and gets no gradient.
+    """
+
+    by = ("", "k_proj", "v_proj")
+
+
+class KeyUnprojected(Made):
+    """the keys are not projected: k_proj is never applied
+
+    k_proj has no effect and gets no gradient.
+    """
+
+    by = ("q_proj", "", "v_proj")
+
+
+class ValueUnprojected(Made):
+    """the values are not projected: v_proj is never applied
+
+    v_proj has no effect and gets no gradient.
+    """
+
+    by = ("q_proj", "k_proj", "")
+
+
+class NothingProjected(Made):
+    """query, key and value are not projected: none of the three layers is applied
+
+    The three layers have no effect and get no gradient.
+    """
+
+    by = ("", "", "")
+
+
+class Weights(Mistake, Projected):
+    see = "mha#Projections"
+
+
+class InputBiasesForgotten(Weights):
+    """the biases of q_proj, k_proj and v_proj are not added
+
+    Right with bias=False, shifted otherwise.
+    """
+
+    def project(self) -> None:
+        q, k, v = (self.layers[f"{name}.weight"].T for name in ("q_proj", "k_proj", "v_proj"))
+        self.query, self.key, self.value = self.query @ q, self.key @ k, self.value @ v
+
+
+class InputWeightsUntransposed(Weights):
+    """the inputs are multiplied by the weights of the projections instead of by their transposes
+
+    Trains, and cannot read weights that others have trained.
+    """
+
+    def project(self) -> None:
+        self.query, self.key = self._times("q_proj", self.query), self._times("k_proj", self.key)
+        self.value = self._times("v_proj", self.value)
+
+    def _times(self, name: str, x: Tensor) -> Tensor:
+        return x @ self.layers[f"{name}.weight"] + self.layers.get(f"{name}.bias", 0.0)
+
+
+class OutputUnprojected(Weights):
+    """the merged heads are returned without o_proj
+
+    The heads never mix.
+    """
+
+    def project_out(self) -> None:
+        """Left out."""
+
+
+class OutputBiasForgotten(Weights):
+    """the bias of o_proj is not added
+
+    Right with bias=False, shifted otherwise.
+    """
+
+    def project_out(self) -> None:
+        self.output = self.output @ self.layers["o_proj.weight"].T
+
+
+class OutputWeightUntransposed(Weights):
+    """the merged heads are multiplied by o_proj.weight instead of by its transpose
+
+    Trains, and cannot read weights that others have trained.
+    """
+
+    def project_out(self) -> None:
+        self.output = self.output @ self.layers["o_proj.weight"] + self.layers.get("o_proj.bias", 0.0)
+
+
+class OutputProjectedTwice(Weights):
+    """o_proj is applied twice
+
+    The output went through the same layer again.
+    """
+
+    def project_out(self) -> None:
+        self.output = self._linear("o_proj", self._linear("o_proj", self.output))
+
+
+class OutputThroughQProj(Weights):
+    """the merged heads go through q_proj instead of through o_proj
+
+    o_proj has no effect and gets no gradient.
+    """
+
+    def project_out(self) -> None:
+        self.output = self._linear("q_proj", self.output)
+
+
+class ResidualAdded(Weights, Layer):
+    """the query is added to the output: a residual connection that belongs to the block around the layer
+
+    The output is attention plus its input.
+    """
+
+    needs = ("feed",)
+
+    def receive(self) -> None:
+        self.residual = self.query
+
+    def project_out(self) -> None:
+        super().project_out()
+        self.output = self.output + self.residual

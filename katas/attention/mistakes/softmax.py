@@ -1,0 +1,263 @@
+"""Mistakes in the softmax and in its precision."""
+
+import torch
+from torch import Tensor
+
+from grading.diagnosis.program import Mistake
+from katas.attention.program import Attention, Core
+
+
+class Softmax(Mistake, Core):
+    see = "sdpa#Softmax"
+
+
+class SoftmaxOverQueries(Softmax):
+    """the softmax runs over the queries (dim=-2) instead of over the keys (dim=-1)
+
+    Columns of the weights sum to 1 instead of rows.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=-2)
+
+
+class SoftmaxOverHeads(Softmax):
+    """the softmax runs over the heads (dim=1) instead of over the keys (dim=-1)
+
+    The heads compete for a key instead of the keys for a query.
+    """
+
+    needs = ("split",)
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=1)
+
+
+class SoftmaxDim1(Softmax):
+    """the softmax runs over dim=1, which is the keys only for inputs of two dimensions
+
+    Right without leading dimensions, wrong with them.
+    """
+
+    needs = ("deliver",)
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=1)
+
+
+class SoftmaxDim2(Softmax):
+    """the softmax runs over dim=2, which is the keys only for inputs of three dimensions
+
+    Right with one leading dimension, wrong with two.
+    """
+
+    needs = ("deliver",)
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=2)
+
+
+class SoftmaxOverBatch(Softmax):
+    """the softmax runs over the first dimension (dim=0) instead of over the keys (dim=-1)
+
+    An example changes with the others in its batch.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=0)
+
+
+class SoftmaxWithoutDim(Softmax):
+    """functional.softmax is called without dim and chooses one: 0 for three dimensions, 1 for two and for four
+
+    Right without leading dimensions, wrong with them.
+    """
+
+    needs = ("deliver",)
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=0 if self.scores.dim() in (0, 1, 3) else 1)
+
+
+class SoftmaxOverAll(Softmax):
+    """the softmax runs over queries and keys together, as after flatten(-2)
+
+    All the weights of a matrix sum to 1 instead of each row of it.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores.flatten(-2).softmax(dim=-1).unflatten(-1, self.scores.shape[-2:])  # type: ignore[no-untyped-call]
+
+
+class SoftmaxMissing(Softmax):
+    """the scores are used as weights, without a softmax
+
+    The weights are negative or above 1, and do not sum to 1.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores
+
+
+class _MissingAndMultiplied(SoftmaxMissing):
+    def fill(self) -> None:
+        """Hidden scores are multiplied by 0, as the softmax would have made them."""
+
+    def normalise(self) -> None:
+        self.weights = self.scores if self.mask is None else self.scores * self.mask
+
+
+class SoftmaxUndivided(Softmax):
+    """the exponentials of the scores are used as weights, not divided by their sum
+
+    The weights of a query do not sum to 1.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores.exp()
+
+
+class _UndividedAfterMaximum(SoftmaxUndivided):
+    def normalise(self) -> None:
+        self.weights = (self.scores - self.scores.amax(dim=-1, keepdim=True)).exp()
+
+
+class SoftmaxDividedBySumOfScores(Softmax):
+    """the scores are divided by their sum instead of their exponentials
+
+    There is no exponential: the weights sum to 1, and may be negative.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores / self.scores.sum(dim=-1, keepdim=True)
+
+
+class SoftmaxTwice(Softmax):
+    """the softmax is taken twice
+
+    The weights are nearly equal, for they are a softmax of numbers between 0 and 1.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=-1).softmax(dim=-1)
+
+
+class LogSoftmax(Softmax):
+    """log_softmax is taken instead of softmax
+
+    The weights are negative and do not sum to 1.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores.log_softmax(dim=-1)
+
+
+class SigmoidForSoftmax(Softmax):
+    """the weights are the sigmoid of each score instead of the softmax over the keys
+
+    The keys do not compete: the weights of a query do not sum to 1.
+    """
+
+    def normalise(self) -> None:
+        self.weights = self.scores.sigmoid()
+
+
+class SoftmaxBase2(Softmax):
+    """the softmax takes powers of 2 instead of powers of e
+
+    The softmax is too flat: the scores are multiplied by log(2).
+    """
+
+    def normalise(self) -> None:
+        self.weights = (self.scores * 0.6931471805599453).softmax(dim=-1)
+
+
+class SoftmaxWithoutMaximum(Softmax):
+    """the softmax is exp(scores) / exp(scores).sum(), without subtracting the largest score first (at most a constant)
+
+    Right for small scores; above 709 (float64) or 88 (float32) exp is inf, and inf / inf is NaN.
+    """
+
+    def normalise(self) -> None:
+        self.weights = _ratio(self.scores)
+
+
+class SoftmaxMaximumOfAll(SoftmaxWithoutMaximum):
+    """the largest score of all rows, or of all the batch, is subtracted before exp instead of that of each row
+
+    Rows far below the largest one become 0 / 0.
+    """
+
+    def normalise(self) -> None:
+        self.weights = _ratio(self.scores - self.scores.max())
+
+
+class _ConstantForMaximum(SoftmaxWithoutMaximum):
+    def normalise(self) -> None:
+        self.weights = _ratio(self.scores - 10.0)
+
+
+class SoftmaxInFloat32(Softmax):
+    """the softmax is taken in float32 although the inputs are float64
+
+    Seven digits are right instead of fifteen.
+    """
+
+    see = "sdpa#Half-precision"
+
+    def normalise(self) -> None:
+        self.weights = self.scores.softmax(dim=-1, dtype=torch.float32).to(self.scores.dtype)
+
+
+class AllInFloat32(Softmax):
+    """all of the work is done in float32 and cast back, although the inputs are float64
+
+    Seven digits are right instead of fifteen.
+    """
+
+    see = "sdpa#Half-precision"
+
+    def scale(self) -> None:
+        super().scale()
+        self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
+
+    def weigh(self) -> None:
+        super().weigh()
+        self.output = self.output.double()
+
+
+class HalfSoftmax(Softmax):
+    """the softmax is taken in float16 or bfloat16 whatever the inputs are
+
+    Three digits are right.
+    """
+
+    see = "sdpa#Half-precision"
+
+    def normalise(self) -> None:
+        self.weights = self.scores.half().softmax(dim=-1).to(self.scores.dtype)
+
+
+class ResultInFloat32(Softmax, Attention):
+    """the result of the computation in float32 is not cast back to the dtype of query
+
+    float16 goes in and float32 comes out.
+    """
+
+    see = "sdpa#Half-precision"
+
+    def deliver(self) -> None:
+        if self.output.dtype in (torch.float16, torch.bfloat16):
+            self.output = self.output.float()
+
+
+class _AllCast(ResultInFloat32):
+    def receive(self) -> None:
+        self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
+
+    def deliver(self) -> None:
+        """It stays as it is."""
+
+
+def _ratio(scores: Tensor) -> Tensor:
+    return scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
