@@ -113,7 +113,7 @@ ATTEMPTS = {
     "read a solution": (lambda: len(SECRET.read_text()), "landlock audit"),
     "read a test": (lambda: len(Path(__file__).read_bytes()), "landlock audit"),
     "read the grader": (lambda: len((ROOT / "grading" / "records.py").read_text()), "landlock audit"),
-    "read it by a detour": (lambda: len(open(f"{sys.prefix}/../solutions/sdpa.py").read()), "landlock audit"),
+    "read it by a detour": (lambda: len(open(ROOT / "tests/../solutions/sdpa.py").read()), "landlock audit"),
     "read through torch": (read_by_torch, "landlock"),
     "map a file": (map_a_file, "landlock audit"),
     "list the repository": (lambda: len(os.listdir(ROOT)), "landlock audit"),
