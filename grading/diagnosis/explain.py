@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from grading.diagnosis.program import Combination, Kind, Program, is_style, mixed, name, of_program, proves, sentence
+from grading.diagnosis.program import Combination, Kind, Program, compatible, is_style, mixed, name, of_program, proves, sentence
 from grading.diagnosis.replay import Check, Raised
-from grading.diagnosis.search import Search, joined, named
+from grading.diagnosis.search import Search, joined, named, test_of
 from grading.records import Cause
 
+MOST_OF_ALL = 0.8  # of the failed checks: what NaN or one error may rest on
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
 
@@ -18,6 +19,7 @@ class Explained:
 
     def __init__(self, search: Search, options: Sequence[Combination]) -> None:
         self._search = search
+        self._alternatives = frozenset(each for option in options[:ALTERNATIVES] for each in named(option))
         proven = [self._proven(option) for option in options[:ALTERNATIVES]]
         self.options = [option for option in dict.fromkeys(proven) if named(option)]
         self.facts = self._facts(self.options[0] if self.options else ())
@@ -40,19 +42,35 @@ class Explained:
 
     def _sure(self, combination: Combination, kind: Kind) -> bool:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
-        explained = self.explains(combination, kind)
+        explained, failed = self.explains(combination, kind), self._search.failed
+        if self._refuted(combination, kind, explained):
+            return False
         if any(check.telling for check in explained):
             return True
+        if self._others(combination, kind, explained):
+            return False
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
-        if len(errors) == 1 and len(explained) < len(self._search.failed) and not _constructor(explained):
-            return False  # one text of an error says little
-        return not self._others(combination, kind, explained)
+        if all(check.blank for check in explained):
+            return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
+        return _constructor(explained) or len(errors) > 1 or len(explained) >= MOST_OF_ALL * len(failed) or (
+            not errors and 1 < len(explained) and len(failed) <= 3 * len(explained)
+        )
+
+    def _refuted(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
+        """Whether another failed check speaks against it: the same test on other sizes, with numbers that differ."""
+        program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
+        left = [check for check in self._search.failed if not self._search.explains(combination, check)]
+        alike = (check for check in left if test_of(check) in tests and check.telling and not check.half)
+        return any(kind.refuted(check, program) for check in left) or any(not check.raised() for check in alike)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
+        """The mistakes that would explain as much in its place, but for those that are named as an alternative."""
         rest = tuple(each for each in combination if each is not kind)
-        search, few = self._search, explained[:4]
-        others = [each for each in search.kinds if name(each) != name(kind) and not named(rest) & {name(each)}]
-        return [each for each in others if all(search.explains(joined(rest, each), check) for check in few)]
+        search, few, taken = self._search, explained[:3], named(rest) | {name(kind)} | self._alternatives
+        found = [each for each in search.kinds if name(each) not in taken and compatible(rest, each)]
+        found = [each for each in found if all(search.explains(joined(rest, each), check) for check in few)]
+        rank = search.rank(combination)[0]
+        return [e for e in found if search.rank(joined(rest, e))[0] <= rank and not search.contradicted(joined(rest, e))]
 
     def _facts(self, combination: Combination) -> dict[Kind, list[Check]]:
         """The mistakes that checks show which no combination of steps explains."""

@@ -32,7 +32,7 @@ def same(wanted: Any, got: Any, right: Any = None, strict: bool = False) -> bool
         return False
     if not got.is_floating_point() or torch.equal(wanted, got):
         return torch.equal(wanted, got)
-    return _near(wanted.detach(), got, right if isinstance(right, Tensor) else None, strict)
+    return _near(wanted.detach(), got.detach(), right.detach() if isinstance(right, Tensor) else None, strict)
 
 
 def _near(wanted: Tensor, got: Tensor, right: Tensor | None, strict: bool) -> bool:
@@ -72,23 +72,26 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def is_telling(got: Any, right: Any, strict: bool = False) -> bool:
-    """Whether reproducing this says anything: several wrong numbers, finite, of several values and not all in one row.
+    """Whether reproducing this says anything: several wrong numbers, of several values and not all in one row; a pattern.
 
     NaN, zeros and constants are where many mistakes end.
     """
     rights = list(tensors(right))
-    for i, each in enumerate(tensors(got)):
-        if not each.is_floating_point() or each.dim() < 2:
-            continue
-        other = rights[i] if i < len(rights) and rights[i].shape == each.shape else None
-        wrong = each.isfinite()
-        if other is not None:
-            digits = 1e-12 if strict else 1e-5
-            wrong &= ~torch.isclose(each, other, rtol=digits, atol=digits / 1000)
-        rows = each.reshape(-1, each.size(-1))
-        if len(rows) > 1 and bool((rows == rows[0]).all()):
-            continue
-        values = each[wrong].double()
-        if values.numel() >= 6 and len({f"{value:.5g}" for value in values[:64].tolist()}) >= 6:
-            return True
-    return False
+    others = [rights[i] if i < len(rights) else None for i in range(len(list(tensors(got))))]
+    return any(_tells(each, other, strict) for each, other in zip(tensors(got), others, strict=True))
+
+
+def _tells(got: Tensor, right: Tensor | None, strict: bool) -> bool:
+    comparable = right is not None and right.shape == got.shape
+    if right is not None and comparable and torch.equal(got, right.to(got.dtype)):
+        return False
+    if not got.is_floating_point() or bool(got.isinf().any() and not got.isnan().any()):
+        return got.numel() >= 8 and bool((got != got.flatten()[0]).any())  # a mask, boolean or additive
+    if got.dim() < 2 or bool((got.reshape(-1, got.size(-1)) == got.reshape(-1, got.size(-1))[0]).all()):
+        return False
+    wrong = got.isfinite()
+    if right is not None and comparable:
+        digits = 1e-12 if strict else 1e-5
+        wrong &= ~torch.isclose(got, right.to(got.dtype), rtol=digits, atol=digits / 1000)
+    values = got[wrong].double().flatten()[:64].tolist()
+    return len({f"{value:.5g}" for value in values}) >= 6

@@ -42,6 +42,11 @@ class Program:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
+    @classmethod
+    def idle(cls, check: Check) -> frozenset[str]:
+        """The steps in which nothing can go wrong in that check: mistakes in them alone need not be tried on it."""
+        return frozenset()
+
 
 class Mistake:
     """One step done wrong. The docstring: what it is, as an end of "exactly what you get when ..."; what it does.
@@ -52,12 +57,14 @@ class Mistake:
     Attributes:
         see: the notebook section that explains it: "sdpa#Scale".
         needs: steps that a program must have besides those that are overridden.
+        beside: of a style, the steps in which another mistake has to be for it to show.
         in_place: it changes what it is given, or keeps something on self.
         grouping: set by a class that only holds what several mistakes have in common.
     """
 
     see: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    beside: ClassVar[frozenset[str]] = frozenset()
     in_place: ClassVar[bool] = False
     grouping: ClassVar[bool] = False
 
@@ -69,6 +76,11 @@ class Mistake:
             check: the calls of the check, and what the learner's code gave.
             right: the program with all the mistakes that are proven already.
         """
+        return False
+
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        """Whether a failed check that the mistake does not explain speaks against it."""
         return False
 
 
@@ -85,7 +97,7 @@ def original(kind: Kind) -> Kind:
 @cache
 def name(kind: Kind) -> str:
     """ScaleDModel is scale-d-model: how reports, translations and records call it."""
-    return re.sub(r"(?<!^)(?=[A-Z])|(?<=[a-z])(?=\d)", "-", original(kind).__name__).lower()
+    return re.sub(r"(?<!^)(?=[A-Z])|(?<=[a-z])(?=\d$)", "-", original(kind).__name__).lower()
 
 
 def sentence(kind: Kind) -> str:

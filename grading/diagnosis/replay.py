@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,6 +69,16 @@ class Call:
         return len(mine) == len(theirs) and all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
+class Judgement(NamedTuple):
+    """Whether a program gives what the learner's code gave; whether it gives one of the wrong tensors in it; whether it
+    fails where that fails, if with other words; and whether it gives what a right answer gives."""
+
+    explained: bool
+    partly: bool
+    fails: bool
+    unmoved: bool
+
+
 @dataclass
 class Step:
     """A request to the candidate and its reply, as the check's transcript has them."""
@@ -116,6 +126,37 @@ class Check:
         """Whether it is about half precision, where orders of operation that are equally right differ."""
         return any(tensor.dtype in (torch.float16, torch.bfloat16) for step in self.steps for tensor in tensors(step.request))
 
+    @cached_property
+    def cost(self) -> int:
+        """How many calls a run of it takes."""
+        calls = [step.request for step in self.steps if step.request["do"] != "make"]
+        return max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls))
+
+    @cached_property
+    def has_mask(self) -> bool:
+        """Whether a call is given a boolean tensor."""
+        return any(tensor.dtype is torch.bool for step in self.steps for tensor in tensors(_given(step.request)))
+
+    @cached_property
+    def has_dropout(self) -> bool:
+        """Whether a layer is made with dropout, or is in training."""
+        asked = [s.request for s in self.steps if s.request["do"] == "make"]
+        trained = any(first["training"] for step in self.steps for first in step.request.get("first", ()))
+        return trained or any("dropout" in each["kwargs"] for each in asked)
+
+    @property
+    def made_right(self) -> bool:
+        """Whether the layers have the parameters that they should have, and are made where they should be."""
+        return self._made_wrong is None
+
+    @cached_property
+    def _made_wrong(self) -> int | None:
+        """The first step that makes a layer which is not as it should be: what comes after it says nothing more."""
+        for i, (step, right) in enumerate(zip(self.steps, self._right, strict=False)):
+            if step.request["do"] == "make" and not _as_made(step, right):
+                return i
+        return None
+
     @property
     def symbol(self) -> str:
         """The class or function that it is about."""
@@ -125,19 +166,30 @@ class Check:
 
     def explained_by(self, program: type[Program], in_place: bool = False) -> bool:
         """Whether the program, run over the transcript, gives at every step what the learner's code gave."""
-        return self.judged(program, in_place)[0]
+        return self.judged(program, in_place).explained
 
-    def judged(self, program: type[Program], in_place: bool = False) -> tuple[bool, bool]:
-        """Whether it gives what the learner's code gave, and whether it gives what a right answer gives."""
+    def judged(self, program: type[Program], in_place: bool = False) -> Judgement:
+        """What a program, run over the transcript, has to do with what the learner's code gave."""
         run = Run(program, in_place)
-        explained, unmoved = True, bool(self._right)
-        for step, right in zip(self.steps, self._right or [None] * len(self.steps), strict=True):
+        explained, partly, fails, unmoved = True, False, True, bool(self._right)
+        last = self._made_wrong if self._right else None
+        steps = self.steps if last is None else self.steps[: last + 1]
+        for step, right in zip(steps, self._right or [None] * len(steps), strict=False):
             given = run.step(step.request)
             unmoved = unmoved and equal(given, right)
-            explained = explained and self._alike(step, given, right)
-            if not explained and not unmoved:
+            if not self._alike(step, given, right):
+                explained = False
+                partly = partly or _partly_alike(step, given, right)
+                fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
+            if not fails and not unmoved:
                 break
-        return explained, unmoved
+        return Judgement(explained, partly, fails, unmoved)
+
+    def refutes(self, program: type[Program], in_place: bool = False) -> bool:
+        """Whether the program gives other numbers than the learner's code; an error depends on how a line is written."""
+        run = Run(program, in_place)
+        pairs = ((step, run.step(step.request)) for step in self.steps)
+        return any(not isinstance(given, Raised) and not self._alike(step, given, None) for step, given in pairs)
 
     def _alike(self, step: Step, given: Any, right: Any) -> bool:
         error = step.error
@@ -161,6 +213,11 @@ class Check:
         right = self._right[-1] if self._right else None
         right = _values(right, step.request) if isinstance(right, dict) else right
         return is_telling(_values(step.reply, step.request), right, self.strict)
+
+    @cached_property
+    def blank(self) -> bool:
+        """Whether the last value is NaN or infinite throughout, or an error."""
+        return not any(bool(each.isfinite().any()) for each in tensors(_values(self.steps[-1].reply, self.steps[-1].request)))
 
     # --------------------------------------------------------------------------------------------- facts
 
@@ -233,13 +290,16 @@ class Check:
         last = (self._right or [None])[-1]
         return last.type if isinstance(last, Raised) else ""
 
-    def gradients_missing(self) -> list[str]:
-        """The parameters and inputs whose gradient is not there, or is zero throughout where a right one is not."""
-        step, right = self.steps[-1], (self._right or [None])[-1]
-        if "cotangent" not in step.request or step.error or not isinstance(right, dict):
-            return []
-        pairs = zip(_gradients(step.reply), _gradients(right), strict=False)
-        return [f"{i}" for i, (got, wanted) in enumerate(pairs) if _gone(got) and not _gone(wanted)]
+    def gradients_missing(self) -> bool:
+        """Whether the output of the last call is right, and a gradient that a right answer has is not there at all."""
+        step = self.steps[-1]
+        if "cotangent" not in step.request or step.error or not self._right or isinstance(self._right[-1], Raised):
+            return False
+        wanted = self._right[-1]
+        if not same(wanted["value"], step.reply.get("value")):
+            return False
+        pairs = zip(_gradients(step.reply), _gradients(wanted), strict=False)
+        return any(got is None and isinstance(right, Tensor) and bool(right.any()) for got, right in pairs)
 
 
 class Run:
@@ -312,7 +372,8 @@ class Run:
         output = value[0] if isinstance(value, tuple) else value
         (output * request["cotangent"]).sum().backward()
         inputs = [x.grad for x in given if isinstance(x, Tensor) and x.is_floating_point()]
-        return {"input_grads": inputs, "parameter_grads": {name: leaf.grad for name, leaf in parameters.items()}}
+        grads = {name: leaf.grad for name, leaf in parameters.items()}
+        return {"value": value, "input_grads": inputs, "parameter_grads": grads}
 
     def _target(self, request: dict[str, Any]) -> Program:
         return self.layers[request["layer"]] if request["layer"] is not None else self.program()
@@ -352,12 +413,37 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     return same(given, reply.get("value"), right, strict)
 
 
+def _partly_alike(step: Step, given: Any, right: Any) -> bool:
+    """Whether one of several tensors, which is wrong, is reproduced."""
+    got = list(tensors(_values(step.reply, step.request)))
+    wanted, rights = (list(tensors(_values(v, step.request) if isinstance(v, dict) else v)) for v in (given, right))
+    if len(got) < 2 or not len(got) == len(wanted) == len(rights):
+        return False
+    triples = zip(got, wanted, rights, strict=True)
+    return any(_tells_apart(g, r) and same(w, g) for g, w, r in triples)
+
+
+def _tells_apart(got: Tensor, right: Tensor) -> bool:
+    return got.numel() > 1 and not same(right, got) and bool(got.isfinite().all()) and bool((got != got.flatten()[0]).any())
+
+
 def _made_alike(step: Step, given: Any, right: Any) -> bool:
     """Parameters of the same names and shapes; where a right answer raises, an error of the same class or none."""
     error = step.error
     if error is not None or isinstance(given, Raised):
         return error is not None and isinstance(given, Raised) and error.type == given.type
     return isinstance(right, Raised) or _shapes(step.reply.get("value") or {}) == given
+
+
+def _as_made(step: Step, right: Any) -> bool:
+    if step.error or isinstance(right, Raised):
+        return isinstance(right, Raised) and step.error is not None and step.error.type == right.type
+    return _shapes(step.reply.get("value") or {}) == right
+
+
+def _given(request: dict[str, Any]) -> list[Any]:
+    """All that a request's calls are given."""
+    return [request.get(key) for key in ("args", "kwargs", "calls", "steps")]
 
 
 def _shapes(value: Mapping[str, Any]) -> Shapes:
@@ -372,10 +458,6 @@ def _gradients(reply: Mapping[str, Any]) -> list[Any]:
     """Of the inputs in order, then of the parameters by name; of a cut-off one None."""
     parameters = reply.get("parameter_grads") or {}
     return [*(reply.get("input_grads") or []), *(parameters[name] for name in sorted(parameters))]
-
-
-def _gone(gradient: Any) -> bool:
-    return gradient is None or (isinstance(gradient, Tensor) and not bool(gradient.any()))
 
 
 def _leaf(value: Any, leaves: dict[int, Tensor], wanted: bool) -> Any:

@@ -1,34 +1,34 @@
 """Which mistakes together explain the failed checks of one class or function.
 
 A combination grows where it leaves a check unexplained, by one mistake at a time: rule checks show one slip each, and
-what they show is carried on to the checks in which several meet. Counted in runs of a program and not in seconds, so
+what they show is carried on to the checks in which several meet. Counted in calls of programs and not in seconds, so
 that the same answers get the same causes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from grading.diagnosis.program import Combination, Kind, Program, compatible, is_style, mixed, name, of_program, proves
+from grading.diagnosis.program import Combination, Kind, Program, compatible, is_style, mixed, name, of_program, proves, steps
 from grading.diagnosis.replay import Check
 
 MOST = 4  # mistakes that are named together
-STYLES = 1
 WIDTH = 5  # combinations that are grown further
-TRIES = 9  # checks on which a combination is tried to be grown
+TRIES = 6  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
-RUNS = 2200  # of a program: about 0.2 ms each
-PAIR_RUNS = 1200
+CALLS = 2600  # of programs in all: about 0.2 ms each
+CALLS_FOR_PAIRS = 700
+PARTS = 6  # combinations that are grown further though they explain a part only
 
 
 class Budget:
-    """How many runs are left."""
+    """How many calls are left."""
 
-    def __init__(self, runs: int) -> None:
-        self.left = runs
+    def __init__(self, calls: int) -> None:
+        self.left = calls
 
-    def spend(self) -> bool:
-        self.left -= 1
+    def spend(self, calls: int) -> bool:
+        self.left -= calls
         return self.left >= 0
 
 
@@ -47,44 +47,64 @@ class Search:
         self.kinds = tuple(kind for kind in fitting if not is_style(kind))
         self.styles = tuple(kind for kind in fitting if is_style(kind))
         self.failed = [check for check in failed if check.usable]
-        self.sample = first_of_each(self.failed)[:SAMPLE]
+        # an error's words depend on how a line is written: numbers say more
+        answered = {test_of(check) for check in self.failed if not check.raised()}
+        self.sample = first_of_each([c for c in self.failed if not c.raised() or test_of(c) not in answered])[:SAMPLE]
+        self.order = sorted(self.sample, key=lambda check: (bool(check.raised()), check.cost > 1))
         self.passed = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
-        self.budget = Budget(RUNS)
+        self.budget = Budget(CALLS)
         self._known: dict[tuple[Combination, str], bool] = {}
+        self._partly: dict[str, list[Combination]] = {}  # what gives one of the wrong tensors of a check
+        self._failing: set[tuple[Combination, str]] = set()  # what fails where the learner's code does, in other words
         # the mistakes that by themselves change nothing in a check
-        self._inert: dict[str, set[Kind]] = {check.name: set() for check in self.failed}
+        self._inert: dict[str, set[Kind]] = {}
         for check in self.failed:
             check.compare_with(program)
+            idle = program.idle(check)
+            self._inert[check.name] = {kind for kind in fitting if steps(kind) <= idle and not proves(kind)}
+        self._sound: dict[Combination, bool] = {}
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
         if not self.failed:
             return []
-        frontier: list[Combination] = [()]
-        best: list[Combination] = []
-        for _ in range(MOST):
-            grown = sorted({each for start in frontier for each in self._grown(start)}, key=self._rank)
-            frontier = [each for each in grown if each not in frontier][:WIDTH]
-            if not frontier:
-                break
-            best = sorted([*best, *frontier], key=self._rank)
-            if self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
-                break
+        best = self._climb([])
+        if not best or not self._does_much(best[0]):
+            styled = self._first(self.order[:3], lambda check: self._both((), check))
+            best = self._climb(best, styled)
         return self._simplest(best)
+
+    def _climb(self, best: list[Combination], frontier: Sequence[Combination] = ((),)) -> list[Combination]:
+        """Larger and larger combinations, the best of all first."""
+        best = self._ranked([*best, *(each for each in frontier if each)])
+        for _ in range(MOST):
+            grown = self._ranked({each for start in frontier for each in self._grown(start)} - set(best))
+            frontier = [each for each in grown if not self.contradicted(each)][:WIDTH]
+            best = self._ranked([*best, *frontier])
+            if not frontier or self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
+                break
+        return best
+
+    def _ranked(self, combinations: Iterable[Combination]) -> list[Combination]:
+        return sorted(combinations, key=self.rank)
+
+    def _does_much(self, combination: Combination) -> bool:
+        return 2 * sum(self.explains(combination, check) for check in self.sample) >= len(self.sample)
 
     def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
         """Of those that no passed check contradicts the best, and its equals by name."""
         chosen: list[Combination] = []
         for each in ranked:
-            if chosen and self._rank(each)[:2] != self._rank(chosen[0])[:2]:
+            if chosen and self.rank(each)[:2] != self.rank(chosen[0])[:2]:
                 break
-            if named(each) and named(each) not in map(named, chosen) and not self._contradicted(each):
+            if named(each) and named(each) not in map(named, chosen) :
                 chosen.append(each)
         return chosen
 
-    def _rank(self, combination: Combination) -> tuple[float, int, int, tuple[int, ...]]:
+    def rank(self, combination: Combination) -> tuple[float, int, int, tuple[int, ...]]:
         """How many checks of the sample it explains, of how many mistakes and styles it is, and its place."""
         explained = sum(0.5 if check.half else 1.0 for check in self.sample if self.explains(combination, check))
+        explained += sum(0.1 for check in self.sample if (combination, check.name) in self._failing)
         order = tuple(sorted(self.kinds.index(kind) for kind in combination if kind in self.kinds))
         return -explained, len(named(combination)), len(combination), order
 
@@ -92,56 +112,71 @@ class Search:
         """Whether the program with these mistakes gives what the learner's code gave, or a fact shows one of them."""
         key = combination, check.name
         if key not in self._known:
-            self.budget.spend()
+            self.budget.spend(check.cost)
             program = mixed(self.program, combination)
             in_place = any(kind.in_place for kind in combination)
-            explained, unmoved = check.judged(program, in_place)
-            self._known[key] = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
+            explained, partly, fails, unmoved = check.judged(program, in_place)
+            explained = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
+            self._known[key] = explained
+            if fails and not explained:
+                self._failing.add(key)
+            if partly and not explained:
+                self._partly.setdefault(check.name, []).append(combination)
             if unmoved and len(combination) == 1:
                 self._inert[check.name].update(combination)
         return self._known[key]
 
-    def _contradicted(self, combination: Combination) -> bool:
+    def contradicted(self, combination: Combination) -> bool:
         """Whether a check that passed would not have passed with these mistakes."""
-        program = mixed(self.program, combination)
-        in_place = any(kind.in_place for kind in combination)
-        return any(
-            not check.explained_by(program, in_place) and check.explained_by(self.program) for check in self.passed
-        )
+        if combination not in self._sound:
+            program = mixed(self.program, combination)
+            in_place = any(kind.in_place for kind in combination)
+            against = [c for c in self.passed if c.refutes(program, in_place) and c.explained_by(self.program)]
+            # one may hang on how a line is written, where shapes meet that do not fit
+            self._sound[combination] = len(against) <= (sum(self.explains(combination, c) for c in self.sample) >= 8)
+        return not self._sound[combination]
 
     # ------------------------------------------------------------------------------------------- growing
 
     def _grown(self, start: Combination) -> list[Combination]:
         """The combinations with one mistake more that explain a check more."""
-        tried = 0
-        for check in self.sample:
-            if self.explains(start, check) or self.budget.left <= 0:
-                continue
-            found = [each for each in self._larger(start, check) if self.explains(each, check)]
-            if found := found or [each for each in self._styled(start, check) if self.explains(each, check)]:
+        left = [check for check in self.order if not self.explains(start, check)][:TRIES]
+        if found := self._first(left, lambda check: self._larger(start, check)):
+            return found
+        parts = [each for check in left for each in self._partly.get(check.name, ()) if set(start) < set(each)]
+        if parts:
+            return list(dict.fromkeys(parts))[:PARTS]
+        if start:
+            return self._first(left, lambda check: self._styled(start, check)) or self._first(
+                left[:2], lambda check: self._both(start, check)
+            )
+        return self._pairs()
+
+    def _first(self, checks: Sequence[Check], stage: Callable[[Check], Iterator[Combination]]) -> list[Combination]:
+        """Those that explain the first of the checks that any of them explains."""
+        for check in checks:
+            found = [each for each in stage(check) if self.budget.left > 0 and self.explains(each, check)]
+            if found:
                 return found
-            tried += 1
-            if tried == TRIES:
-                break
-        return [] if start else self._pairs()
+        return []
 
     def _larger(self, start: Combination, check: Check) -> Iterator[Combination]:
+        """With one mistake more."""
         inert = self._inert[check.name]
-        for kind in self.kinds:
-            if kind not in inert and compatible(start, kind):
-                yield joined(start, kind)
+        return (joined(start, kind) for kind in self.kinds if kind not in inert and compatible(start, kind))
 
     def _styled(self, start: Combination, check: Check) -> Iterator[Combination]:
-        """With a style more: of what is there, and of each mistake that has to do with a mask."""
-        if sum(map(is_style, start)) >= STYLES:
-            return
-        active = [kind for kind in self.styles if kind not in self._inert[check.name] and compatible(start, kind)]
-        for style in active:
-            if start:
-                yield joined(start, style)
+        """With a style more."""
+        if start and not any(map(is_style, start)):
+            inert = self._inert[check.name]
+            yield from (joined(start, style) for style in self.styles if style not in inert and compatible(start, style))
+
+    def _both(self, start: Combination, check: Check) -> Iterator[Combination]:
+        """With one mistake more, and the style in which it shows."""
+        if not any(map(is_style, start)):
             for larger in self._larger(start, check):
-                if self.budget.left > 0 and compatible(larger, style):
-                    yield joined(larger, style)
+                added = next(kind for kind in larger if kind not in start)
+                yield from (each for each in self._styled(larger, check) if steps(added) & added_style(each).beside)
 
     def _pairs(self) -> list[Combination]:
         """Two mistakes at once, on a check in which no single one explains all."""
@@ -149,15 +184,19 @@ class Search:
         if check is None:
             return []
         active = [kind for kind in self.kinds if kind not in self._inert[check.name]]
-        budget = Budget(PAIR_RUNS)
+        budget = Budget(CALLS_FOR_PAIRS)
         found = []
         for total in range(1, 2 * len(active)):
             for i in range(max(0, total - len(active) + 1), (total + 1) // 2):
                 first, second = active[i], active[total - i]
-                if compatible((first,), second) and budget.spend() and self.budget.left > 0:
+                if compatible((first,), second) and budget.spend(check.cost) and self.budget.left > 0:
                     pair = joined((first,), second)
                     found += [pair] if self.explains(pair, check) else []
         return found
+
+
+def added_style(combination: Combination) -> Kind:
+    return next(kind for kind in combination if is_style(kind))
 
 
 def joined(combination: Combination, kind: Kind) -> Combination:
@@ -172,4 +211,9 @@ def named(combination: Combination) -> frozenset[str]:
 
 def first_of_each(checks: Sequence[Check]) -> list[Check]:
     """One check of each test."""
-    return list({check.name.partition("[")[0]: check for check in reversed(checks)}.values())[::-1]
+    firsts = {test_of(check): check for check in reversed(checks)}
+    return [check for check in checks if firsts[test_of(check)] is check]
+
+
+def test_of(check: Check) -> str:
+    return check.name.partition("[")[0]

@@ -7,13 +7,16 @@ K num_kv_heads, E head_dim.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from grading.diagnosis.program import Program, Shapes
+
+if TYPE_CHECKING:
+    from grading.diagnosis.replay import Check
 
 Cache = tuple[Tensor, Tensor]
 NAMES = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -34,6 +37,10 @@ class Core(Program):
     empty: float = 0.0  # the weights of a query that may attend to nothing
     head_dim: int
     heads: int = 1
+
+    @classmethod
+    def idle(cls, check: Check) -> frozenset[str]:
+        return frozenset() if check.has_mask else frozenset({"orient", "fill", "clear", "align"})
 
     def attend(self) -> None:
         self.scale()
@@ -110,6 +117,11 @@ class Attention(Core):
 class Projected(Core):
     """What all layers have in common. K is H where nothing else is said."""
 
+    @classmethod
+    def idle(cls, check: Check) -> frozenset[str]:
+        made = {"validate", "validate_groups", "widths", "biased", "parameters"}
+        return super().idle(check) | (made if check.made_right else frozenset())
+
     def make(self, d_model: int, heads: int, kv_heads: int, dropout: float, bias: bool) -> None:
         """Every constructor ends here."""
         self.d_model, self.heads, self.kv_heads, self.dropout, self.bias = d_model, heads, kv_heads, dropout, bias
@@ -181,6 +193,10 @@ class Layer(Projected):
         self.merge()
         self.project_out()
         return self.answer()
+
+    @classmethod
+    def idle(cls, check: Check) -> frozenset[str]:
+        return super().idle(check) | (frozenset() if check.has_dropout else frozenset({"drop"}))
 
     def feed(self) -> None:
         """Which tensor is projected to the query, which to the key, which to the value."""
@@ -261,6 +277,10 @@ class CachedLayer(Grouped):
         self.merge()
         self.project_out()
         return self.answer()
+
+    @classmethod
+    def idle(cls, check: Check) -> frozenset[str]:
+        return super().idle(check) - {"orient", "fill", "clear"}
 
     def append(self) -> None:
         """New keys and values go behind those of the cache."""

@@ -30,10 +30,10 @@ class Fill(Mistake, AdditiveMask):
 
     grouping = True
     see = "causal_mask#Fill"
-    value: float = -math.inf
+    number: float = -math.inf
 
     def summand(self) -> None:
-        self.additive = torch.zeros(self.mask.shape, dtype=self.dtype).masked_fill(~self.mask, self.value)
+        self.additive = torch.zeros(self.mask.shape, dtype=self.dtype).masked_fill(~self.mask, self.number)
 
 
 class TriangleTopLeft(Align):
@@ -272,7 +272,7 @@ class AdditiveFinite(Fill):
     A row without keys becomes a mean of all the values, and float16 may not hold the number.
     """
 
-    value = -1e9
+    number = -1e9
 
 
 class _FiniteInFloat32(AdditiveFinite):
@@ -287,7 +287,7 @@ class _LowestNumber(AdditiveFinite):
 
 
 class _TenThousand(AdditiveFinite):
-    value = -1e4
+    number = -1e4
 
 
 class AdditiveFiniteInverted(AdditiveFinite):
@@ -297,7 +297,7 @@ class AdditiveFiniteInverted(AdditiveFinite):
     """
 
     def summand(self) -> None:
-        self.additive = torch.zeros(self.mask.shape, dtype=self.dtype).masked_fill(self.mask, self.value)
+        self.additive = torch.zeros(self.mask.shape, dtype=self.dtype).masked_fill(self.mask, self.number)
 
 
 class AdditiveZeroTimesInfinity(Fill):
@@ -336,7 +336,7 @@ class AdditivePositive(Fill):
     The softmax of a row with +inf is NaN.
     """
 
-    value = math.inf
+    number = math.inf
 
 
 class AdditiveDtypeIgnored(Mistake, AdditiveMask):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from grading.diagnosis.matching import same
 from grading.diagnosis.program import Mistake, Program
 from grading.diagnosis.replay import Call, Check
 from katas.attention.program import Layer
@@ -73,10 +74,7 @@ class DropoutInEvaluation(Dropout):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        """Of two calls in evaluation with the same inputs, both wrong, one differs from the other."""
-        calls = [call for call in check.calls() if call.made.get("dropout") and not call.training]
-        pairs = [(a, b) for a, b in zip(calls, calls[1:], strict=False) if a.same_inputs(b)]
-        return any(isinstance(a.got, Tensor) and not torch.equal(a.got, b.got) for a, b in pairs)
+        return _differs_in_evaluation(check)
 
 
 class DropoutNever(Dropout):
@@ -88,8 +86,12 @@ class DropoutNever(Dropout):
     def drop(self) -> None:
         """Left out."""
 
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        return any(_thins(each) for each in patterns(check, right))
 
-class DropoutReversed(Dropout):
+
+class DropoutReversed(DropoutNever):
     """dropout is applied in evaluation and not in training
 
     Two calls in evaluation differ, two in training do not.
@@ -97,6 +99,10 @@ class DropoutReversed(Dropout):
 
     def drop(self) -> None:
         self.weights = functional.dropout(self.weights, self.dropout, training=not self.training)
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        return _differs_in_evaluation(check)
 
 
 class DropoutKeepsInstead(Dropout):
@@ -107,6 +113,16 @@ class DropoutKeepsInstead(Dropout):
 
     def drop(self) -> None:
         self.weights = functional.dropout(self.weights, 1.0 - self.dropout, training=self.training)
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        return any(each.kept_are(1 / each.rate) and not each.copies_differ for each in patterns(check, right))
+
+
+class _KeepsUnlessZero(DropoutKeepsInstead):
+    def drop(self) -> None:
+        if self.dropout:
+            super().drop()
 
 
 class DropoutOnScores(Dropout):
@@ -235,8 +251,15 @@ class DropoutShared(Dropout):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        found = [each for each in patterns(check, right) if _thins(each) and not each.copies_differ]
+        found = [p for p in patterns(check, right) if p.kept_are(1 / (1 - p.rate)) and not p.copies_differ]
         return any(bool((each.kept == each.kept.narrow(axis, 0, 1)).all()) for each in found for axis in (0, 1))
+
+
+def _differs_in_evaluation(check: Check) -> bool:
+    """Of two calls in evaluation with the same inputs one differs from the other."""
+    calls = [call for call in check.calls() if call.made.get("dropout") and not call.training]
+    pairs = [(a, b) for a, b in zip(calls, calls[1:], strict=False) if a.same_inputs(b)]
+    return any(isinstance(a.got, Tensor) and not same(a.got, b.got) for a, b in pairs)
 
 
 def _thins(pattern: Pattern) -> bool:

@@ -11,6 +11,8 @@ from katas.attention.program import Core
 class Style(Mistake, Core):
     """Right ways to treat what is hidden, and what may follow upon a wrong one: of use where other mistakes show them."""
 
+    beside = frozenset({"align", "align_causal", "orient", "fill", "normalise"})
+
 
 class NanToNum(Style):
     """-inf everywhere, and NaN to zero after the softmax."""
@@ -41,6 +43,27 @@ class InfinityAndRowsCleared(Style):
     def fill(self) -> None:
         if self.mask is not None:
             self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+
+class InfinityAndNothingCleared(Style):
+    """-inf everywhere, and nothing done after the softmax: right where no row is without keys."""
+
+    needs = ("align_causal",)
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+    def clear(self) -> None:
+        """There is no row without keys."""
+
+
+class LowestAndNothingCleared(InfinityAndNothingCleared):
+    """A large negative number everywhere, and nothing done after the softmax: right where no row is without keys."""
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -1e9)
 
 
 class RowsOfTheGivenMaskCleared(Style):
@@ -89,11 +112,11 @@ class Fill(Mistake, Core):
     """A number in the place of hidden scores."""
 
     grouping = True
-    value: float = 0.0
+    number: float = 0.0
 
     def fill(self) -> None:
         if self.mask is not None:
-            self.scores = self.scores.masked_fill(~self.mask, self.value)
+            self.scores = self.scores.masked_fill(~self.mask, self.number)
 
 
 class MaskAdded(Mistake, Core):
@@ -107,19 +130,6 @@ class MaskAdded(Mistake, Core):
     def fill(self) -> None:
         if self.mask is not None:
             self.scores = self.scores + self.mask
-
-
-class MaskMultiplied(Mistake, Core):
-    """the scores are multiplied by the mask: a hidden score becomes 0 instead of -inf
-
-    exp(0) is 1: masked keys keep a weight, often most of it.
-    """
-
-    see = "causal_mask#Fill"
-
-    def fill(self) -> None:
-        if self.mask is not None:
-            self.scores = self.scores * self.mask
 
 
 class FillZero(Fill):
@@ -137,7 +147,7 @@ class FillMinusOne(FillZero):
     exp(-1) is 0.37: masked keys keep a weight.
     """
 
-    value = -1.0
+    number = -1.0
 
 
 class MaskWithoutEffect(Mistake, Core):
@@ -159,14 +169,14 @@ class FillPositive(Fill):
     """
 
     see = "causal_mask#Fill"
-    value = 1e9
+    number = 1e9
 
     def orient(self) -> None:
         """Not together with an inverted mask: two signs lost are none, but for what was masked."""
 
 
 class _PositiveInfinity(FillPositive):
-    value = math.inf
+    number = math.inf
 
 
 class MaskAfterSoftmax(Mistake, Core):
@@ -273,7 +283,7 @@ class EmptyRowUniform(Fill):
     """
 
     see = "sdpa#Empty-rows"
-    value = -1e9
+    number = -1e9
 
     def clear(self) -> None:
         """Its weights stay."""
@@ -316,7 +326,7 @@ class EmptyRowNanGradient(Mistake, Core):
 
     def fill(self) -> None:
         if self.mask is not None:
-            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+            self.scores = self.scores + torch.zeros_like(self.scores).masked_fill(~self.mask, -math.inf)
 
     def clear(self) -> None:
         self.weights = self.weights.nan_to_num(0.0)
@@ -347,7 +357,7 @@ class FillNotLowEnough(Fill):
     """
 
     see = "causal_mask#Fill"
-    value = -1e4
+    number = -1e4
 
 
 class _TenThousandAndNothing(FillNotLowEnough):
@@ -356,23 +366,19 @@ class _TenThousandAndNothing(FillNotLowEnough):
 
 
 class _Thousand(FillNotLowEnough):
-    value = -1e3
+    number = -1e3
 
 
 class _ThousandAndNothing(_TenThousandAndNothing):
-    value = -1e3
+    number = -1e3
 
 
 class _Hundred(FillNotLowEnough):
-    value = -1e2
+    number = -1e2
 
 
 class _Ten(FillNotLowEnough):
-    value = -10.0
-
-
-class _Million(FillNotLowEnough):
-    value = -1e6
+    number = -10.0
 
 
 class AddedNotLowEnough(Mistake, Core):
@@ -383,22 +389,22 @@ class AddedNotLowEnough(Mistake, Core):
     """
 
     see = "causal_mask#Fill"
-    value: float = -10.0
+    number: float = -10.0
 
     def fill(self) -> None:
         if self.mask is not None:
-            self.scores = self.scores + (~self.mask).to(self.scores.dtype) * self.value
+            self.scores = self.scores + (~self.mask).to(self.scores.dtype) * self.number
 
 
 class _AddedThousands(AddedNotLowEnough):
-    value = -1e4
+    number = -1e4
 
     def clear(self) -> None:
         """Its weights stay."""
 
 
 class _AddedHundred(AddedNotLowEnough):
-    value = -1e2
+    number = -1e2
 
 
 class FillOverflowsHalf(Fill):
@@ -408,7 +414,7 @@ class FillOverflowsHalf(Fill):
     """
 
     see = "sdpa#Half-precision"
-    value = -1e9
+    number = -1e9
 
     def correct(self) -> None:
         if self.mask is not None:

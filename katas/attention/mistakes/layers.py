@@ -334,8 +334,7 @@ class GradientCut(Mistake, Core):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        """A gradient that should be there is not there at all; all that are there may be right or wrong."""
-        return bool(check.gradients_missing())
+        return check.gradients_missing()
 
 
 class AllTokensProjected(Mistake, CachedLayer):

@@ -251,12 +251,18 @@ class ResultInFloat32(Softmax, Attention):
             self.output = self.output.float()
 
 
-class _AllCast(ResultInFloat32):
+class _HalfCast(ResultInFloat32):
     def receive(self) -> None:
-        self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
+        if self.query.dtype in (torch.float16, torch.bfloat16):
+            self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
     def deliver(self) -> None:
         """It stays as it is."""
+
+
+class _AllCast(_HalfCast):
+    def receive(self) -> None:
+        self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
 
 def _ratio(scores: Tensor) -> Tensor:
