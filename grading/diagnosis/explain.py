@@ -49,18 +49,20 @@ class Explained:
             return True
         if self._others(combination, kind, explained):
             return False
+        if _constructor(explained):
+            return True
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
-        if all(check.blank for check in explained):
+        if not errors and 10 * sum(check.blank for check in explained) > 9 * len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
-        return _constructor(explained) or len(errors) > 1 or len(explained) >= MOST_OF_ALL * len(failed) or (
-            not errors and 1 < len(explained) and len(failed) <= 3 * len(explained)
-        )
+        if errors:
+            return len(errors) > 1 or len(explained) > 2
+        return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
 
     def _refuted(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
         """Whether another failed check speaks against it: the same test on other sizes, with numbers that differ."""
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
         left = [check for check in self._search.failed if not self._search.explains(combination, check)]
-        alike = (check for check in left if test_of(check) in tests and check.telling and not check.half)
+        alike = (check for check in left if test_of(check) in tests and check.telling and not (check.half or check.has_mask))
         return any(kind.refuted(check, program) for check in left) or any(not check.raised() for check in alike)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
@@ -76,7 +78,10 @@ class Explained:
         """The mistakes that checks show which no combination of steps explains."""
         search, program = self._search, mixed(self._search.program, combination)
         left = [check for check in search.failed if not search.explains(combination, check)]
-        kinds = [kind for kind in search.kinds if proves(kind) and kind not in combination]
+        puzzling = any(not check.has_dropout for check in left)
+        kinds = [k for k in search.kinds if proves(k) and k not in combination and not (k.last and puzzling)]
+        taken = {name(kind) for kind in combination}
+        kinds = [kind for kind in kinds if name(kind) not in taken]
         found = {kind: [check for check in left if kind.shows(check, program)] for kind in kinds}
         return {kind: checks for kind, checks in found.items() if checks}
 

@@ -14,7 +14,8 @@ from grading.diagnosis.replay import Check
 
 MOST = 4  # mistakes that are named together
 WIDTH = 5  # combinations that are grown further
-TRIES = 6  # checks on which a combination is tried to be grown
+TELLING = 3
+TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
 CALLS = 2600  # of programs in all: about 0.2 ms each
 CALLS_FOR_PAIRS = 700
@@ -50,7 +51,6 @@ class Search:
         # an error's words depend on how a line is written: numbers say more
         answered = {test_of(check) for check in self.failed if not check.raised()}
         self.sample = first_of_each([c for c in self.failed if not c.raised() or test_of(c) not in answered])[:SAMPLE]
-        self.order = sorted(self.sample, key=lambda check: (bool(check.raised()), check.cost > 1))
         self.passed = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
         self.budget = Budget(CALLS)
         self._known: dict[tuple[Combination, str], bool] = {}
@@ -62,6 +62,7 @@ class Search:
             check.compare_with(program)
             idle = program.idle(check)
             self._inert[check.name] = {kind for kind in fitting if steps(kind) <= idle and not proves(kind)}
+        self.order = sorted(self.sample, key=lambda check: (bool(check.raised()), check.has_mask, check.cost > 1))
         self._sound: dict[Combination, bool] = {}
 
     def found(self) -> list[Combination]:
@@ -92,14 +93,15 @@ class Search:
         return 2 * sum(self.explains(combination, check) for check in self.sample) >= len(self.sample)
 
     def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
-        """Of those that no passed check contradicts the best, and its equals by name."""
+        """The best, and its equals under other names."""
         chosen: list[Combination] = []
         for each in ranked:
             if chosen and self.rank(each)[:2] != self.rank(chosen[0])[:2]:
                 break
-            if named(each) and named(each) not in map(named, chosen) :
+            if named(each) and named(each) not in map(named, chosen):
                 chosen.append(each)
-        return chosen
+        counts = [sum(self.explains(each, check) for check in self.failed) for each in chosen]
+        return [each for each, count in zip(chosen, counts, strict=True) if count == max(counts)]
 
     def rank(self, combination: Combination) -> tuple[float, int, int, tuple[int, ...]]:
         """How many checks of the sample it explains, of how many mistakes and styles it is, and its place."""
@@ -140,23 +142,31 @@ class Search:
 
     def _grown(self, start: Combination) -> list[Combination]:
         """The combinations with one mistake more that explain a check more."""
-        left = [check for check in self.order if not self.explains(start, check)][:TRIES]
-        if found := self._first(left, lambda check: self._larger(start, check)):
-            return found
+        left = self._left(start)
+        stages = (lambda check: self._styled(start, check, True), lambda check: self._larger(start, check))
+        for stage in stages:
+            if found := self._first(left, stage):
+                return found
         parts = [each for check in left for each in self._partly.get(check.name, ()) if set(start) < set(each)]
         if parts:
             return list(dict.fromkeys(parts))[:PARTS]
         if start:
-            return self._first(left, lambda check: self._styled(start, check)) or self._first(
+            return self._first(left, lambda check: self._styled(start, check, False)) or self._first(
                 left[:2], lambda check: self._both(start, check)
             )
         return self._pairs()
+
+    def _left(self, start: Combination) -> list[Check]:
+        """What it is grown on: checks whose numbers say most, then those that look at one rule."""
+        left = [check for check in self.order if not self.explains(start, check)]
+        telling = [check for check in left if check.telling][:TELLING]
+        return telling + [check for check in left if check not in telling][: TRIES - TELLING]
 
     def _first(self, checks: Sequence[Check], stage: Callable[[Check], Iterator[Combination]]) -> list[Combination]:
         """Those that explain the first of the checks that any of them explains."""
         for check in checks:
             found = [each for each in stage(check) if self.budget.left > 0 and self.explains(each, check)]
-            if found:
+            if found := [each for each in found if not self.contradicted(each)]:
                 return found
         return []
 
@@ -165,11 +175,12 @@ class Search:
         inert = self._inert[check.name]
         return (joined(start, kind) for kind in self.kinds if kind not in inert and compatible(start, kind))
 
-    def _styled(self, start: Combination, check: Check) -> Iterator[Combination]:
-        """With a style more."""
+    def _styled(self, start: Combination, check: Check, sound: bool | None = None) -> Iterator[Combination]:
+        """With a style more, of those that are right by themselves, or of the others."""
         if start and not any(map(is_style, start)):
-            inert = self._inert[check.name]
-            yield from (joined(start, style) for style in self.styles if style not in inert and compatible(start, style))
+            fitting = (style for style in self.styles if sound in (None, style.sound))
+            inert = self._inert[check.name] if sound is None else ()
+            yield from (joined(start, style) for style in fitting if style not in inert and compatible(start, style))
 
     def _both(self, start: Combination, check: Check) -> Iterator[Combination]:
         """With one mistake more, and the style in which it shows."""

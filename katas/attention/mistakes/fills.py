@@ -12,6 +12,7 @@ class Style(Mistake, Core):
     """Right ways to treat what is hidden, and what may follow upon a wrong one: of use where other mistakes show them."""
 
     beside = frozenset({"align", "align_causal", "orient", "fill", "normalise"})
+    sound = True
 
 
 class NanToNum(Style):
@@ -78,21 +79,27 @@ class RowsOfTheGivenMaskCleared(Style):
             self.weights = self.weights.masked_fill(~self.given.any(dim=-1, keepdim=True), 0.0)
 
 
-class NothingCleared(Style):
+class Aftermath(Style):
+    """What may follow upon a wrong way to hide scores."""
+
+    sound = False
+
+
+class NothingCleared(Aftermath):
     """Nothing is done after the softmax."""
 
     def clear(self) -> None:
         """Whatever the softmax made of it."""
 
 
-class NanCleared(Style):
+class NanCleared(Aftermath):
     """NaN to zero after the softmax."""
 
     def clear(self) -> None:
         self.weights = self.weights.nan_to_num(0.0)
 
 
-class WeightsCleared(Style):
+class WeightsCleared(Aftermath):
     """The hidden weights to zero after the softmax."""
 
     def clear(self) -> None:
@@ -100,7 +107,7 @@ class WeightsCleared(Style):
             self.weights = self.weights.masked_fill(~self.mask, 0.0)
 
 
-class WeightsOfTheGivenMaskCleared(Style):
+class WeightsOfTheGivenMaskCleared(Aftermath):
     """The same by the mask as it was given."""
 
     def clear(self) -> None:
@@ -148,18 +155,6 @@ class FillMinusOne(FillZero):
     """
 
     number = -1.0
-
-
-class MaskWithoutEffect(Mistake, Core):
-    """the mask is used and has no effect: what is added to masked scores is near 0 (-1e-9), or the result is dropped
-
-    Every query attends to every key.
-    """
-
-    see = "causal_mask#Fill"
-
-    def fill(self) -> None:
-        """The scores stay as they are."""
 
 
 class FillPositive(Fill):

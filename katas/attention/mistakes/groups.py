@@ -86,22 +86,6 @@ class FeaturesRepeated(Groups):
         """It is done already."""
 
 
-class FeaturesTiled(Groups):
-    """the features are tiled (repeat) before the heads are split: kv heads come as 0 1 2 0 1 2
-
-    Query heads read the key/value head of another group; right for K == 1 and K == H only.
-    """
-
-    def split(self) -> None:
-        group = self.heads // self.kv_heads
-        self.query = split_heads(self.query, self.heads)
-        self.key = split_heads(self.key.repeat(1, 1, group), self.heads)
-        self.value = split_heads(self.value.repeat(1, 1, group), self.heads)
-
-    def share(self) -> None:
-        """It is done already."""
-
-
 class PositionsRepeated(Groups):
     """repeat_interleave runs over the positions instead of over the heads: tokens are repeated
 

@@ -12,7 +12,7 @@ class Form(Mistake, Layer):
 
 
 class MaskIgnored(Mistake, Core):
-    """the mask is never used
+    """the mask has no effect: it is never used, or what is done with it changes nothing (-1e-9 added, a result dropped)
 
     Every query attends to every key.
     """
@@ -73,17 +73,6 @@ class MaskUnsqueezedUnlessFour(Form):
     def align(self) -> None:
         if self.mask is not None and self.mask.dim() != 4:
             self.mask = self.mask.unsqueeze(1)
-
-
-class MaskUnsqueezedInFront(Form):
-    """a mask (B, L, S) gets unsqueeze(0), so that its batch entries are read as heads
-
-    Fails unless B == H, and is wrong there.
-    """
-
-    def align(self) -> None:
-        if self.mask is not None and self.mask.dim() == 3:
-            self.mask = self.mask.unsqueeze(0)
 
 
 class BatchMaskReadAsHeads(Form):
