@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -138,10 +139,30 @@ class Catalog:
     def stems(self) -> tuple[str, ...]:
         return tuple(kata.stem for kata in self.katas)
 
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """Those that have katas."""
+        return tuple(dict.fromkeys(kata.track for kata in self.katas))
+
+    def find(self, name: str) -> Kata:
+        """The kata that somebody means: by stem, path, number, or a part of the stem that no other has.
+
+        Raises:
+            ValueError: there is none, or several; the text says what is nearest.
+        """
+        stem = Path(name).stem.lower().replace("-", "_")
+        exact = [kata for kata in self.katas if stem == kata.stem.lower() or stem == str(kata.number)]
+        parts = exact[:1] or [kata for kata in self.katas if stem and stem in kata.stem.lower()]
+        if len(parts) == 1:
+            return parts[0]
+        near = [kata.stem for kata in parts] or get_close_matches(stem, self.stems)
+        meant = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(self.stems)}"
+        raise ValueError(f"{'several katas' if parts else 'no kata'} {name!r}: {meant}")
+
 
 def submission(folder: Path, stem: str) -> Path:
     """The learner's file of that kata in a folder, which may also be the file itself."""
-    return folder if folder.suffix == ".py" else folder / f"{stem}.py"
+    return folder if folder.suffix == ".py" or folder.is_file() else folder / f"{stem}.py"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -20,12 +20,18 @@ PASS, FAIL, USAGE, FAULT = 0, 1, 2, 3
 Verbs = Any  # argparse's subparsers, whose class has no public name
 
 
-def kata_named(stem: str) -> Kata:
-    stem = Path(stem).stem  # problems/gqa.py is gqa
+def kata_named(name: str) -> Kata:
     try:
-        return Catalog()[stem]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"no kata {stem!r}: choose from {', '.join(Catalog().stems)}") from None
+        return Catalog().find(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def file_named(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"no file {text!r}")
+    return path.resolve()
 
 
 def folder_named(text: str) -> Path:

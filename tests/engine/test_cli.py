@@ -145,6 +145,31 @@ def test_reset_keeps_what_was_there(copy):
     assert "is the stub already" in grader("reset", "gqa", cwd=copy, root=copy).stdout
 
 
+def test_reset_keeps_no_copy_of_an_untouched_stub(copy):
+    path = copy / "problems" / "gqa.py"
+    stub = path.read_text()
+    path.write_text(stub.replace("about", "around").replace("#   1. ", "#   1. first "))
+    assert "yours is kept" not in grader("reset", "gqa", cwd=copy, root=copy).stdout
+    assert path.read_text() == stub
+    path.write_text(stub.replace("# TODO:", "# the heads first\n        # TODO:"))
+    assert "yours is kept" in grader("reset", "gqa", cwd=copy, root=copy).stdout
+
+
+def test_one_file_is_graded_whatever_it_is_called(tmp_path):
+    (tmp_path / "of Ada.txt").write_text(SOLUTION)
+    done = grader("check", "sdpa", "--file", tmp_path / "of Ada.txt")
+    assert (done.returncode, " ok 1 sdpa" in done.stdout) == (0, True)
+    for wrong in (["check"], ["check", "sdpa", "mha"], ["check", "sdpa", "--problems", tmp_path]):
+        assert grader(*wrong, "--file", tmp_path / "of Ada.txt").returncode == 2
+    assert "no file 'gone.py'" in grader("check", "sdpa", "--file", "gone.py").stderr
+
+
+def test_an_unknown_verb_is_answered_with_the_nearest():
+    done = grader("chek", "sdpa")
+    assert (done.returncode, "no verb 'chek': did you mean check?" in done.stderr) == (2, True)
+    assert "no kata 'spda': did you mean sdpa" in grader("spda").stderr
+
+
 def test_compare_waits_until_yours_passes(copy):
     refused = grader("compare", "sdpa", cwd=copy, root=copy)
     assert refused.returncode == 1

@@ -49,10 +49,11 @@ def test_lines_are_those_of_the_cell_and_what_is_no_text_is_said(process, capsys
     result = magic.kata("sdpa", "x = 1\ndef f(:\n")
     assert result.report["katas"][0]["where"] == "cell:3"
     assert magic.check("sdpa", "x = '\udc80'").report["katas"][0]["outcome"] == "broken"
-    assert magic.kata("nonsense", "") is None
-    assert "KATA is one of sdpa, causal_mask" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="no kata 'nonsense': choose from sdpa"):
-        magic.check("nonsense")
+    for line, words in (("", "KATA is one of sdpa, causal_mask"), ("nonsense", "no kata 'nonsense': choose from sdpa")):
+        assert magic.kata(line, "") is None
+        assert words in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no kata 'sdpaa': did you mean sdpa"):
+        magic.check("sdpaa")
 
 
 def test_a_lost_process_is_replaced_and_an_interrupt_leaves_no_answer_behind(process, monkeypatch):
