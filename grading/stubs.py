@@ -30,15 +30,9 @@ def is_untouched(found: bytes, text: str) -> bool:
 
 def _without_docstrings(source: str) -> str:
     tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            del body[0]
+    owners = (node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    for owner in (owner for owner in owners if ast.get_docstring(owner) is not None):
+        del owner.body[0]
     return ast.dump(tree)
 
 
