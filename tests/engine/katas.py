@@ -10,7 +10,7 @@ def writing(symbol: str) -> str:
     return next(kata.stem for kata in Catalog().katas if symbol in kata.symbols)
 
 
-def shown(stem: str) -> str:
+def numbered(stem: str) -> str:
     """A kata as the board shows it: number and stem."""
     return f"{Catalog()[stem].number} {stem}"
 

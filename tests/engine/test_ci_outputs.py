@@ -17,6 +17,7 @@ from grading.catalog import ROOT, Catalog
 from grading.records import CheckResult, KataResult, Report
 from grading.reports import annotations, badge, junit, markdown, score
 from grading.stubs import stub
+from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, MASKS, ONE_KV_HEAD
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
 EXPECTED = 63
@@ -34,11 +35,11 @@ def kata(stem, outcome="passed", checks=None, **more):
 @pytest.fixture(scope="module")
 def hostile():
     """A report in which every word that may come from a learner is a bad one."""
-    evil = CheckResult("test_0", "a rule", "failed", EVIL, EVIL, EVIL, "problems/gqa.py:3", EVIL, EVIL, "differs")
-    broken = kata("mqa", "broken", (), message=EVIL, where="problems/mqa.py:7", printed=EVIL)
-    good = [kata(stem) for stem in ("sdpa", "causal_mask")]
+    evil = CheckResult("test_0", "a rule", "failed", EVIL, EVIL, EVIL, f"problems/{GROUPS}.py:3", EVIL, EVIL, "differs")
+    broken = kata(ONE_KV_HEAD, "broken", (), message=EVIL, where=f"problems/{ONE_KV_HEAD}.py:7", printed=EVIL)
+    good = [kata(stem) for stem in (ATTENTION, MASKS)]
     return Report(
-        7, ("process",), 1.0, (*good, kata("mha", "not started", ()), kata("gqa", "failed", [evil] * 20), broken)
+        7, ("process",), 1.0, (*good, kata(HEADS, "not started", ()), kata(GROUPS, "failed", [evil] * 20), broken)
     )
 
 
@@ -47,9 +48,9 @@ def reports(examiner, hostile, tmp_path_factory):
     stubs, mixed = (tmp_path_factory.mktemp(name) for name in ("stubs", "mixed"))
     for each in Catalog().katas:
         (stubs / f"{each.stem}.py").write_text(stub(each))
-    shutil.copy(WRONG / "gqa" / "kv-heads-tiled.py", mixed / "gqa.py")
-    shutil.copy(ROOT / "solutions" / "sdpa.py", mixed / "sdpa.py")
-    (mixed / "mqa.py").write_text("def f(:\n")
+    shutil.copy(WRONG / GROUPS / "kv-heads-tiled.py", mixed / f"{GROUPS}.py")
+    shutil.copy(ROOT / "solutions" / f"{ATTENTION}.py", mixed / f"{ATTENTION}.py")
+    (mixed / f"{ONE_KV_HEAD}.py").write_text("def f(:\n")
     folders = {"right": ROOT / "solutions", "stubs": stubs, "mixed": mixed}
     graded = {name: examiner.grade(Catalog().stems, folder, asked=False) for name, folder in folders.items()}
     return {**graded, "hostile": hostile}
@@ -81,8 +82,8 @@ def test_annotations_are_few_and_each_is_one_command(reports, name):
 
 def test_every_failing_kata_is_annotated_before_any_a_second_time(hostile):
     lines = annotations.commands(hostile)
-    assert "problems/gqa.py,line=3," in lines[0]
-    assert "problems/mqa.py,line=7," in lines[1]
+    assert f"problems/{GROUPS}.py,line=3," in lines[0]
+    assert f"problems/{ONE_KV_HEAD}.py,line=7," in lines[1]
     assert annotations.error("a:b,c.py", 1, "t", "50%\nx") == "::error file=a%3Ab%2Cc.py,line=1,title=t::50%25%0Ax"
 
 
@@ -99,7 +100,7 @@ def test_the_summary_holds_board_and_score_and_no_markup_of_a_learner(reports, n
 
 def test_the_summary_names_cause_and_first_difference(reports):
     text = markdown.markdown(reports["mixed"])
-    for words in ("### gqa: ", "wanted  0 0", "cause   exactly what you get when", "SyntaxError", "more checks"):
+    for words in (f"### {GROUPS}: ", "wanted  0 0", "cause   exactly what you get when", "SyntaxError", "more checks"):
         assert words in text
 
 
@@ -111,8 +112,8 @@ def test_the_score_is_full_only_for_a_pass(reports):
     for each in score.score(reports["mixed"])["katas"]:
         worth = sum(check["points"] for check in each["checks"])
         assert each["points"] == pytest.approx(worth, abs=0.01)
-    more = kata("sdpa", "failed", [CheckResult(f"t{i}", "a rule", "passed") for i in range(99)])
-    assert score.points(more) < Catalog()["sdpa"].points
+    more = kata(ATTENTION, "failed", [CheckResult(f"t{i}", "a rule", "passed") for i in range(99)])
+    assert score.points(more) < Catalog()[ATTENTION].points
 
 
 @pytest.mark.parametrize(("name", "color"), [("right", "brightgreen"), ("stubs", "lightgrey"), ("mixed", "red")])
@@ -122,7 +123,7 @@ def test_the_badge(reports, name, color):
     assert ElementTree.fromstring(badge.svg(reports[name])).get("aria-label") == f"katas: {data['message']}"
     passed = [replace(result, outcome="not started") for result in reports["right"].katas[1:]]
     some = replace(reports["right"], katas=(reports["right"].katas[0], *passed))
-    assert badge.endpoint(some) == {"schemaVersion": 1, "label": "katas", "message": "1/6", "color": "yellow"}
+    assert badge.endpoint(some) == {"schemaVersion": 1, "label": "katas", "message": f"1/{COUNT}", "color": "yellow"}
 
 
 # --------------------------------------------------------------------------------------- the workflow, rehearsed
@@ -175,7 +176,7 @@ class Job:
         self.learner = folder / "learner"
         subprocess.run(["git", "clone", "--quiet", str(published), str(self.learner)], check=True)
 
-    def push(self, **sources: str) -> None:
+    def push(self, sources: dict[str, str]) -> None:
         """A commit with these files of problems/; with no text, one is deleted."""
         for stem, text in sources.items():
             path = self.learner / "problems" / f"{stem}.py"
@@ -229,29 +230,30 @@ def commands(words):
 
 
 def test_untouched_and_right_are_green(job):
-    job.push()
+    job.push({})
     status, words, summary = job.run()
     assert (status, commands(words)) == (0, []), words
-    assert summary.startswith("## 0 of 6 katas pass")
-    job.push(sdpa=solution("sdpa"))
+    assert summary.startswith(f"## 0 of {COUNT} katas pass")
+    job.push({ATTENTION: solution(ATTENTION)})
     status, words, summary = job.run()
     assert (status, commands(words)) == (0, []), words
-    assert summary.startswith("## 1 of 6 katas pass, 10 of 100 points (core)")
+    core = sum(each.points for each in Catalog().katas if each.track == "core")
+    assert summary.startswith(f"## 1 of {COUNT} katas pass, {Catalog()[ATTENTION].points:g} of {core:g} points (core)")
     assert "did not count" not in summary
-    assert json.loads((job.folder / "result" / "badge.json").read_text())["message"] == "1/6"
+    assert json.loads((job.folder / "result" / "badge.json").read_text())["message"] == f"1/{COUNT}"
     assert job.run(strict="--strict")[0] in (1, 3), "all six are required; 3 where there is no sandbox"
 
 
 def test_what_was_solved_and_is_gone_is_red_once(job):
-    job.push(sdpa=solution("sdpa"), mha=solution("mha"))
-    job.push(sdpa=stub(Catalog()["sdpa"]), mha="")
+    job.push({ATTENTION: solution(ATTENTION), HEADS: solution(HEADS)})
+    job.push({ATTENTION: stub(Catalog()[ATTENTION]), HEADS: ""})
     status, words, summary = job.run()
     assert status == 1
-    assert "sdpa passed before this change" in summary
-    assert "mha passed before this change" in summary
+    assert f"{ATTENTION} passed before this change" in summary
+    assert f"{HEADS} passed before this change" in summary
     assert [line.partition(",")[0] for line in commands(words)] == [
-        "::error file=problems/sdpa.py",
-        "::error file=problems/mha.py",
+        f"::error file=problems/{ATTENTION}.py",
+        f"::error file=problems/{HEADS}.py",
     ]
     assert job.run(before="0" * 40)[0] == 0, "a new branch has no earlier commit"
     assert job.run(before="1" * 40)[0] == 0, "nor has one that was pushed over"
@@ -259,7 +261,7 @@ def test_what_was_solved_and_is_gone_is_red_once(job):
 
 def test_a_wrong_one_is_red_whatever_was_done_to_the_grader(job):
     """Tampering with everything that a grade goes through changes no verdict, and is reported."""
-    wrong = (WRONG / "gqa" / "kv-heads-tiled.py").read_text()
+    wrong = (WRONG / GROUPS / "kv-heads-tiled.py").read_text()
     everywhere = "import sys\nsys.exit(0)\n"
     for name in (
         "grader.py",
@@ -270,12 +272,12 @@ def test_a_wrong_one_is_red_whatever_was_done_to_the_grader(job):
         "torch.py",
     ):
         (job.learner / name).write_text(everywhere)
-    (job.learner / "katas" / "gqa" / "kata.toml").write_text("")
+    (job.learner / "katas" / GROUPS / "kata.toml").write_text("")
     (job.learner / "problems" / "conftest.py").write_text(everywhere)
     (job.learner / "problems" / "sitecustomize.py").write_text(everywhere)
     shutil.rmtree(job.learner / "solutions")
     (job.learner / ".github" / "workflows" / "grade.yml").write_text("on: push\n")
-    job.push(gqa=wrong)
+    job.push({GROUPS: wrong})
     status, words, summary = job.run()
     assert status == 1
     assert "exactly what you get when kv heads are tiled" in summary
@@ -283,13 +285,16 @@ def test_a_wrong_one_is_red_whatever_was_done_to_the_grader(job):
         assert name in summary.partition("did not count")[2]
     live = commands(words)
     assert 0 < len(live) <= 10
-    assert all(line.startswith("::error file=problems/gqa.py,line=") for line in live)
+    assert all(line.startswith(f"::error file=problems/{GROUPS}.py,line=") for line in live)
 
 
 def test_hostile_words_are_no_commands(job):
     printing = 'print("::add-mask::a\\n ::stop-commands::b\\n##[error]c")\n'
     job.push(
-        sdpa=printing + solution("sdpa").replace("/ math", "* math"), mha=printing + "raise ValueError('::error::x')\n"
+        {
+            ATTENTION: printing + solution(ATTENTION).replace("/ math", "* math"),
+            HEADS: printing + "raise ValueError('::error::x')\n",
+        }
     )
     status, words, summary = job.run()
     assert status == 1

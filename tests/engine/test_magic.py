@@ -10,7 +10,7 @@ import pytest
 
 from grading.catalog import ROOT
 from grading.practice.notebook import magic
-from tests.engine.katas import ATTENTION, MASKS, shown
+from tests.engine.katas import ATTENTION, MASKS, numbered
 
 RIGHT = (ROOT / "solutions" / f"{ATTENTION}.py").read_text(encoding="utf-8")
 WRONG = RIGHT.replace("math.sqrt(query.size(-1))", "query.size(-1)")
@@ -108,7 +108,7 @@ def test_in_a_kernel():
     try:
         run("%load_ext grading")
         assert "exactly what you get when" in run(f"%%kata {ATTENTION}\n{WRONG}")["text/html"]
-        assert f" ok {shown(ATTENTION)}" in run(f"%%kata {ATTENTION}\n{RIGHT}")["text/plain"]
+        assert f" ok {numbered(ATTENTION)}" in run(f"%%kata {ATTENTION}\n{RIGHT}")["text/plain"]
         assert "text/html" in run(f"%kata {ATTENTION}")
         assert run("import sys; 'torch' in sys.modules")["text/plain"] == "False"
         pid = int(run("from grading.practice.notebook import magic; magic.PROCESS.start().pid")["text/plain"])

@@ -18,13 +18,14 @@ import pytest
 import torch
 
 from grading.candidate import audit, sandbox
+from tests.engine.katas import ATTENTION
 from tests.engine.processes import forked
 
 if not hasattr(os, "fork"):
     pytest.skip("this system cannot fork", allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRET = ROOT / "solutions" / "sdpa.py"
+SECRET = ROOT / "solutions" / f"{ATTENTION}.py"
 
 
 def confined(work, layers):
@@ -92,7 +93,7 @@ ATTEMPTS = {
     "read a solution": (lambda: len(SECRET.read_text()), "landlock audit"),
     "read a test": (lambda: len(Path(__file__).read_bytes()), "landlock audit"),
     "read the grader": (lambda: len((ROOT / "grading" / "records.py").read_text()), "landlock audit"),
-    "read it by a detour": (lambda: len(open(ROOT / "tests/../solutions/sdpa.py").read()), "landlock audit"),
+    "read it by a detour": (lambda: len(open(ROOT / f"tests/../solutions/{ATTENTION}.py").read()), "landlock audit"),
     "read through torch": (read_by_torch, "landlock"),
     "map a file": (map_a_file, "landlock audit"),
     "list the repository": (lambda: len(os.listdir(ROOT)), "landlock audit"),

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from grading.catalog import ROOT
-from tests.engine.katas import ATTENTION, COUNT, MASKS, ONE_KV_HEAD, shown
+from tests.engine.katas import ATTENTION, COUNT, MASKS, ONE_KV_HEAD, numbered
 from tests.engine.terminals import Terminal, copied
 
 SOLUTION = (ROOT / "solutions" / f"{ATTENTION}.py").read_text()
@@ -72,7 +72,7 @@ def test_the_keys(watching):
     terminal.press(" ")
     terminal.until("page 2 of")
     terminal.press("l")
-    terminal.until(f" ok {shown(ATTENTION)}", f"  - {shown(ONE_KV_HEAD)}")
+    terminal.until(f" ok {numbered(ATTENTION)}", f"  - {numbered(ONE_KV_HEAD)}")
     terminal.press("h")
     terminal.until("hint 1 of 3")
     terminal.press("h")
@@ -80,7 +80,7 @@ def test_the_keys(watching):
     terminal.press("n")
     terminal.until(f"problems/{MASKS}.py", "Not started")
     terminal.press("c")
-    terminal.until(f" ok {shown(ATTENTION)}", f"{shown(ONE_KV_HEAD)}", "not started")
+    terminal.until(f" ok {numbered(ATTENTION)}", f"{numbered(ONE_KV_HEAD)}", "not started")
     terminal.press("x")
     terminal.until("y/n")
     terminal.press("n")
