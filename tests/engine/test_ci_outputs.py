@@ -241,7 +241,7 @@ def test_untouched_and_right_are_green(job):
     assert summary.startswith(f"## 1 of {COUNT} katas pass, {Catalog()[ATTENTION].points:g} of {core:g} points (core)")
     assert "did not count" not in summary
     assert json.loads((job.folder / "result" / "badge.json").read_text())["message"] == f"1/{COUNT}"
-    assert job.run(strict="--strict")[0] in (1, 3), "all six are required; 3 where there is no sandbox"
+    assert job.run(strict="--strict")[0] in (1, 3), "all are required; 3 where there is no sandbox"
 
 
 def test_what_was_solved_and_is_gone_is_red_once(job):
