@@ -19,11 +19,7 @@ Step = Callable[[Scratch, Work, Grade], int]
 
 def sit(scratch: Scratch, work: Work, run: Step, finish: Step) -> int:
     """The exit status of the interview. Ctrl-C or q leaves it under way: `interview finish` ends it later."""
-    try:
-        from grading.practice.keys import Keys
-    except ImportError:  # Windows has no termios
-        print(word("interview-left"))
-        return 0
+    from grading.practice.keys import Keys
     from grading.practice.warm import Warm
 
     warm = Warm()  # forks, so before the thread of the keys
