@@ -12,8 +12,8 @@ import pytest
 from grading.candidate.hosts import SpawnHost
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog
-from grading.examine import Examiner
-from grading.practice import keys
+from grading.examination.examiner import Examiner
+from grading.practice.watch import keys
 from grading.stubs import stub
 
 FIRST = Catalog().katas[0]
