@@ -10,7 +10,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST = (3, 11)
-NEEDED = ("torch", "numpy", "pytest", "rich")
+NEEDED = ("torch", "numpy", "pytest", "rich", "watchfiles", "fsrs", "jinja2")
 MEND = "run `make`, or see Set-up in README.md"
 CHECKOUT = ("grader.py", "grading", "problems", "tests")
 SAMPLE = "\u9898"  # a letter of a language other than English
