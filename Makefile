@@ -49,11 +49,11 @@ $(VENV)/grade: requirements.txt
 	@touch $@
 
 $(VENV)/notebooks: requirements-notebooks.txt $(VENV)/grade
-	@echo "Setting up Jupyter and Matplotlib: 90 packages, 75 MB to download and 400 MB on the disk."
+	@echo "Setting up Jupyter and Matplotlib: 90 packages, 75 MB to download and 340 MB on the disk."
 	@$(PIP) -r requirements-notebooks.txt
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/notebooks
-	@echo "Setting up tests and lint: 20 packages, 40 MB to download and 150 MB on the disk."
+	@echo "Setting up tests and lint: 20 packages, 40 MB to download and 110 MB on the disk."
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading import doctor
-from grading.catalog import ROOT, Catalog, Kata
+from grading.catalog import ROOT, Catalog, Kata, KataFault
 from grading.classroom import ci, cohort, readme_badge
-from grading.console import FAIL, FAULT, PASS, USAGE, folder_named, grade, kata_named, show, verdict, width
+from grading.console import FAIL, FAULT, PASS, REPORT_IT, USAGE, folder_named, grade, kata_named, show, verdict, width
 from grading.practice.interview import drill, interview
 from grading.practice.progress import review, status
 from grading.practice.progress.progress import Progress
 from grading.practice.watch import watch
-from grading.stubs import stub
+from grading.stubs import is_untouched, stub
 from grading.texts import Texts, word
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAIL
+    except KataFault as fault:
+        print(f"grader: the kata is broken: {fault}", file=sys.stderr)
+        return FAULT
     except Exception:
         traceback.print_exc()
-        print(
-            "\ngrader: this is a fault of the grader, not of your code. Please report it with the lines above.",
-            file=sys.stderr,
-        )
+        print(f"\ngrader: {REPORT_IT}", file=sys.stderr)
         return FAULT
 
 
@@ -137,7 +137,8 @@ def _list(arguments: argparse.Namespace) -> int:
     texts = Texts()
     for kata in Catalog().katas:
         minutes = texts.word("list-minutes", minutes=kata.minutes)
-        print(f"{kata.number} {kata.stem:<14}{minutes}  {texts.title(kata)}")
+        shown = kata.fault or f"{minutes}  {texts.title(kata)}"
+        print(f"{kata.number or '-'} {kata.stem:<14}{shown}")
     return PASS
 
 
@@ -146,6 +147,9 @@ def _hint(arguments: argparse.Namespace) -> int:
 
     kata, progress, texts = arguments.kata, Progress(), Texts()
     hints = texts.hints(kata)
+    if not hints:
+        print(texts.word("hint-none", title=texts.title(kata)))
+        return PASS
     level = min(progress.hints(kata.stem) + 1, len(hints))
     progress.set_hints(kata.stem, level)
     print(texts.word("hint-title", title=texts.title(kata), level=level, count=len(hints)) + "\n")
@@ -163,29 +167,39 @@ def _reset(arguments: argparse.Namespace) -> int:
         return USAGE
     if arguments.all:
         print(word("round", number=Progress().new_round()))
+    status = PASS
     for kata in katas:
-        path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
-        if path.is_file() and path.read_bytes() == text.encode():
-            print(word("stub-already", kata=kata.stem))
-            continue
-        kept = Progress().back_up(path)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        Progress().fresh(kata.stem)
-        file = kept.relative_to(ROOT) if kept else None
-        print(word("stub-kept" if kept else "stub-back", kata=kata.stem, file=file))
-    return PASS
+        try:
+            print(_put_back(kata))
+        except KataFault as fault:
+            print(f"grader: {kata.stem}: the kata is broken: {fault}", file=sys.stderr)
+            status = FAULT
+    return status
+
+
+def _put_back(kata: Kata) -> str:
+    """Put the stub back, keep what somebody wrote; what was done, in words."""
+    path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
+    found = path.read_bytes() if path.is_file() else b""
+    if found == text.encode():
+        return word("stub-already", kata=kata.stem)
+    kept = Progress().back_up(path) if found and not is_untouched(found, text) else None
+    path.write_text(text, encoding="utf-8", newline="\n")
+    Progress().fresh(kata.stem)
+    return word("stub-kept" if kept else "stub-back", kata=kata.stem, file=kept.relative_to(ROOT) if kept else None)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     kata: Kata = arguments.kata
-    if not arguments.reveal and verdict(grade([kata.stem], ROOT / "problems"), named=True) != PASS:
+    status = PASS if arguments.reveal else verdict(grade([kata.stem], ROOT / "problems"), named=True)
+    if status != PASS:
         print(word("not-yet", kata=kata.stem))
-        return FAIL
+        return status
     if arguments.reveal:
         Progress().reveal(kata.stem)
     from grading.reports.compare import side_by_side
 
     path = ROOT / "problems" / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    show(side_by_side(yours, kata.solution.read_text(encoding="utf-8"), width()))
+    show(side_by_side(yours, kata.reference, width()))
     return PASS

@@ -17,8 +17,9 @@ from grading.candidate import wire
 from grading.candidate.fork import ForkHost
 from grading.candidate.limits import Limits
 from grading.candidate.session import Session
-from grading.candidate.transport import Candidate, Ending, EngineFault, FileWords, Process
+from grading.candidate.transport import Candidate, Ending, FileWords, Process
 from grading.catalog import ROOT
+from grading.records import EngineFault
 
 SERVER_SECONDS = 30.0
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from grading.catalog import Catalog
 from grading.records import KataResult, Report
 from grading.reports.score import score
-from grading.reports.terminal import cause_text, clean
+from grading.reports.terminal import cause_text, clean, why_broken
+from grading.texts import ENGLISH, Texts
 
 LONGEST = 2000  # characters of one value: GitHub refuses a summary of more than 1 MiB
 
@@ -28,7 +29,7 @@ def markdown(report: Report, notes: Sequence[str] = ()) -> str:
         )
     parts = [head, "\n".join(rows), *(_failure(result) for result in report.katas)]
     parts += [f"> {html.escape(clean(note))}" for note in notes]
-    fences = ", ".join(report.layers)
+    fences = ", ".join(report.fences)
     parts.append(f"`python grader.py --seed {report.seed}` repeats this run's inputs. Fences: {fences}.")
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -40,8 +41,8 @@ def _failure(result: KataResult) -> str:
     check = result.first_failure
     if check is None:
         message = result.message or f"{len(result.checks)} of {result.expected} checks ran"
-        title, rows = "the file does not load", [("", message), ("where", result.where)]
-        title = title if result.outcome == "broken" else "a check is missing"
+        title, rows = "a check is missing", [("", message), ("where", result.where)]
+        title = why_broken(result, Texts(ENGLISH)) if result.outcome == "broken" else title
     else:
         title = check.title
         rows = [("", check.message), ("where", check.where), ("call", check.call)]

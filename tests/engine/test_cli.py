@@ -59,7 +59,7 @@ def test_json_is_the_report_and_nothing_else(problems):
     report = json.loads(done.stdout)
     assert next(iter(report)) == "schema"
     assert report["seed"] == 7
-    assert report["layers"][0] == "process"
+    assert report["fences"][0] == "process"
     first = report["katas"][0]
     assert (first["kata"], first["outcome"]) == ("sdpa", "failed")
     assert first["passed"] == sum(check["outcome"] == "passed" for check in first["checks"])

@@ -15,13 +15,10 @@ import threading
 from typing import Any
 
 from grading.catalog import ROOT, Catalog
+from grading.records import EngineFault
 
 START = [sys.executable, "-m", "grading.practice.notebook.examiner_process"]
 GRACE = 2.0
-
-
-class EngineFault(RuntimeError):
-    """The grader itself failed: not the learner's fault."""
 
 
 class Lost(EngineFault):
