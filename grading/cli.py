@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from grading import doctor
 from grading.catalog import ROOT, Catalog, Kata, KataFault
-from grading.classroom import ci, cohort
+from grading.classroom import ci, cohort, readme_badge
 from grading.console import (
     FAIL,
     FAULT,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from grading.records import Report
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, cohort, status, watch, review, interview, drill)
+MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -58,7 +58,8 @@ class Loop:
         self.events.put(Event("polling"))
 
     def heed_resizes(self) -> None:
-        signal.signal(signal.SIGWINCH, lambda *_: self.events.put(Event("draw")))
+        if hasattr(signal, "SIGWINCH"):  # not on Windows: there the next event draws it in its new size
+            signal.signal(signal.SIGWINCH, lambda *_: self.events.put(Event("draw")))
 
     # ------------------------------------------------------------------------------------------ the main thread
 
