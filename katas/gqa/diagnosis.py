@@ -2,7 +2,9 @@
 
 from katas.attention.mistakes import MISTAKES
 from katas.attention.program import GroupedLayer
+from katas.attention.star import DecodeStar
 
 PROGRAMS = {"GroupedQueryAttention": GroupedLayer}
+star = DecodeStar(16, 2)
 
-__all__ = ["MISTAKES", "PROGRAMS"]
+__all__ = ["MISTAKES", "PROGRAMS", "star"]

@@ -2,7 +2,9 @@
 
 from katas.attention.mistakes import MISTAKES
 from katas.attention.program import CachedLayer
+from katas.attention.star import DecodeStar
 
 PROGRAMS = {"CachedGroupedQueryAttention": CachedLayer}
+star = DecodeStar(16, 2, cached=True)
 
-__all__ = ["MISTAKES", "PROGRAMS"]
+__all__ = ["MISTAKES", "PROGRAMS", "star"]

@@ -2,7 +2,9 @@
 
 from katas.attention.mistakes import MISTAKES
 from katas.attention.program import MultiQueryLayer
+from katas.attention.star import DecodeStar
 
 PROGRAMS = {"MultiQueryAttention": MultiQueryLayer}
+star = DecodeStar(8, 1)
 
-__all__ = ["MISTAKES", "PROGRAMS"]
+__all__ = ["MISTAKES", "PROGRAMS", "star"]
