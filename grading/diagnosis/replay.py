@@ -119,7 +119,8 @@ class Check:
 
     @cached_property
     def steps(self) -> list[Step]:
-        return [Step(wire.decode(event.request, strided=True), event.reply or {}) for event in self._events]
+        found = [Step(wire.decode(event.request, strided=True), event.reply or {}) for event in self._events]
+        return [part for step in found for part in _apart(step)]
 
     @cached_property
     def half(self) -> bool:
@@ -130,7 +131,7 @@ class Check:
     def cost(self) -> int:
         """How many calls a run of it takes."""
         calls = [step.request for step in self.steps if step.request["do"] != "make"]
-        return max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls))
+        return max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls[:4]))
 
     @cached_property
     def has_mask(self) -> bool:
@@ -171,15 +172,17 @@ class Check:
     def judged(self, program: type[Program], in_place: bool = False) -> Judgement:
         """What a program, run over the transcript, has to do with what the learner's code gave."""
         run = Run(program, in_place)
-        explained, partly, fails, unmoved = True, False, True, bool(self._right)
+        explained, partly, fails, unmoved, wrong = True, False, True, bool(self._right), False
         last = self._made_wrong if self._right else None
         steps = self.steps if last is None else self.steps[: last + 1]
         for step, right in zip(steps, self._right or [None] * len(steps), strict=False):
             given = run.step(step.request)
             unmoved = unmoved and equal(given, right)
-            if not self._alike(step, given, right):
+            if self._alike(step, given, right):
+                wrong = wrong or (not unmoved and _tells_apart(step.reply.get("value"), right))
+            else:
                 explained = False
-                partly = partly or _partly_alike(step, given, right)
+                partly = partly or wrong or _partly_alike(step, given, right)
                 fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
             if not fails and not unmoved:
                 break
@@ -413,6 +416,21 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     return same(given, reply.get("value"), right, strict)
 
 
+def _apart(step: Step) -> list[Step]:
+    """Calls in a row, one by one: what the first of them shows need not wait for the others."""
+    request, values = step.request, step.reply.get("value")
+    calls = request.get("calls", ())
+    if request["do"] != "several" or not isinstance(values, list) or len(values) != len(calls):
+        return [step]
+    shared = {key: request[key] for key in ("layer", "symbol")} | {"do": "call", "kwargs": {}}
+    parts = [
+        Step({**shared, "args": list(args), "same": list(range(len(args)))}, {"value": value})
+        for args, value in zip(calls, values, strict=True)
+    ]
+    parts[0].request["first"] = request.get("first", [])
+    return parts
+
+
 def _partly_alike(step: Step, given: Any, right: Any) -> bool:
     """Whether one of several tensors, which is wrong, is reproduced."""
     got = list(tensors(_values(step.reply, step.request)))
@@ -423,7 +441,10 @@ def _partly_alike(step: Step, given: Any, right: Any) -> bool:
     return any(_tells_apart(g, r) and same(w, g) for g, w, r in triples)
 
 
-def _tells_apart(got: Tensor, right: Tensor) -> bool:
+def _tells_apart(got: Any, right: Any) -> bool:
+    """Whether it is a wrong tensor that is more than a constant."""
+    if not isinstance(got, Tensor) or not isinstance(right, Tensor):
+        return False
     return got.numel() > 1 and not same(right, got) and bool(got.isfinite().all()) and bool((got != got.flatten()[0]).any())
 
 
