@@ -54,8 +54,10 @@ class Explained:
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
         if not errors and 10 * sum(check.blank for check in explained) > 9 * len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
+        if errors and all(check.raised() for check in explained):  # the words of errors, which many mistakes share
+            return len(named(combination)) == 1 and len(explained) > 2 and len(explained) >= MOST_OF_ALL * len(failed)
         if errors:
-            return len(errors) > 1 or len(explained) > 2
+            return len(errors) > 1
         return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
 
     def _refuted(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:

@@ -71,12 +71,13 @@ class Call:
 
 class Judgement(NamedTuple):
     """Whether a program gives what the learner's code gave; whether it gives one of the wrong tensors in it; whether it
-    fails where that fails, if with other words; and whether it gives what a right answer gives."""
+    fails where that fails, if with other words; whether it gives what a right answer gives; and how many calls it took."""
 
     explained: bool
     partly: bool
     fails: bool
     unmoved: bool
+    calls: int
 
 
 @dataclass
@@ -186,7 +187,7 @@ class Check:
                 fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
             if not fails and not unmoved:
                 break
-        return Judgement(explained, partly, fails, unmoved)
+        return Judgement(explained, partly, fails, unmoved, run.calls)
 
     def refutes(self, program: type[Program], in_place: bool = False) -> bool:
         """Whether the program gives other numbers than the learner's code; an error depends on how a line is written."""
@@ -311,7 +312,7 @@ class Run:
     def __init__(self, program: type[Program], in_place: bool = False) -> None:
         self.program = program
         self.layers: dict[int, Program] = {}
-        self.unset: set[int] = set()
+        self.calls = 0
         self._in_place = in_place
 
     def step(self, request: dict[str, Any]) -> Any:
@@ -319,7 +320,7 @@ class Run:
         try:
             for first in request.get("first", ()):
                 self.layers[first["layer"]].set(first["weights"], first["dtype"], first["training"])
-                self.unset.discard(first["layer"])
+            self.calls += request["do"] != "make"
             return getattr(self, f"_{request['do']}")(request)
         except ERRORS as error:
             return caught(error)
@@ -329,7 +330,6 @@ class Run:
         shapes = layer.parameters()
         layer.set({name: torch.zeros(shape) for name, shape in shapes.items()}, torch.float32, True)
         self.layers[request["layer"]] = layer
-        self.unset.add(request["layer"])
         return shapes
 
     def _call(self, request: dict[str, Any]) -> Any:
@@ -352,6 +352,7 @@ class Run:
         caches: list[Any] = []
         with torch.no_grad():
             for layer, x, parent in request["steps"]:
+                self.calls += 1
                 value = self.layers[layer](x) if parent is None else self.layers[layer](x, caches[parent])
                 if not (isinstance(value, tuple | list) and len(value) == 2):
                     break

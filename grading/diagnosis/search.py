@@ -17,7 +17,7 @@ WIDTH = 5  # combinations that are grown further
 TELLING = 3
 TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
-CALLS = 2600  # of programs in all: about 0.2 ms each
+CALLS = 3500  # of programs in all: about 0.2 ms each
 CALLS_FOR_PAIRS = 700
 PARTS = 6  # combinations that are grown further though they explain a part only
 
@@ -114,10 +114,10 @@ class Search:
         """Whether the program with these mistakes gives what the learner's code gave, or a fact shows one of them."""
         key = combination, check.name
         if key not in self._known:
-            self.budget.spend(check.cost)
             program = mixed(self.program, combination)
             in_place = any(kind.in_place for kind in combination)
-            explained, partly, fails, unmoved = check.judged(program, in_place)
+            explained, partly, fails, unmoved, calls = check.judged(program, in_place)
+            self.budget.spend(calls)
             explained = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
             self._known[key] = explained
             if fails and not explained:

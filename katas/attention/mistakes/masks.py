@@ -171,6 +171,7 @@ class MaskMeetsFiveDimensions(Form):
             mask, B = _four(self.mask), self.scores.size(0)
             K, L, S = self.kv_heads, *self.scores.shape[-2:]
             if mask.dim() == 4:
+                self.scores.unflatten(1, (K, -1)).masked_fill(mask, 0.0)  # type: ignore[no-untyped-call]  # may not fit
                 mask = mask.unsqueeze(0).expand(B, K, self.heads // K, L, S).flatten(1, 2)
             self.mask = mask
 
@@ -179,6 +180,7 @@ class _ThreeMeetFive(MaskMeetsFiveDimensions):
     def align(self) -> None:
         if self.mask is not None and self.mask.dim() > 2:
             K, shape = self.kv_heads, self.scores.shape
+            self.scores.unflatten(1, (K, -1)).masked_fill(self.mask, 0.0)  # type: ignore[no-untyped-call]  # may not fit
             self.mask = self.mask.expand(shape[0], K, self.heads // K, *shape[-2:]).flatten(1, 2)
 
 
