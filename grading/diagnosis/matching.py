@@ -14,28 +14,29 @@ STRICT = 1e-9
 NEARER = 0.02  # what reproduces a deviation is so much nearer to the learner's numbers than the right ones are
 
 
-def same(wanted: Any, got: Any, right: Any = None, strict: bool = False) -> bool:
+def same(wanted: Any, got: Any, right: Any = None, strict: bool = False, least: float = 0.0) -> bool:
     """Equal in structure, shape, dtype and whatever is not finite, and elsewhere to the precision of the dtype.
 
     Args:
         right: what a right answer gives. Where `got` is near it, `wanted` has to be far nearer to `got`.
         strict: compare to 1e-9: for a check that asks for that.
+        least: the scale of a tensor whose own numbers are smaller, as of a gradient that is zero but for rounding.
     """
     if isinstance(wanted, tuple | list):
         if not isinstance(got, tuple | list) or len(wanted) != len(got):
             return False
         rights = right if isinstance(right, tuple | list) and len(right) == len(got) else [None] * len(got)
-        return all(same(w, g, r, strict) for w, g, r in zip(wanted, got, rights, strict=True))
+        return all(same(w, g, r, strict, least) for w, g, r in zip(wanted, got, rights, strict=True))
     if not isinstance(wanted, Tensor) or not isinstance(got, Tensor):
         return wanted is None and got is None
     if wanted.shape != got.shape or wanted.dtype != got.dtype:
         return False
     if not got.is_floating_point() or torch.equal(wanted, got):
         return torch.equal(wanted, got)
-    return _near(wanted.detach(), got.detach(), right.detach() if isinstance(right, Tensor) else None, strict)
+    return _near(wanted.detach(), got.detach(), right.detach() if isinstance(right, Tensor) else None, strict, least)
 
 
-def _near(wanted: Tensor, got: Tensor, right: Tensor | None, strict: bool) -> bool:
+def _near(wanted: Tensor, got: Tensor, right: Tensor | None, strict: bool, least: float) -> bool:
     difference = (wanted - got).abs()
     most = float(difference.amax()) if difference.numel() else 0.0
     if most != most or most == float("inf"):
@@ -46,7 +47,7 @@ def _near(wanted: Tensor, got: Tensor, right: Tensor | None, strict: bool) -> bo
         scale = float(got[finite].abs().amax()) if bool(finite.any()) else 0.0
     else:
         scale = float(got.abs().amax()) if got.numel() else 0.0
-    bound = (STRICT if strict else PRECISION[got.dtype]) * scale
+    bound = (STRICT if strict else PRECISION[got.dtype]) * max(scale, least)
     return most <= (min(bound, NEARER * distance(got, right)) if strict else bound)
 
 

@@ -1,0 +1,164 @@
+"""How often the right causes are named: for every wrong submission of the tests, and for generated combinations.
+
+    python benchmarks/diagnosis.py [--combinations N] [--seed N]
+
+A generated answer is a program with one, two or three mistakes in it, drawn at random from those that show in some check;
+half of them in a robust style (NaN cleared, hidden weights cleared). It answers the very calls that the grader makes of a
+right answer, and is diagnosed by what it answered. A submission of the tests says in a line `# cause:` what it must get.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import random
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from grading.candidate.limits import Limits
+from grading.catalog import Catalog, Kata
+from grading.diagnosis.explain import causes
+from grading.diagnosis.program import Combination, Kind, Program, compatible, is_style, mixed, name, of_program, proves
+from grading.diagnosis.replay import Check, Raised, Run, equal
+from grading.examination.examination import Examination
+from grading.examination.examiner import Examiner, run
+from grading.records import Event, KataResult
+
+RESULTS = ROOT / "benchmarks" / "results" / "diagnosis.json"
+WRONG = ROOT / "tests" / "submissions" / "wrong"
+
+
+def transcripts(examiner: Examiner, stems: Sequence[str], seed: int) -> dict[str, dict[str, list[Event]]]:
+    """What the graders ask of the references, by kata and check."""
+    examination = Examination(examiner.host, ROOT / "solutions", seed, Limits())
+    try:
+        run(stems, examination)
+    finally:
+        examination.close()
+    return examination.transcripts
+
+
+class Made:
+    """Answers of programs with mistakes in them to the calls of a kata's checks."""
+
+    def __init__(self, kata: Kata, symbol: str, program: type[Program], events: dict[str, list[Event]]) -> None:
+        self.kata, self.symbol, self.program = kata, symbol, program
+        checks = {check: Check(check, each, kata.signatures) for check, each in events.items()}
+        self.checks = {n: c for n, c in checks.items() if c.usable and c.symbol == symbol and c.explained_by(program)}
+        for check in self.checks.values():
+            check.compare_with(program)
+
+    def answered(self, combination: Combination) -> tuple[list[Check], list[Check]]:
+        """The checks that an answer with these mistakes fails, and those that it passes."""
+        failed, passed = [], []
+        for check in self.checks.values():
+            made, wrong = self._answer(check, mixed(self.program, combination))
+            (failed if wrong else passed).append(made)
+        return failed, passed
+
+    def _answer(self, check: Check, program: type[Program]) -> tuple[Check, bool]:
+        made = Check(check.name, check.events, self.kata.signatures)
+        answers, right = Run(program, True), Run(self.program)
+        for i, step in enumerate(made.steps):
+            given, wanted = answers.step(step.request), right.step(step.request)
+            step.reply = _reply(step.request, given)
+            if not equal(given, wanted):
+                made.steps = made.steps[: i + 1]
+                return made, True
+        return made, False
+
+
+def _reply(request: dict[str, Any], given: Any) -> dict[str, Any]:
+    if isinstance(given, Raised):
+        return {"error": {"type": given.type, "message": given.message}}
+    if "cotangent" in request:
+        return dict(given)
+    if request.get("echo"):
+        return {"value": given["value"], "echo": [given["echo"], {}]}
+    return {"value": given}
+
+
+def combinations(kinds: Sequence[Kind], styles: Sequence[Kind], size: int, chance: random.Random) -> Iterator[Combination]:
+    """So many mistakes that fit together, without end; every other one with a style."""
+    for robust in iter(lambda: chance.random() < 0.5, None):
+        chosen: Combination = ()
+        while len(chosen) < size:
+            kind = chance.choice(kinds)
+            chosen = (*chosen, kind) if compatible(chosen, kind) else ()
+        style = chance.choice(styles) if robust and styles else None
+        yield (*chosen, style) if style and compatible(chosen, style) else chosen
+
+
+def generated(made: Made, kinds: Sequence[Kind], size: int, count: int, chance: random.Random) -> Counter[str]:
+    """How `count` combinations of a size are named: main (the first cause is one of them), all, none, untrue."""
+    plain = [kind for kind in kinds if not is_style(kind) and not proves(kind) and not kind.in_place]
+    styles = [kind for kind in kinds if is_style(kind) and kind.sound]
+    found: Counter[str] = Counter()
+    for combination in combinations(plain, styles, size, chance):
+        failed, passed = made.answered(combination)
+        if len(failed) < size:
+            continue
+        wanted = {name(kind) for kind in combination if not is_style(kind)}
+        found += judged([cause.name for cause in causes({made.symbol: made.program}, kinds, failed, passed)], wanted)
+        if found["answers"] == count:
+            return found
+    return found
+
+
+def judged(names: Sequence[str], wanted: set[str]) -> Counter[str]:
+    """One answer, as it was named and should be."""
+    return Counter(
+        answers=1,
+        main=bool(names) and names[0] in wanted,
+        all=bool(wanted) and wanted <= set(names),
+        none=not names,
+        untrue=bool(set(names) - wanted),
+    )
+
+
+def submissions(examiner: Examiner, seed: int) -> Counter[str]:
+    """The wrong submissions of the tests."""
+    found: Counter[str] = Counter()
+    for path in sorted(WRONG.rglob("*.py")):
+        result: KataResult = examiner.grade([path.parent.name], path, seed).katas[0]
+        line = re.search(r"^# cause: *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        wanted = set(line[1].split(", ")) - {"none"} if line else set()
+        found += judged([cause.name for cause in result.causes], wanted)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--combinations", type=int, default=40, help="of each size, for each kata")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    examiner, chance = Examiner(), random.Random(arguments.seed)
+    stems = [kata.stem for kata in Catalog().katas if (ROOT / "katas" / kata.stem / "diagnosis.py").is_file()]
+    asked = transcripts(examiner, stems, arguments.seed)
+    rows: dict[str, dict[str, int]] = {"submissions of the tests": dict(submissions(examiner, arguments.seed))}
+    for size in (1, 2, 3):
+        total: Counter[str] = Counter()
+        for stem in stems:
+            knowledge = importlib.import_module(f"katas.{stem}.diagnosis")
+            symbol, program = next(iter(knowledge.PROGRAMS.items()))
+            made = Made(Catalog()[stem], symbol, program, asked[stem])
+            kinds = of_program(program, knowledge.MISTAKES)
+            total += generated(made, kinds, size, arguments.combinations, chance)
+        rows[f"generated, {size} mistake{'s' if size > 1 else ''}"] = dict(total)
+    examiner.close()
+    RESULTS.write_text(json.dumps({"seed": arguments.seed, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print(f"{'':28}{'answers':>9}{'main':>9}{'all':>9}{'none':>9}{'untrue':>9}")
+    for label, row in rows.items():
+        print(f"{label:28}" + "".join(f"{row.get(key, 0):9}" for key in ("answers", "main", "all", "none", "untrue")))
+
+
+if __name__ == "__main__":
+    main()
