@@ -27,7 +27,8 @@ class Failure:
             no two tensors of one shape were compared.
         map_at: which those are, as an index: "[1, 0:5, 0:12]".
         kind: "differs", "raised", "unwritten" (the stub's NotImplementedError), "forbidden", "stopped" (time),
-            "died" (process), "load" (the file does not load), "skipped" (not run: the candidate was stopped).
+            "died" (process), "load" (the file does not load), "misfit" (another signature or form than asked for),
+            "skipped" (not run: the candidate was stopped).
     """
 
     message: str

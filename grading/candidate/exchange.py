@@ -74,7 +74,11 @@ class Exchange:
             raise CheckFailed(Failure(str(error), kind="load")) from None
         self._candidate = self._host.candidate()
         self.layers = self._candidate.layers
-        request = {"do": "load", "source": source, "file": self.path.name, "symbols": list(self.kata.symbols)}
+        asked = {
+            "symbols": list(self.kata.symbols),
+            "signatures": {k: list(v) for k, v in self.kata.signatures.items()},
+        }
+        request = {"do": "load", "source": source, "file": self.path.name, **asked}
         self._loading = self._question(request, lambda: "loading the file", "")
         try:
             self._candidate.send(self._loading.frame, self._limits.load_seconds)

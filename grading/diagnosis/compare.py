@@ -71,6 +71,9 @@ def _place(at: int, shape: Sequence[int]) -> list[int]:
 @patient
 def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
     """It is a tensor of that shape."""
+    if isinstance(got, tuple | list) and len(got) == 2 and isinstance(got[0], Tensor):
+        message = f"{what} came back as (output, weights): return the output alone"
+        raise CheckFailed(Failure(message, f"Tensor {shape}", f"({_shown(got[0])}, {_shown(got[1])})"))
     if not isinstance(got, Tensor):
         raise CheckFailed(Failure(f"{what} is no plain tensor", f"Tensor {shape}", describe(got)))
     if tuple(got.shape) != shape:
@@ -146,6 +149,10 @@ def describe(value: Any) -> str:
         return f"{type(value).__name__} of {len(value)}"
     text = getattr(value, "text", None)
     return text if isinstance(text, str) else type(value).__name__
+
+
+def _shown(value: Any) -> str:
+    return f"Tensor {tuple(value.shape)}" if isinstance(value, Tensor) else describe(value)
 
 
 def _number(value: Tensor) -> str:

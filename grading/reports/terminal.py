@@ -78,7 +78,7 @@ def _check(result: KataResult, check: CheckResult, width: int) -> Text:
     if len(wanted) > 1 or len(got) > 1:
         return out.append(_side_by_side(wanted, got))
     out.append(_row("wanted", check.wanted, width))
-    return out.append(_row("line" if check.kind in ("raised", "forbidden") else "got", check.got, width))
+    return out.append(_row("line" if check.kind in ("raised", "forbidden", "misfit") else "got", check.got, width))
 
 
 def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None) -> str:
