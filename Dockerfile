@@ -25,10 +25,11 @@ USER learner
 FROM base AS grade
 COPY grader.py ./
 COPY grading grading/
+COPY katas katas/
 COPY solutions solutions/
 COPY problems problems/
 COPY tests tests/
-RUN python -m compileall -q grading tests
+RUN python -m compileall -q grading katas tests
 ENV HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1
 USER learner

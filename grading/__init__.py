@@ -5,13 +5,13 @@ from typing import Any
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext grading` in a notebook: brings the magic `%%kata`."""
-    from grading.practice import magic
+    from grading.practice.notebook import magic
 
     magic.load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Ends the examiner."""
-    from grading.practice import magic
+    from grading.practice.notebook import magic
 
-    magic.DESK.close()
+    magic.PROCESS.close()

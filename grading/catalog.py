@@ -1,32 +1,44 @@
-"""The katas, as grading/katas.toml lists them."""
+"""The katas, as the files katas/<kata>/kata.toml describe them.
+
+kata.toml of a kata has these keys:
+    title       what it is called
+    minutes     how long it takes
+    difficulty  easy, medium or hard, as an interviewer sees it
+    points      its weight in a score (score.json, cohort tables)
+    track       "core" or "further"
+    after       the katas that come before it
+    hints       three, each one level further: direction, idea, line of thought; never the code
+    holes       what a learner writes, a function or Class.method each, and the steps that the stub lists for it
+"""
 
 from __future__ import annotations
 
 import ast
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+TRACKS = ("core", "further")
 
 
 @dataclass(frozen=True)
 class Kata:
-    """One exercise. `number` counts from 1; `holes` maps a function or method to the steps of its TODO."""
+    """One exercise. `number` counts from 1 in its track; `holes` maps a function or method to the steps of its TODO."""
 
-    number: int
     stem: str
     title: str
-    symbols: tuple[str, ...]
-    needs: tuple[str, ...]
     minutes: int
-    checks: int
-    notebook: str
     hints: tuple[str, ...]
     holes: dict[str, tuple[str, ...]]
-    difficulty: str = "medium"
-    points: float = 10.0  # its weight in a score
+    difficulty: str
+    points: float
+    track: str
+    after: tuple[str, ...]
+    number: int = 0
 
     @property
     def solution(self) -> Path:
@@ -35,6 +47,16 @@ class Kata:
     @property
     def tests(self) -> Path:
         return ROOT / "tests" / f"test_{self.stem}.py"
+
+    @property
+    def notebook(self) -> str:
+        sources = (ROOT / "notebooks" / "src").glob(f"*{self.stem}.py")
+        return next((f"{source.stem}.ipynb" for source in sources), f"{self.stem}.ipynb")
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The functions and classes that a learner writes."""
+        return tuple(dict.fromkeys(hole.partition(".")[0] for hole in self.holes))
 
     @cached_property
     def signatures(self) -> dict[str, tuple[str, ...]]:
@@ -51,12 +73,12 @@ class Kata:
 class Catalog:
     """The katas in order, and by stem."""
 
-    def __init__(self, path: Path = ROOT / "grading" / "katas.toml") -> None:
-        self._path = path
+    def __init__(self, folder: Path = ROOT / "katas") -> None:
+        self._folder = folder
 
     @property
     def katas(self) -> tuple[Kata, ...]:
-        return _katas(self._path)
+        return _katas(self._folder)
 
     def __getitem__(self, stem: str) -> Kata:
         """The kata of that stem; KeyError where there is none."""
@@ -73,13 +95,28 @@ def submission(folder: Path, stem: str) -> Path:
 
 
 @cache
-def _katas(path: Path) -> tuple[Kata, ...]:
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["kata"]
-    return tuple(_kata(number, entry) for number, entry in enumerate(entries, start=1))
+def _katas(folder: Path) -> tuple[Kata, ...]:
+    found = [_kata(path) for path in folder.glob("*/kata.toml")]
+    tracks = [_in_order(kata for kata in found if kata.track == track) for track in TRACKS]
+    return tuple(replace(kata, number=number) for katas in tracks for number, kata in enumerate(katas, start=1))
 
 
-def _kata(number: int, entry: dict[str, object]) -> Kata:
-    holes = entry.pop("holes")
-    assert isinstance(holes, dict)
-    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    return Kata(number=number, holes={hole: tuple(steps) for hole, steps in holes.items()}, **lists)  # type: ignore[arg-type]
+def _in_order(katas: Iterable[Kata]) -> list[Kata]:
+    """Each after those that it comes after; among those that could be next, the first by name."""
+    left = sorted(katas, key=lambda kata: kata.stem)
+    ordered: list[Kata] = []
+    while left:
+        waiting = {kata.stem for kata in left}
+        following = next((kata for kata in left if not waiting.intersection(kata.after)), None)
+        if following is None:
+            raise ValueError(f"katas that come after each other: {', '.join(sorted(waiting))}")
+        left.remove(following)
+        ordered.append(following)
+    return ordered
+
+
+def _kata(path: Path) -> Kata:
+    entry: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    holes = {hole: tuple(steps) for hole, steps in entry.pop("holes").items()}
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    return Kata(stem=path.parent.name, holes=holes, **values)

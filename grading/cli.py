@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from grading import doctor
 from grading.catalog import ROOT, Catalog, Kata
+from grading.classroom import ci, cohort
 from grading.console import FAIL, FAULT, PASS, USAGE, folder_named, grade, kata_named, show, verdict, width
-from grading.practice import ci, cohort, drill, interview, review, status, watch
-from grading.practice.progress import Progress
+from grading.practice.interview import drill, interview
+from grading.practice.progress import review, status
+from grading.practice.progress.progress import Progress
+from grading.practice.watch import watch
 from grading.stubs import stub
 from grading.texts import Texts, word
 

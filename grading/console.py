@@ -35,7 +35,7 @@ def folder_named(text: str) -> Path:
 
 def grade(stems: Sequence[str], problems: Path, seed: int | None = None, debug: bool = False) -> Report:
     """The report on those katas, or on all of them where none is named."""
-    from grading.examine import Examiner
+    from grading.examination.examiner import Examiner
 
     examiner = Examiner(debug)
     try:

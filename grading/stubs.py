@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from grading.catalog import Catalog, Kata
+from grading.catalog import Kata
 
 
 def stub(kata: Kata, steps: bool = True) -> str:
@@ -33,8 +33,8 @@ class _Stub:
         return "\n\n".join(blocks) + "\n"
 
     def _header(self, contract: str) -> str:
-        kata, count = self.kata, len(Catalog().stems)
-        title = f"Kata {kata.number} of {count}: {kata.title[0].lower()}{kata.title[1:]}, about {kata.minutes} minutes."
+        kata = self.kata
+        title = f"{kata.title}, about {kata.minutes} minutes."
         return f'"""{title}\n\nGrade it with: python grader.py check {kata.stem}\n\n{contract}"""'
 
     def _class(self, node: ast.ClassDef) -> str:

@@ -1,9 +1,10 @@
 """Every text that a reader may want in another language, by key.
 
-English titles and hints stand in katas.toml, sentences of mistakes in the catalogue and in the wrong submissions,
-questions in the notebooks, the words of the screens in texts/en.toml. texts/<language>.toml holds the same under the
-same keys; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and at the last moment:
-records and JSON are English.
+English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions,
+questions in the notebooks, the words of the screens in texts/en.toml. A translation has the words of the screens in
+texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share in a folder
+of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and at the
+last moment: records and JSON are English.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import Kata
+from grading.catalog import ROOT, Kata
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 ENGLISH = "en"
+TABLES = ("words", "titles", "hints", "mistakes", "checks", "drills", "questions")
 
 
 def chosen() -> str:
@@ -106,8 +108,20 @@ def word(key: str, **values: object) -> str:
 
 @cache
 def tables(language: str) -> Mapping[str, Mapping[str, Any]]:
-    """What the language's file holds; nothing where there is no such file."""
+    """What the language's files hold, by table and key; nothing where there is no such language."""
     path = FOLDER / f"{language}.toml"
     if not re.fullmatch("[a-z]{2,3}", language) or not path.is_file():
         return {}
+    found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | _read(path)
+    for path in sorted((ROOT / "katas").glob(f"*/{language}.toml")):
+        stem, entry = path.parent.name, _read(path)
+        own = {"titles": {stem: entry.get("title")}, "hints": {stem: entry.get("hints")}}
+        drills = {f"{stem}/{file}": sentence for file, sentence in entry.get("drills", {}).items()}
+        for name, more in (entry | own | {"drills": drills}).items():
+            if name in TABLES:
+                found[name] |= {key: text for key, text in more.items() if text}
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """The grader's fixtures and options, for every test."""
 
-from grading.plugin import (  # noqa: F401
+from grading.examination.plugin import (  # noqa: F401
     draw,
     learner,
     pytest_addoption,

@@ -13,11 +13,10 @@ from secrets import token_hex
 from typing import Any, Protocol
 
 from grading.candidate import wire
-from grading.candidate.child import Session
-from grading.candidate.ending import Ending
 from grading.candidate.fork import ForkHost
 from grading.candidate.limits import Limits
-from grading.candidate.transport import Candidate, EngineFault, FileWords, Process
+from grading.candidate.session import Session
+from grading.candidate.transport import Candidate, Ending, EngineFault, FileWords, Process
 from grading.catalog import ROOT
 
 SERVER_SECONDS = 30.0
@@ -83,7 +82,7 @@ class SpawnHost:
 class InProcess:
     """The candidate in the examiner's own process: breakpoint() works, and nothing is refused or limited."""
 
-    layers: tuple[str, ...] = ()
+    fences: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.session = Session([], strict=False)

@@ -17,9 +17,9 @@ from typing import TextIO
 
 import torch
 
-from grading.candidate import guard, limits, sandbox, wire
-from grading.candidate.child import Session
+from grading.candidate import audit, limits, sandbox, wire
 from grading.candidate.forbidden import poison
+from grading.candidate.session import Session
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -116,16 +116,16 @@ def _above(descriptor: int) -> int:
 
 
 def confine(bounds: limits.Limits) -> tuple[str, ...]:
-    """Every layer that this system has, applied to this process: limits, kernel, interpreter."""
+    """Every fence that this system has, applied to this process: limits, kernel, interpreter."""
     active = limits.apply(bounds) + sandbox.confine()
-    guard.install((sys.prefix, sys.base_prefix))
+    audit.install((sys.prefix, sys.base_prefix))
     return (*active, "audit")
 
 
 def work(channel: socket.socket, ledger: list[str], bounds: limits.Limits) -> None:
-    """A candidate's life: say which layers are active, then answer requests until the examiner goes away."""
+    """A candidate's life: say which fences hold, then answer requests until the examiner goes away."""
     session = Session(ledger)
-    _write(channel, {"layers": list(confine(bounds))})
+    _write(channel, {"fences": list(confine(bounds))})
     while True:
         head = _read(channel, wire.HEAD.size)
         request = wire.decode(head + _read(channel, sum(wire.lengths(head))), strided=True)

@@ -1,4 +1,4 @@
-"""score.json: points and their maximum, by kata and by check. A kata's weight is its `points` in katas.toml."""
+"""score.json: points and their maximum, by kata and by check. A kata's weight is its `points` in kata.toml."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ def score(report: Report) -> dict[str, Any]:
 
 def points(result: KataResult) -> float:
     """A kata's points: all of them only go with the outcome, for a check too many or too few is no pass."""
-    most = Catalog()[result.kata].points
-    each = most / result.expected
+    most, each = _worth(result)
     return round(most if result.outcome == "passed" else min(each * result.passed, most - each), 2)
 
 
-def _kata(result: KataResult) -> dict[str, Any]:
+def _worth(result: KataResult) -> tuple[float, float]:
+    """What the kata is worth, and each of its checks; a file that was never graded has none."""
     most = Catalog()[result.kata].points
-    each = most / result.expected
+    return most, most / max(result.expected, 1)
+
+
+def _kata(result: KataResult) -> dict[str, Any]:
+    most, each = _worth(result)
     checks = [
         {"check": check.name, "points": round(each if check.outcome == "passed" else 0.0, 4), "max": round(each, 4)}
         for check in result.checks

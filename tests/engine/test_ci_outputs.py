@@ -19,15 +19,16 @@ from grading.reports import annotations, badge, junit, markdown, score
 from grading.stubs import stub
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
+EXPECTED = 63
 EVIL = "x]]></failure>\n::error file=a::b\r::add-mask::c</pre><script>|%0A\x00\x1b[2J\ud800 ##[error]"
 
 
 def kata(stem, outcome="passed", checks=None, **more):
     each = Catalog()[stem]
     if checks is None:
-        checks = [CheckResult(f"test_{i}", "a rule", "passed") for i in range(each.checks)]
+        checks = [CheckResult(f"test_{i}", "a rule", "passed") for i in range(EXPECTED)]
     passed = sum(check.outcome == "passed" for check in checks)
-    return KataResult(stem, each.title, f"problems/{stem}.py", outcome, passed, each.checks, (), tuple(checks), **more)
+    return KataResult(stem, each.title, f"problems/{stem}.py", outcome, passed, EXPECTED, (), tuple(checks), **more)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,17 @@ def test_the_badge(reports, name, color):
 
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "grade.yml").read_text())
 STEPS = {step["name"]: step["run"] for step in WORKFLOW["jobs"]["grade"]["steps"] if "run" in step}
-PARTS = ("grader.py", "grading", "problems", "solutions", "tests", "pyproject.toml", "requirements.txt", ".github")
+PARTS = (
+    "grader.py",
+    "grading",
+    "katas",
+    "problems",
+    "solutions",
+    "tests",
+    "pyproject.toml",
+    "requirements.txt",
+    ".github",
+)
 
 
 def git(folder, *arguments):
@@ -258,7 +269,7 @@ def test_a_wrong_one_is_red_whatever_was_done_to_the_grader(job):
         "torch.py",
     ):
         (job.learner / name).write_text(everywhere)
-    (job.learner / "grading" / "katas.toml").write_text("")
+    (job.learner / "katas" / "gqa" / "kata.toml").write_text("")
     (job.learner / "problems" / "conftest.py").write_text(everywhere)
     (job.learner / "problems" / "sitecustomize.py").write_text(everywhere)
     shutil.rmtree(job.learner / "solutions")

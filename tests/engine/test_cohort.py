@@ -17,10 +17,10 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from grading.catalog import ROOT, Catalog
-from grading.practice import crew
-from grading.practice.alike import groups, shape
-from grading.practice.journal import Journal, Mismatch
-from grading.practice.submissions import FILE, found, take
+from grading.classroom import workers
+from grading.classroom.journal import Journal, Mismatch
+from grading.classroom.similarity import groups, shape
+from grading.classroom.submissions import FILE, found, take
 from grading.stubs import stub
 
 SUBMISSIONS = ROOT / "tests" / "submissions"
@@ -180,8 +180,8 @@ def test_one_file_that_kills_workers_costs_no_other_its_grade():
         yield Fragile(log)
 
     names = ["a", "b", "killer", "c", "error", "d"]
-    tasks = iter([crew.Task(name, "sdpa", name.encode()) for name in names])
-    got = dict(crew.grades(pool, tasks, 1, 4))
+    tasks = iter([workers.Task(name, "sdpa", name.encode()) for name in names])
+    got = dict(workers.grades(pool, tasks, 1, 4))
     assert set(got) == set(names)
     assert got["killer"] == {"fault": "the worker that graded it died"}
     assert got["error"] == {"fault": "ValueError: no"}
@@ -194,9 +194,9 @@ def test_no_more_than_a_window_is_read_ahead():
     def tasks():
         for number in range(50):
             read.append(number)
-            yield crew.Task(str(number), "sdpa", b"x")
+            yield workers.Task(str(number), "sdpa", b"x")
 
-    for done, _ in enumerate(crew.grades(lambda: nullcontext(Fragile([])), tasks(), 1, 4), start=1):
+    for done, _ in enumerate(workers.grades(lambda: nullcontext(Fragile([])), tasks(), 1, 4), start=1):
         assert len(read) <= done + 4
 
 

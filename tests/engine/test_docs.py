@@ -10,20 +10,20 @@ from grading.diagnosis.mistakes import CATALOGUE
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def table():
+def table(checks):
     """The README's table of katas."""
     rows = ["| | kata | you write | minutes | checks | notebook |", "|---|---|---|---|---|---|"]
     for kata in Catalog().katas:
         symbols = ", ".join(f"`{symbol}`" for symbol in kata.symbols)
         rows.append(
-            f"| {kata.number} | [{kata.title}](problems/{kata.stem}.py) | {symbols} | {kata.minutes} | {kata.checks} "
-            f"| [{kata.notebook}](notebooks/{kata.notebook}) |"
+            f"| {kata.number} | [{kata.title}](problems/{kata.stem}.py) | {symbols} | {kata.minutes} "
+            f"| {checks[kata.stem]} | [{kata.notebook}](notebooks/{kata.notebook}) |"
         )
     return "\n".join(rows)
 
 
-def test_the_table_of_katas_is_the_catalogues():
-    assert table() in README, f"the README's table should be\n\n{table()}"
+def test_the_table_of_katas_is_the_catalogues(checks):
+    assert table(checks) in README, f"the README's table should be\n\n{table(checks)}"
 
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
@@ -34,7 +34,8 @@ def test_the_files_that_it_links_exist(path):
 
 def test_the_table_of_mistakes_is_the_catalogues():
     rows = (ROOT / "docs" / "mistakes.md").read_text(encoding="utf-8").splitlines()[11:]
-    titles = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    graders = [*(ROOT / "tests").glob("*.py"), *(ROOT / "katas").glob("*/*.py")]
+    titles = "\n".join(path.read_text(encoding="utf-8") for path in graders)
     assert len(rows) == len(CATALOGUE), "run python docs/build_mistakes.py"
     for row, mistake in zip(rows, CATALOGUE, strict=True):
         assert row.startswith(f"| `{mistake.name}` | {mistake.sentence.replace('|', '/')} |"), mistake.name

@@ -11,7 +11,7 @@ import pytest
 from grading.candidate.hosts import DebugHost, SpawnHost
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT
-from grading.examine import Examiner
+from grading.examination.examiner import Examiner
 
 SOLUTIONS = ROOT / "solutions"
 

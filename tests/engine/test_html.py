@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from grading.diagnosis.compare import close, same
+from grading.examination.checks import close, same
 from grading.records import Cause, CheckFailed, CheckResult, KataResult, Report
 from grading.reports import html as pages
 from grading.reports.heat import heats, short

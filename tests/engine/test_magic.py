@@ -9,17 +9,17 @@ import time
 import pytest
 
 from grading.catalog import ROOT
-from grading.practice import magic
+from grading.practice.notebook import magic
 
 RIGHT = (ROOT / "solutions" / "sdpa.py").read_text(encoding="utf-8")
 WRONG = RIGHT.replace("math.sqrt(query.size(-1))", "query.size(-1)")
 
 
 @pytest.fixture(scope="module")
-def desk():
+def process():
     """The module's own, for all tests."""
-    yield magic.DESK
-    magic.DESK.close()
+    yield magic.PROCESS
+    magic.PROCESS.close()
 
 
 def gone(pid):
@@ -33,19 +33,19 @@ def gone(pid):
     return False
 
 
-def test_a_text_is_graded_and_the_process_stays(desk):
+def test_a_text_is_graded_and_the_process_stays(process):
     wrong = magic.check("sdpa", WRONG, seed=7)
     assert not wrong.passed
     assert wrong.report["katas"][0]["file"] == "cell"
     assert wrong.report["katas"][0]["causes"][0]["name"] == "scale-head-dim"
     assert "<svg" in wrong._repr_html_()
     assert "cause   exactly what you get when" in repr(wrong)
-    first = desk.start().pid
+    first = process.start().pid
     assert magic.check("sdpa", RIGHT).passed
-    assert desk.start().pid == first
+    assert process.start().pid == first
 
 
-def test_lines_are_those_of_the_cell_and_what_is_no_text_is_said(desk, capsys):
+def test_lines_are_those_of_the_cell_and_what_is_no_text_is_said(process, capsys):
     result = magic.kata("sdpa", "x = 1\ndef f(:\n")
     assert result.report["katas"][0]["where"] == "cell:3"
     assert magic.check("sdpa", "x = '\udc80'").report["katas"][0]["outcome"] == "broken"
@@ -55,8 +55,8 @@ def test_lines_are_those_of_the_cell_and_what_is_no_text_is_said(desk, capsys):
         magic.check("nonsense")
 
 
-def test_a_lost_process_is_replaced_and_an_interrupt_leaves_no_answer_behind(desk, monkeypatch):
-    first = desk.start()
+def test_a_lost_process_is_replaced_and_an_interrupt_leaves_no_answer_behind(process, monkeypatch):
+    first = process.start()
     os.kill(first.pid, signal.SIGKILL)
     assert magic.check("sdpa", RIGHT).passed
     with monkeypatch.context() as patched:
@@ -68,7 +68,7 @@ def test_a_lost_process_is_replaced_and_an_interrupt_leaves_no_answer_behind(des
 
 INTERRUPTED = """
 import signal
-from grading.practice import magic
+from grading.practice.notebook import magic
 
 magic.check("causal_mask", "x = 1")  # it is warm
 signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -106,7 +106,7 @@ def test_in_a_kernel():
         assert " ok 1 sdpa" in run(f"%%kata sdpa\n{RIGHT}")["text/plain"]
         assert "text/html" in run("%kata sdpa")
         assert run("import sys; 'torch' in sys.modules")["text/plain"] == "False"
-        pid = int(run("from grading.practice import magic; magic.DESK.start().pid")["text/plain"])
+        pid = int(run("from grading.practice.notebook import magic; magic.PROCESS.start().pid")["text/plain"])
     finally:
         client.stop_channels()
         manager.shutdown_kernel()
@@ -114,5 +114,6 @@ def test_in_a_kernel():
 
 
 def test_importing_the_package_and_the_magic_is_light():
-    code = "import sys, grading, grading.practice.magic; sys.exit(bool({'torch', 'jinja2', 'pytest'} & {*sys.modules}))"
+    heavy = "{'torch', 'jinja2', 'pytest'}"
+    code = f"import sys, grading, grading.practice.notebook.magic; sys.exit(bool({heavy} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0

@@ -11,12 +11,13 @@ import time
 import pytest
 
 from grading.catalog import ROOT, Catalog
-from grading.practice import drill, interview, review
-from grading.practice.progress import Progress
-from grading.practice.questions import questions, some
-from grading.practice.rating import AGAIN, EASY, GOOD, HARD, rate
-from grading.practice.scratch import Work
-from grading.practice.state import Go, Review
+from grading.practice.interview import drill, interview
+from grading.practice.interview.questions import questions, some
+from grading.practice.interview.workspace import Work
+from grading.practice.progress import review
+from grading.practice.progress.progress import Progress
+from grading.practice.progress.rating import AGAIN, EASY, GOOD, HARD, rate
+from grading.practice.progress.state import Attempt, Review
 from grading.records import Cause, KataResult, Report
 from tests.engine.terminals import Terminal, copied
 
@@ -62,7 +63,7 @@ def test_a_go_ends_with_a_pass_and_becomes_a_review(progress, graded):
     progress.record(graded("passed", "two"), now=1600.0)
     record, (review,) = progress.kata("gqa"), progress.reviews("gqa")
     assert (record.attempts, record.passes, record.first_pass, record.best_seconds) == (2, 1, 1600.0, 600.0)
-    assert (record.causes, record.hints_used, record.go) == ({"kv-heads-tiled": 1}, 2, None)
+    assert (record.causes, record.hints_used, record.attempt) == ({"kv-heads-tiled": 1}, 2, None)
     assert (review.rating, review.runs, review.hints, review.seconds) == (HARD, 2, 2, 600.0)
     assert review.causes == {"kv-heads-tiled": "kv heads are tiled"}
 
@@ -107,7 +108,17 @@ def test_version_1_is_read_and_written_as_today(progress):
     progress.file.write_text('{"version": 1, "hints": {"mha": 2}}')
     assert progress.hints("mha") == 2
     progress.set_hints("mha", 3)
-    assert json.loads(progress.file.read_text())["version"] == 2
+    assert json.loads(progress.file.read_text())["version"] == 3
+    assert not list(progress.folder.glob("*.damaged*"))
+
+
+def test_version_2_called_the_attempt_under_way_go(progress):
+    progress.folder.mkdir()
+    katas = {"gqa": {"attempts": 2, "go": {"began": 1.0, "runs": 2}}}
+    ended = {"ended": 5.0, "katas": {"mha": {"go": None}}}
+    progress.file.write_text(json.dumps({"version": 2, "katas": katas, "reviews": {}, "rounds": [ended]}))
+    assert progress.kata("gqa").attempt == {"began": 1.0, "runs": 2}
+    assert progress.rounds()[0]["katas"] == {"mha": {"attempt": None}}
     assert not list(progress.folder.glob("*.damaged*"))
 
 
@@ -121,11 +132,13 @@ def test_version_1_is_read_and_written_as_today(progress):
         '{"version": 1, "hints": 3}',
         "[" * 100000,
         '{"version": 2, "katas": {"gqa": {"attempts": "many"}}, "reviews": {}, "rounds": []}',
+        '{"version": 3, "katas": {"gqa": {"attempt": {"runs": true}}}, "reviews": {}, "rounds": []}',
         '{"version": 2, "katas": {"gqa": {"go": {"runs": true}}}, "reviews": {}, "rounds": []}',
+        '{"version": 2, "katas": {"gqa": 3}, "reviews": {}, "rounds": 3}',
         '{"version": 2, "katas": {}, "reviews": {"gqa": [{"rating": 3}]}, "rounds": []}',
         '{"version": 2, "katas": {}, "reviews": {}, "rounds": [3]}',
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_a_damaged_file_is_set_aside_with_a_message(progress, capsys, text):
     progress.folder.mkdir()
@@ -166,20 +179,20 @@ def test_a_grade_does_not_import_what_only_due_needs():
 
 
 @pytest.mark.parametrize(
-    ("go", "rating"),
+    ("attempt", "rating"),
     [
-        (Go(runs=1, seconds=300), EASY),
-        (Go(runs=3, seconds=300), GOOD),
-        (Go(runs=1, seconds=1200), GOOD),
-        (Go(runs=1, seconds=300, causes={"a": "b"}), GOOD),
-        (Go(runs=9, seconds=300), HARD),
-        (Go(runs=1, seconds=4000), HARD),
-        (Go(runs=1, seconds=300, hints=1), HARD),
-        (Go(runs=1, seconds=300, hints=1, revealed=True), AGAIN),
+        (Attempt(runs=1, seconds=300), EASY),
+        (Attempt(runs=3, seconds=300), GOOD),
+        (Attempt(runs=1, seconds=1200), GOOD),
+        (Attempt(runs=1, seconds=300, causes={"a": "b"}), GOOD),
+        (Attempt(runs=9, seconds=300), HARD),
+        (Attempt(runs=1, seconds=4000), HARD),
+        (Attempt(runs=1, seconds=300, hints=1), HARD),
+        (Attempt(runs=1, seconds=300, hints=1, revealed=True), AGAIN),
     ],
 )
-def test_a_pass_is_rated_by_what_happened(go, rating):
-    assert rate(go, 25, 0.0).rating == rating
+def test_a_pass_is_rated_by_what_happened(attempt, rating):
+    assert rate(attempt, 25, 0.0).rating == rating
 
 
 def test_the_worse_it_went_the_sooner_it_is_due():

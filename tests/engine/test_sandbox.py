@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grading.candidate import guard, sandbox
+from grading.candidate import audit, sandbox
 from grading.candidate.permitted import NOT_READ
 
 if not hasattr(os, "fork"):
@@ -60,7 +60,7 @@ def confined(work, layers):
                 setattr(sandbox, f"_{name}", lambda syscall: False)
         active = sandbox.confine()
         if "audit" in layers:
-            guard.install((sys.prefix, sys.base_prefix))
+            audit.install((sys.prefix, sys.base_prefix))
         assert set(active) == set(layers) - {"audit"}
         return work()
 
@@ -115,7 +115,7 @@ ATTEMPTS = {
     "read a solution": (lambda: len(SECRET.read_text()), "landlock audit"),
     "read a test": (lambda: len(Path(__file__).read_bytes()), "landlock audit"),
     "read the grader": (lambda: len((ROOT / "grading" / "records.py").read_text()), "landlock audit"),
-    "read it by a detour": (lambda: len(open(f"{sys.prefix}/../solutions/sdpa.py").read()), "landlock audit"),
+    "read it by a detour": (lambda: len(open(ROOT / "tests/../solutions/sdpa.py").read()), "landlock audit"),
     "read through torch": (read_by_torch, "landlock"),
     "map a file": (map_a_file, "landlock audit"),
     "list the repository": (lambda: len(os.listdir(ROOT)), "landlock audit"),
@@ -282,7 +282,7 @@ def test_work_goes_on_below_every_layer(work):
 
 def test_the_grader_cannot_be_reached_by_name():
     def names():
-        guard.install((sys.prefix, sys.base_prefix))
+        audit.install((sys.prefix, sys.base_prefix))
         return [name for name in sys.modules if name.startswith("grading")]
 
     assert forked(names) == ["", []]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grading.catalog import ROOT, Catalog
-from grading.plugin import KEY
+from grading.examination.plugin import KEY
 
 SUBMISSIONS = ROOT / "tests" / "submissions"
 
@@ -54,7 +54,7 @@ def tree_before():
 
 def tree() -> dict[str, tuple[int, int]]:
     """Size and time of each file of the repository, without what Python and the tools write there."""
-    folders = ("problems", "solutions", "tests", "grading", "docs", "notebooks")
+    folders = ("problems", "solutions", "tests", "grading", "katas", "docs", "notebooks")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
     paths += [path for path in ROOT.iterdir() if path.is_file()]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file()}

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from grading.catalog import ROOT, Catalog
 from grading.diagnosis.mistakes import CATALOGUE
-from grading.practice.questions import questions
+from grading.practice.interview.questions import questions
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 from grading.reports import columns, html, terminal
 from grading.texts import FOLDER, Texts, chosen, tables
@@ -27,7 +27,7 @@ LANGUAGES = sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem != "
 
 def titles_of_checks():
     """The first lines of the graders' docstrings."""
-    files = [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "tests").glob("layer_*.py")]
+    files = [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "katas").glob("*/layer_*.py")]
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in files)
     tests = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
     docs = (ast.get_docstring(test) for test in tests if test.name.startswith("test_"))
@@ -51,11 +51,11 @@ def test_every_key_of_a_translation_is_in_the_catalogues(language):
     assert set(own["titles"]) | set(own["hints"]) <= set(Catalog().stems)
     assert set(own["mistakes"]) <= {mistake.name for mistake in CATALOGUE}
     left_over = set(own["checks"]) - titles_of_checks()
-    assert not left_over, f"no grader test has these titles (any more): change the keys in texts/{language}.toml"
+    assert not left_over, f"no grader test has these titles (any more): change the keys in {language}.toml"
     left_over = {name for name in own["drills"] if not (WRONG / f"{name}.py").is_file()}
-    assert not left_over, f"no such wrong submissions (any more): change the keys in texts/{language}.toml"
+    assert not left_over, f"no such wrong submissions (any more): change the keys in {language}.toml"
     left_over = set(own["questions"]) - {each.text for kata in Catalog().katas for each in questions(kata)}
-    assert not left_over, f"no notebook has these questions (any more): change the keys in texts/{language}.toml"
+    assert not left_over, f"no notebook has these questions (any more): change the keys in {language}.toml"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -228,15 +228,15 @@ def test_reset_and_compare_are_chinese(copy):
     assert "mha：已恢复成空白题目；你的代码保存在 .kata/backups/mha-" in said(copy, "reset", "mha")
 
 
-def test_an_interview_is_chinese(copy):
+def test_an_interview_is_chinese(copy, checks):
     started = said(copy, "interview", "start", "gqa", "--minutes", "5")
     assert started.startswith("分组查询注意力（难度：困难），限时 5 分钟")
     file = copy / ".kata" / "interview" / "gqa.py"
     source = (copy / "solutions" / "gqa.py").read_text()
     file.write_text(source.replace("math.sqrt(E)", "E"))
-    checks = Catalog()["gqa"].checks
+    count = checks["gqa"]
     assert re.match(
-        rf"剩余 4:\d\d：{checks} 项检查中有 \d+ 项通过；第一项未通过的检查：", said(copy, "interview", "run")
+        rf"剩余 4:\d\d：{count} 项检查中有 \d+ 项通过；第一项未通过的检查：", said(copy, "interview", "run")
     )
     file.write_text(source)
     card = said(copy, "interview", "finish").strip().splitlines()
@@ -245,7 +245,7 @@ def test_an_interview_is_chinese(copy):
         ("用时", "0:"),
         ("首次评分", "开始后"),
         ("通过前评分次数", "2"),
-        ("通过的检查", f"{checks} / {checks}"),
+        ("通过的检查", f"{count} / {count}"),
         ("犯过的错误", "分数除以了"),
     ]
     for line, (label, text) in zip(card[1:], rows, strict=False):

@@ -179,7 +179,7 @@ def test_a_signal_leaves_it_too(tmp_path, number):
 
 
 def test_files_are_looked_at_where_no_events_come(tmp_path, monkeypatch):
-    from grading.practice import saves
+    from grading.practice.watch import saved_files
 
     asked = []
 
@@ -188,9 +188,9 @@ def test_files_are_looked_at_where_no_events_come(tmp_path, monkeypatch):
         while not self._ended.wait(0.02):
             yield set()
 
-    monkeypatch.setattr(saves.Saves, "_changes", silent)
+    monkeypatch.setattr(saved_files.SavedFiles, "_changes", silent)
     seen, polls = [], []
-    thread = saves.Saves(tmp_path, seen.append, lambda: polls.append(1))
+    thread = saved_files.SavedFiles(tmp_path, seen.append, lambda: polls.append(1))
     thread.start()
     for i in range(3):
         (tmp_path / f"k{i}.py").write_text("x = 1\n")
@@ -210,16 +210,16 @@ CUT = """
 import threading, time
 from pathlib import Path
 from grading.catalog import Catalog
-from grading.practice.warm import Warm
+from grading.practice.watch.stoppable_examiner import StoppableExaminer
 
-warm = Warm()
-threading.Timer(1.5, warm.cut).start()
+examiner = StoppableExaminer()
+threading.Timer(1.5, examiner.stop).start()
 began = time.monotonic()
-report = warm.grade_unless_cut(list(Catalog().stems), Path("problems"))
+report = examiner.grade_unless_stopped(list(Catalog().stems), Path("problems"))
 print(report is None, time.monotonic() - began < 3.5)
-again = warm.grade_unless_cut(["mqa"], Path("solutions"))
+again = examiner.grade_unless_stopped(["mqa"], Path("solutions"))
 print(again.katas[0].outcome)
-warm.close()
+examiner.close()
 """
 
 
