@@ -52,8 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _with_verb(argv: list[str], verbs: Collection[str]) -> list[str]:
     """Without a verb, grade: `python grader.py -v`. A kata's name alone is one too: `python grader.py mha`."""
-    words = [word for word in argv if not word.startswith("-")]
-    if argv[:1] in (["-h"], ["--help"]) or (words and words[0] in verbs):
+    if argv[:1] in (["-h"], ["--help"]) or (argv and argv[0] in verbs):
         return argv
     return ["check", *argv]
 
@@ -72,8 +71,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
     check.add_argument("--seed", type=int, help="repeat a run's random inputs")
     check.add_argument(
-        "--debug", type=kata_named, metavar="KATA", help="run that kata in this process: breakpoint() works"
+        "--debug", type=kata_named, metavar="KATA", help="stop in a debugger, in the first check that fails"
     )
+    check.add_argument("-k", dest="only", default="", metavar="WORD", help="run the checks with that in their title")
     check.add_argument("--require-sandbox", action="store_true", help="no grade without the kernel's layers")
     check.set_defaults(run=_check)
     verbs.add_parser("list", help="list the katas").set_defaults(run=_list)
@@ -107,8 +107,16 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.require_sandbox and (missing := doctor.missing()):
         print(f"grader: no grade, for this system has no {' and no '.join(missing)}", file=sys.stderr)
         return FAULT
-    report = grade(stems, arguments.problems, arguments.seed, debug=bool(arguments.debug))
-    if arguments.problems == ROOT / "problems" and not arguments.debug:
+    if arguments.debug:
+        from grading.practice.debug import debug
+
+        report = debug(arguments.debug, arguments.problems, arguments.seed, arguments.only)
+    else:
+        report = grade(stems, arguments.problems, arguments.seed, arguments.only)
+    if arguments.only and not report.katas:
+        print(f"grader: no check has {arguments.only!r} in its name or title", file=sys.stderr)
+        return USAGE
+    if arguments.problems == ROOT / "problems" and not arguments.debug and not arguments.only:
         Progress().record(report)
     if arguments.html and (fault := _write_page(report, arguments.html)):
         print(f"grader: {fault}", file=sys.stderr)

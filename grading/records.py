@@ -106,7 +106,10 @@ class Star:
 
 @dataclass(frozen=True)
 class KataResult:
-    """One kata: how many of the expected checks passed, and why not all. `message` says why it is broken."""
+    """One kata: how many of the expected checks passed, and why not all. `message` says why it is broken.
+
+    `left_out` checks were not asked for: where it is not 0, the outcome is that of a part of the kata.
+    """
 
     kata: str
     title: str
@@ -120,6 +123,7 @@ class KataResult:
     where: str = ""
     printed: str = ""
     star: Star | None = None
+    left_out: int = 0
 
     @property
     def first_failure(self) -> CheckResult | None:
@@ -128,12 +132,16 @@ class KataResult:
 
 @dataclass(frozen=True)
 class Report:
-    """A grade. Every screen, file and summary is a function of it, and `--json` prints it."""
+    """A grade. Every screen, file and summary is a function of it, and `--json` prints it.
+
+    `only` is what the name or title of a check had to have in it to be run; with it, the report is no verdict.
+    """
 
     seed: int
     layers: tuple[str, ...]
     seconds: float
     katas: tuple[KataResult, ...] = field(default=())
+    only: str = ""
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:

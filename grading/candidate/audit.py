@@ -38,7 +38,7 @@ def install(roots_allowed: Sequence[str]) -> None:
         judge = judges.get(event) or groups.get(event.partition(".")[0])
         what = judge(arguments) if judge else ""
         if what:
-            raise Refused(f"a solution may not {what}: it computes with the tensors that it is given. {NOT_READ}")
+            raise Refused(f"a solution may not {what}: it computes with the tensors that it is given; {NOT_READ}")
 
     sys.addaudithook(hook)
 

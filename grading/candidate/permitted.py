@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-NOT_READ = 'Lines under `if __name__ == "__main__":` are not read.'
+NOT_READ = 'lines under `if __name__ == "__main__":` are not read'
 
 
 def _words(text: str) -> frozenset[str]:
@@ -101,14 +101,14 @@ def module_refused(module: str) -> str:
         return ""
     reason = _MODULE_REASONS.get(root)
     if not reason:
-        return f"a solution imports torch and modules that only compute; {root} is not among them. {NOT_READ}"
-    return f"{root} {reason}. {NOT_READ}"
+        return f"a solution imports torch and modules that only compute; {root} is not among them; {NOT_READ}"
+    return f"{root} {reason}; {NOT_READ}"
 
 
 def builtin_refused(name: str) -> str:
     """Why that built-in function may not be used; nothing where it may."""
     reason = _BUILTIN_REASONS.get(name)
-    return f"{name} {reason}. {NOT_READ}" if reason else ""
+    return f"{name} {reason}; {NOT_READ}" if reason else ""
 
 
 def path_refused(path: str) -> str:
@@ -116,18 +116,18 @@ def path_refused(path: str) -> str:
     for pattern, reason in _PATHS:
         found = pattern.match(path)
         if found:
-            return f"{found[0]} {reason}. {NOT_READ}"
+            return f"{found[0]} {reason}; {NOT_READ}"
     for module, names in _ONLY.items():
         name = path.removeprefix(f"{module}.").partition(".")[0]
         if path.startswith(f"{module}.") and name not in names:
-            return f"of {module}, a solution may use {_listed(names)}, and not {name}. {NOT_READ}"
+            return f"of {module}, a solution may use {_listed(names)}, and not {name}; {NOT_READ}"
     return ""
 
 
 def value_refused(path: str) -> str:
     """Why a module may not be handed on as a value; nothing where it may: all that is in it would go along."""
     names = _ONLY.get(path)
-    return f"of {path}, a solution may use {_listed(names)}, and not the module itself. {NOT_READ}" if names else ""
+    return f"of {path}, a solution may use {_listed(names)}, and not the module itself; {NOT_READ}" if names else ""
 
 
 def _listed(names: frozenset[str]) -> str:

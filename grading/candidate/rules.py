@@ -84,7 +84,7 @@ class _Reader(ast.NodeVisitor):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = node.module or ""
         if node.level:
-            self.say(node, f"each kata stands alone in one file, so a solution has no relative imports. {NOT_READ}")
+            self.say(node, f"each kata stands alone in one file, so a solution has no relative imports; {NOT_READ}")
         elif self.check_module(node, module):
             for alias in node.names:
                 if alias.name != "*":

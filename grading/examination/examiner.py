@@ -6,6 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,36 +37,41 @@ class Examiner:
 
     def __init__(self, debug: bool = False, host: Host | None = None, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._host = host or _prepare(debug, self._limits)
+        self.host = host or _prepare(debug, self._limits)
 
-    def grade(self, stems: Sequence[str], folder: Path, seed: int | None = None, asked: bool = True) -> Report:
+    def grade(
+        self, stems: Sequence[str], folder: Path, seed: int | None = None, asked: bool = True, only: str = ""
+    ) -> Report:
         """The report on those katas.
 
         Args:
             folder: where the learner's files are, or one file.
             seed: of the random inputs; a new one where it is None.
             asked: whether the katas were asked for by name; a missing file is then broken, else not started.
+            only: run the checks of that name, or those that have it in their name or title; katas without any are
+                left out of the report.
         """
         # candidates start while this process imports pytest and the graders
-        self._host.settle()
-        self._host.expect(sum(submission(folder, stem).is_file() for stem in stems))
+        self.host.settle()
+        self.host.expect(sum(submission(folder, stem).is_file() for stem in stems))
         from grading.examination.plugin import Examination, new_seed
 
         began = time.monotonic()
         gc.disable()  # what a grade leaves in cycles is collected after it
-        examination = Examination(self._host, folder, new_seed() if seed is None else seed, self._limits)
+        examination = Examination(self.host, folder, new_seed() if seed is None else seed, self._limits, only)
         try:
             run(stems, examination)
-            results = [self._result(Catalog()[stem], examination, asked) for stem in stems]
+            ran = [stem for stem in stems if examination.expected[stem] or not only]
+            results = [self._result(Catalog()[stem], examination, asked) for stem in ran]
         finally:
             examination.close()
             gc.enable()
         fences = next((learner.fences for learner in examination.learners.values() if learner.fences), ())
-        return Report(examination.seed, ("process", *fences), round(time.monotonic() - began, 3), tuple(results))
+        return Report(examination.seed, ("process", *fences), round(time.monotonic() - began, 3), tuple(results), only)
 
     def _result(self, kata: Kata, examination: Examination, asked: bool) -> KataResult:
         learner, unloaded = examination.learner(kata.stem), examination.unloaded.get(kata.stem)
-        file, expected = learner.where(0), examination.expected[kata.stem]
+        file, expected, left_out = learner.where(0), examination.expected[kata.stem], examination.left_out[kata.stem]
         if unloaded:
             failure = unloaded.failure
             missing = not os.path.lexists(learner.path)
@@ -76,18 +82,19 @@ class Examiner:
         checks = tuple(examination.checks.get(kata.stem, ()))
         passed, outcome = sum(check.outcome == "passed" for check in checks), _outcome(checks, expected)
         causes = _causes(learner, examination.seed) if outcome == "failed" else ()
-        star = _star(learner) if outcome == "passed" else None
-        return KataResult(kata.stem, kata.title, file, outcome, passed, expected, causes, checks, star=star)
+        star = _star(learner) if outcome == "passed" and not left_out else None
+        result = KataResult(kata.stem, kata.title, file, outcome, passed, expected, causes, checks, star=star)
+        return replace(result, left_out=left_out)
 
     def fences(self) -> tuple[str, ...]:
         """What fences a candidate in here."""
-        candidate = self._host.candidate()
+        candidate = self.host.candidate()
         candidate.close()
-        self._host.settle()
+        self.host.settle()
         return ("process", *candidate.fences)
 
     def close(self) -> None:
-        self._host.close()
+        self.host.close()
 
 
 def _prepare(debug: bool, limits: Limits) -> Host:
@@ -98,12 +105,16 @@ def _prepare(debug: bool, limits: Limits) -> Host:
     gc.disable()  # the collector takes a tenth of the import, and its last run at exit a quarter
     import torch
 
-    from grading.candidate.hosts import DebugHost, host
+    from grading.candidate.hosts import host
 
     torch.set_num_threads(1)
     gc.freeze()
     gc.enable()
-    return DebugHost() if debug else host(limits)
+    if debug:
+        from grading.candidate.in_process import DebugHost
+
+        return DebugHost()
+    return host(limits)
 
 
 def _load(examination: Examination, stem: str, wait: bool = True) -> bool:
@@ -161,6 +172,8 @@ def run(stems: Sequence[str], examination: Examination) -> None:
     options = ["--assert=plain", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *lean]
     given = _Given(examination)
     code = pytest.main([*options, *files], plugins=[given])
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED and examination.only:
+        return
     if code == pytest.ExitCode.INTERRUPTED and not given.broken:  # pytest caught it
         raise KeyboardInterrupt
     if code != pytest.ExitCode.OK:  # whatever becomes of the checks
@@ -185,10 +198,14 @@ class _Given:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Send the files only now: while the graders were collected, their candidates started."""
-        from grading.examination.plugin import stem_of
+        from grading.examination.plugin import chosen, stem_of
 
-        self._examination.expected.update(stem for item in items if (stem := stem_of(item.path)))
-        for stem in self._examination.expected:
+        examination = self._examination
+        kept = chosen(items, examination.only)
+        examination.left_out.update(stem for item in items if item not in kept and (stem := stem_of(item.path)))
+        items[:] = kept
+        examination.expected.update(stem for item in items if (stem := stem_of(item.path)))
+        for stem in examination.expected:
             _load(self._examination, stem, wait=False)
 
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:

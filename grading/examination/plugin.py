@@ -35,13 +35,15 @@ def new_seed() -> int:
 class Examination:
     """What the tests of one run share: where candidates come from, whose files, which seed; and what they found."""
 
-    def __init__(self, candidates: Host, folder: Path, seed: int, limits: Limits) -> None:
+    def __init__(self, candidates: Host, folder: Path, seed: int, limits: Limits, only: str = "") -> None:
         self.host = candidates
         self.folder = folder
         self.seed = seed
         self.limits = limits
+        self.only = only
         self.learners: dict[str, Learner] = {}
         self.expected: Counter[str] = Counter()  # how many checks were collected for each kata
+        self.left_out: Counter[str] = Counter()  # how many more there are that were not asked for
         self.checks: dict[str, list[CheckResult]] = {}
         self.printed: dict[str, str] = {}
         self.unloaded: dict[str, CheckFailed] = {}
@@ -197,6 +199,12 @@ def _failure_of(error: BaseException | None) -> Failure:
     if isinstance(error, EngineFault):
         raise error
     return Failure(f"the answer cannot be examined ({type(error).__name__}: {error})"[:300], kind="odd")
+
+
+def chosen(items: list[pytest.Item], only: str) -> list[pytest.Item]:
+    """The checks of that name, or else those with it in their name or title, in any case of letters."""
+    exact = [item for item in items if item.name == only]
+    return exact or [item for item in items if only.lower() in f"{item.name} {_title(item)}".lower()]
 
 
 def _title(item: pytest.Item) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from grading.catalog import Catalog
@@ -13,7 +13,7 @@ from grading.reports.columns import fit, padded, wrap
 from grading.texts import Texts, word
 
 LABEL = 8
-MAX_PRINTED = 3
+MAX_PRINTED = 20
 STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "dim"}
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
 
@@ -25,6 +25,8 @@ def report(report: Report, width: int, verbose: bool = False) -> Text:
     for result in failing if verbose else failing[:1]:
         out.append("\n")
         out.append(failure(result, width, verbose))
+    for result in report.katas:
+        out.append(_printed_last(result, width, verbose))
     out.append("\n")
     out.append(_next(report, width))
     return out
@@ -36,15 +38,21 @@ def board(report: Report, width: int) -> Text:
     stems = max(len(result.kata) for result in report.katas)
     for result in map(Texts().result, report.katas):
         number = Catalog()[result.kata].number
+        shown = "not started" if result.left_out and result.outcome == "passed" else result.outcome
         counted = result.outcome in ("passed", "failed")
         star = "* " if result.star and result.star.given else ""
-        state = f"{star}{result.passed}/{result.expected}" if counted else word(result.outcome.replace(" ", "-"))
-        left = f"{MARKS[result.outcome]:>3} {number} {result.kata:<{stems}}  "
+        state = f"{star}{_count(result)}" if counted else word(result.outcome.replace(" ", "-"))
+        left = f"{MARKS[shown]:>3} {number} {result.kata:<{stems}}  "
         room = max(width - len(left) - cell_len(state) - 2, 0)
-        out.append(f"{left}{fit(result.title, room)} {state}\n", style=STYLES[result.outcome])
+        out.append(f"{left}{fit(result.title, room)} {state}\n", style=STYLES[shown])
         if result.star and not result.star.given:
             out.append("\n".join(wrap(" " * 6 + result.star.text, width, " " * 6)) + "\n", style="dim")
     return out
+
+
+def _count(result: KataResult) -> str:
+    count, whole = f"{result.passed}/{result.expected}", result.expected + result.left_out
+    return word("part", count=count, whole=whole) if result.left_out else count
 
 
 def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
@@ -58,7 +66,7 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
         out.append(_check(result, check, width))
         if result.causes and check is failed[0]:
             out.append(_row("cause", word("causes", causes=cause_text(result.causes)), width, "yellow"))
-        out.append(_printed(check.printed, width))
+        out.append(_printed(check.printed, width, verbose))
     if not failed:
         ran = word("ran", count=len(result.checks), expected=result.expected)
         out.append(f"  x {result.kata}: {ran}\n", style="red")
@@ -72,7 +80,12 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
 
 def _check(result: KataResult, check: CheckResult, width: int) -> Text:
     out = _head(result, check.title, check.where, width)
-    out.append(_row("call", check.call, width))
+    return out.append(rows(check, width))
+
+
+def rows(check: CheckResult, width: int) -> Text:
+    """What a failing check called, wanted and got."""
+    out = _row("call", check.call, width)
     out.append(_row("", check.message, width, "bold"))
     wanted, got = check.wanted.splitlines(), check.got.splitlines()
     if len(wanted) > 1 or len(got) > 1:
@@ -91,7 +104,7 @@ def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None) -> str:
 def _broken(result: KataResult, width: int) -> Text:
     out = _head(result, word("does-not-load"), result.where or result.file, width)
     out.append(_row("", result.message, width, "bold"))
-    return out.append(_printed(result.printed, width))
+    return out.append(_printed(result.printed, width, verbose=False))
 
 
 def _head(result: KataResult, title: str, where: str, width: int) -> Text:
@@ -128,14 +141,26 @@ def _side_by_side(wanted: list[str], got: list[str]) -> Text:
     return out
 
 
-def _printed(words: str, width: int) -> Text:
-    """What the learner printed: the beginning, each line marked as theirs."""
-    lines = [clean(line) for line in words.splitlines() if line.strip()]
+def _printed_last(result: KataResult, width: int, verbose: bool) -> Text:
+    """What the learner's code printed in the check that ran last, of a kata that passes."""
+    last = result.checks[-1] if result.outcome == "passed" and result.checks else None
+    if not last or not last.printed.strip():
+        return Text()
+    title = Texts().result(result).checks[-1].title
+    head = Text("\n" + "\n".join(wrap(f"    {result.kata}   {title}", width, " " * 5)) + "\n")
+    return head.append(_printed(last.printed, width, verbose))
+
+
+def _printed(words: str, width: int, verbose: bool) -> Text:
+    """What the learner printed, each line marked as theirs: the beginning, or with `verbose` all of it."""
+    room = max(width - LABEL - 8, 20)
+    lines = [part for line in words.splitlines() if line.strip() for part in chop_cells(clean(line), room)]
+    shown = lines if verbose else lines[:MAX_PRINTED]
     out = Text()
-    for i, line in enumerate(lines[:MAX_PRINTED]):
-        out.append(f"     {_label('' if i else 'printed')}| {line[: max(width - LABEL - 8, 20)]}\n", style="dim")
-    if len(lines) > MAX_PRINTED:
-        more = word("more-lines", count=len(lines) - MAX_PRINTED)
+    for i, line in enumerate(shown):
+        out.append(f"     {_label('' if i else 'printed')}| {line}\n", style="dim")
+    if len(lines) > len(shown):
+        more = word("more-lines", count=len(lines) - len(shown))
         out.append(f"     {'':<{LABEL}}| {more}\n", style="dim")
     return out
 
@@ -147,6 +172,8 @@ def _next(report: Report, width: int) -> Text:
 def summary(report: Report, texts: Texts | None = None) -> str:
     """How far it is, and what to do now."""
     texts = texts or Texts()
+    if report.only:
+        return texts.word("partial", only=report.only, seed=report.seed)
     started = [result for result in report.katas if result.outcome != "not started"]
     fresh = [result for result in report.katas if result.outcome == "not started"]
     passed = sum(result.outcome == "passed" for result in started)

@@ -11,33 +11,33 @@ from grading.candidate.rules import violations, what_runs
 ROOT = Path(__file__).resolve().parents[2]
 RIGHT = [*sorted((ROOT / "solutions").glob("*.py")), *sorted((ROOT / "tests/submissions/right").rglob("*.py"))]
 
-NOT_AMONG = f"a solution imports torch and modules that only compute; {{}} is not among them. {NOT_READ}"
+NOT_AMONG = f"a solution imports torch and modules that only compute; {{}} is not among them; {NOT_READ}"
 USES_NOT = "a solution uses torch and a few standard modules; {} is not among them"
-FILES = f"{{}} opens files, and a grade has none: its inputs are tensors. {NOT_READ}"
+FILES = f"{{}} opens files, and a grade has none: its inputs are tensors; {NOT_READ}"
 PROCESSES = (
-    f"{{}} starts processes or reaches the network, and a grade runs as one process without a network. {NOT_READ}"
+    f"{{}} starts processes or reaches the network, and a grade runs as one process without a network; {NOT_READ}"
 )
-ATTENTION = f"{{}} holds a finished attention, which is what the exercise asks you to write. {NOT_READ}"
-DEBUGGER = f"{{}} stops in a debugger, which a grade does not have: python grader.py --debug KATA does. {NOT_READ}"
-OF_TEXT = f"{{}} makes code of text, and a grade reads the code before it runs. {NOT_READ}"
+ATTENTION = f"{{}} holds a finished attention, which is what the exercise asks you to write; {NOT_READ}"
+DEBUGGER = f"{{}} stops in a debugger, which a grade does not have: python grader.py --debug KATA does; {NOT_READ}"
+OF_TEXT = f"{{}} makes code of text, and a grade reads the code before it runs; {NOT_READ}"
 BEHIND = "a solution has no need of {}: it reaches behind the values, into the interpreter"
 INNER = "{} is an inner part of PyTorch; a solution uses the public functions"
-AROUND = f"{{}} leads around the exercise or out of it, so a solution does without. {NOT_READ}"
+AROUND = f"{{}} leads around the exercise or out of it, so a solution does without; {NOT_READ}"
 STAR = "name what you import: a star takes in parts of {} that a solution avoids"
 COMPILER = (
-    "{} starts a compiler, which needs files and processes, and a grade has neither: leave the function as it is. {}"
+    "{} starts a compiler, which needs files and processes, and a grade has neither: leave the function as it is; {}"
 )
-SIGNATURE = f"of inspect, a solution may use signature, and not {{}}. {NOT_READ}"
-BUFFERS = f"of io, a solution may use BytesIO, StringIO, and not {{}}. {NOT_READ}"
+SIGNATURE = f"of inspect, a solution may use signature, and not {{}}; {NOT_READ}"
+BUFFERS = f"of io, a solution may use BytesIO, StringIO, and not {{}}; {NOT_READ}"
 
-EINOPS = f"einops is not part of PyTorch: unflatten, transpose, reshape and torch.einsum do the same here. {NOT_READ}"
+EINOPS = f"einops is not part of PyTorch: unflatten, transpose, reshape and torch.einsum do the same here; {NOT_READ}"
 LISTED_JSON = "JSONDecodeError, JSONDecoder, JSONEncoder, dump, dumps, load, loads"
 LISTED_UNITTEST = "TestCase, TestSuite, expectedFailure, skip, skipIf, skipUnless"
 SYSTEM = (
     "of sys, a solution may use byteorder, float_info, hexversion, maxsize, platform, stderr, stdout, version, "
-    f"version_info, and not {{}}. {NOT_READ}"
+    f"version_info, and not {{}}; {NOT_READ}"
 )
-TESTING = f"of torch.testing, a solution may use assert_allclose, assert_close, make_tensor, and not {{}}. {NOT_READ}"
+TESTING = f"of torch.testing, a solution may use assert_allclose, assert_close, make_tensor, and not {{}}; {NOT_READ}"
 
 ADVICE = {
     "import os": FILES.format("os"),
@@ -47,18 +47,18 @@ ADVICE = {
     "def f():\n    import subprocess": PROCESSES.format("subprocess"),
     "import einops": EINOPS,
     "from jaxtyping import Float": (
-        f"jaxtyping is not part of PyTorch: annotate with Tensor, and write the shape in a comment. {NOT_READ}"
+        f"jaxtyping is not part of PyTorch: annotate with Tensor, and write the shape in a comment; {NOT_READ}"
     ),
     "from flash_attn import flash_attn_func": ATTENTION.format("flash_attn"),
     "from xformers.ops import memory_efficient_attention": ATTENTION.format("xformers"),
     "import google.colab": (
         "google exists on Colab only: put what Colab needs under "
-        f'`if "google.colab" in sys.modules:`, which is not read. {NOT_READ}'
+        f'`if "google.colab" in sys.modules:`, which is not read; {NOT_READ}'
     ),
     "import pdb": DEBUGGER.format("pdb"),
     "breakpoint()": DEBUGGER.format("breakpoint"),
-    "x = input('x')": f"input waits for a keyboard, which a grade does not have. {NOT_READ}",
-    "from . import sdpa": f"each kata stands alone in one file, so a solution has no relative imports. {NOT_READ}",
+    "x = input('x')": f"input waits for a keyboard, which a grade does not have; {NOT_READ}",
+    "from . import sdpa": f"each kata stands alone in one file, so a solution has no relative imports; {NOT_READ}",
     "exec('x = 1')": OF_TEXT.format("exec"),
     "run = eval": OF_TEXT.format("eval"),
     "exec = exec": OF_TEXT.format("exec"),
@@ -93,7 +93,7 @@ ADVICE = {
     "import torch\ntorch.sys.modules": USES_NOT.format("sys"),
     "import torch.nn.functional as F\nF.importlib": USES_NOT.format("importlib"),
     "import random\nrandom._os": USES_NOT.format("os"),
-    "import json\njson.codecs": f"of json, a solution may use {LISTED_JSON}, and not codecs. {NOT_READ}",
+    "import json\njson.codecs": f"of json, a solution may use {LISTED_JSON}, and not codecs; {NOT_READ}",
     "import re\nre.copyreg": USES_NOT.format("copyreg"),
     "import operator\noperator.attrgetter('sys.modules')": USES_NOT.format("sys"),
     "import inspect\ninspect.currentframe()": SIGNATURE.format("currentframe"),
@@ -104,7 +104,7 @@ ADVICE = {
     "import io\nio.open('x')": BUFFERS.format("open"),
     "import io\ngetattr(io, 'FileIO')": BUFFERS.format("FileIO"),
     "from io import *": STAR.format("io"),
-    "import unittest.mock": f"of unittest, a solution may use {LISTED_UNITTEST}, and not mock. {NOT_READ}",
+    "import unittest.mock": f"of unittest, a solution may use {LISTED_UNITTEST}, and not mock; {NOT_READ}",
     "import sys\nsys.modules['torch']": SYSTEM.format("modules"),
     "import sys\ndef f(sys=sys): pass": SYSTEM.format("the module itself"),
     "import torch\ntorch.testing._internal": TESTING.format("_internal"),

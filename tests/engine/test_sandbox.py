@@ -152,7 +152,7 @@ ATTEMPTS = {
 ONLY_LINUX = {"leave the session", "a nameless file", "read own memory's map", "read the parent's environment"}
 # these fail anyway, or end the process that should report
 NOT_OFF = {"replace the program", "a system call by hand", "a system call of tomorrow", "signal the group"}
-REASON = f"it computes with the tensors that it is given. {NOT_READ}"
+REASON = f"it computes with the tensors that it is given; {NOT_READ}"
 REFUSALS = ("PermissionError", "Refused", "RuntimeError", "ZeroDivisionError", "OSError")
 PAIRS = [(attempt, layer) for attempt, (_, layers) in ATTEMPTS.items() for layer in layers.split()]
 
