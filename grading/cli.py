@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import os
 import sys
@@ -25,29 +27,59 @@ from grading.texts import Texts, word
 if TYPE_CHECKING:
     from grading.records import Report
 
+# a full or read-only disk, rights, and limits on processes, memory and open files
+SURROUNDINGS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+)
+
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
 MODULES = (doctor, ci, cohort, status, watch, review, interview, drill)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command line; the exit status: 0 all asked for pass, 1 something does not, 2 usage, 3 the engine failed."""
-    parser, verbs = _parser()
-    arguments = parser.parse_args(_with_verb(list(argv), verbs))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show is no reason to end
     try:
-        return int(arguments.run(arguments))
+        parser, verbs = _parser()
+        arguments = parser.parse_args(_with_verb(list(argv), verbs))
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return FAIL
-    except Exception:
+    except Exception as error:
+        if obstacle := _obstacle(error):
+            print(f"grader: {obstacle}", file=sys.stderr)
+            _drop_output()
+            return FAULT
         traceback.print_exc()
         print(
             "\ngrader: this is a fault of the grader, not of your code. Please report it with the lines above.",
             file=sys.stderr,
         )
         return FAULT
+
+
+def _obstacle(error: Exception) -> str:
+    """What of the surroundings is in the way, nothing where it is the grader's own fault."""
+    if isinstance(error, OSError) and error.errno in SURROUNDINGS:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}"
+    if isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error):
+        return "there is no folder for temporary files that can be written to"
+    return ""
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_verb(argv: list[str], verbs: Collection[str]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +29,19 @@ TABLES = ("words", "titles", "hints", "mistakes", "checks", "drills", "questions
 
 def chosen() -> str:
     """The language that KATA_LANG asks for (zh, zh-CN and zh_CN.UTF-8 are the same one), English without."""
-    return re.split(r"[-_.@]", os.environ.get("KATA_LANG", "").strip().lower())[0] or ENGLISH
+    asked = re.split(r"[-_.@]", os.environ.get("KATA_LANG", "").strip().lower())[0] or ENGLISH
+    return asked if _can_be_shown(asked) else ENGLISH
+
+
+def _can_be_shown(language: str) -> bool:
+    """Whether this output has the letters of that language: an ASCII or Latin-1 terminal lacks Chinese ones."""
+    try:
+        str(tables(language).get("words", {}).get("wanted", "")).encode(
+            getattr(sys.stdout, "encoding", None) or "utf-8"
+        )
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Texts:

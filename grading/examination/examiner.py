@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -103,7 +106,8 @@ def _prepare(debug: bool, limits: Limits) -> Host:
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
     gc.disable()  # the collector takes a tenth of the import, and its last run at exit a quarter
-    import torch
+    with _ending_at_ctrl_c():
+        import torch
 
     from grading.candidate.hosts import host
 
@@ -115,6 +119,20 @@ def _prepare(debug: bool, limits: Limits) -> Host:
 
         return DebugHost()
     return host(limits)
+
+
+@contextmanager
+def _ending_at_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends the process here, without an exception: in the middle of PyTorch's import one aborts with a dump."""
+    found = signal.getsignal(signal.SIGINT)
+    if found is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def _load(examination: Examination, stem: str, wait: bool = True) -> bool:
