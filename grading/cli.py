@@ -111,12 +111,13 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     verbs.add_parser("list", help="list the katas").set_defaults(run=_list)
     hint = verbs.add_parser("hint", help="one hint more: direction, idea, line of thought")
     hint.add_argument("kata", metavar="KATA", type=kata_named)
+    hint.add_argument("level", metavar="NUMBER", type=int, nargs="?", help="read one again")
     hint.set_defaults(run=_hint)
     reset = verbs.add_parser("reset", help="put the stub back; what was there is kept")
     reset.add_argument("katas", nargs="*", metavar="KATA", type=kata_named)
     reset.add_argument("--all", action="store_true", help="all katas")
     reset.set_defaults(run=_reset)
-    compare = verbs.add_parser("compare", help="your solution beside the reference, once it passes")
+    compare = verbs.add_parser("compare", help="your solution against the reference, once it passes")
     compare.add_argument("kata", metavar="KATA", type=kata_named)
     compare.add_argument("--reveal", action="store_true", help="show it before yours passes")
     compare.set_defaults(run=_compare)
@@ -158,7 +159,7 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         from grading.reports import terminal
 
-        show(terminal.report(report, width(), arguments.verbose))
+        show(terminal.report(report, width(), arguments.verbose, Progress().hints_read()))
     return verdict(report, named=bool(stems))
 
 
@@ -167,7 +168,8 @@ def _write_page(report: Report, path: Path) -> str:
     from grading.reports import html
 
     try:
-        path.write_text(html.page(report), encoding="utf-8", newline="\n")
+        notebooks = Path(os.path.relpath(ROOT / "notebooks", path.resolve().parent)).as_posix()
+        path.write_text(html.page(report, notebooks=notebooks), encoding="utf-8", newline="\n")
     except OSError as error:
         return f"the page cannot be written: {error}"
     return ""
@@ -185,14 +187,18 @@ def _hint(arguments: argparse.Namespace) -> int:
     from grading.reports.columns import wrap
 
     kata, progress, texts = arguments.kata, Progress(), Texts()
-    hints = texts.hints(kata)
-    level = min(progress.hints(kata.stem) + 1, len(hints))
-    progress.set_hints(kata.stem, level)
+    hints, shown = texts.hints(kata), progress.hints(kata.stem)
+    level = min(shown + 1, len(hints)) if arguments.level is None else arguments.level
+    if not 1 <= level <= min(shown + 1, len(hints)):
+        print(f"grader: of the {len(hints)} hints of {kata.stem}, {shown} were shown so far", file=sys.stderr)
+        return USAGE
+    if level > shown:
+        progress.set_hints(kata.stem, level)
     print(texts.word("hint-title", title=texts.title(kata), level=level, count=len(hints)) + "\n")
     for line in hints[level - 1].splitlines():
         print("\n".join(wrap(line, width(), "   " if line[:1].isdigit() else "")))
-    if level < len(hints):
-        print("\n" + texts.word("hint-more"))
+    more = "hint-more" if level < len(hints) else "hint-last"
+    print("\n" + "\n".join(wrap(texts.word(more, kata=kata.stem), width())))
     return PASS
 
 
@@ -223,9 +229,9 @@ def _compare(arguments: argparse.Namespace) -> int:
         return FAIL
     if arguments.reveal:
         Progress().reveal(kata.stem)
-    from grading.reports.compare import side_by_side
+    from grading.reports.compare import differences
 
     path = ROOT / "problems" / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    show(side_by_side(yours, kata.solution.read_text(encoding="utf-8"), width()))
+    show(differences(yours, kata.solution.read_text(encoding="utf-8"), width()))
     return PASS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
@@ -18,13 +19,13 @@ STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "d
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
 
 
-def report(report: Report, width: int, verbose: bool = False) -> Text:
-    """The whole screen."""
+def report(report: Report, width: int, verbose: bool = False, hints_read: Collection[str] = ()) -> Text:
+    """The whole screen. `hints_read` are the katas that have no hint left."""
     out = board(report, width)
     failing = [result for result in report.katas if result.outcome in ("failed", "broken")]
     for result in failing if verbose else failing[:1]:
         out.append("\n")
-        out.append(failure(result, width, verbose))
+        out.append(failure(result, width, verbose, hints_read))
     for result in report.katas:
         out.append(_printed_last(result, width, verbose))
     out.append("\n")
@@ -55,7 +56,7 @@ def _count(result: KataResult) -> str:
     return word("part", count=count, whole=whole) if result.left_out else count
 
 
-def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
+def failure(result: KataResult, width: int, verbose: bool = False, hints_read: Collection[str] = ()) -> Text:
     """Why a kata does not pass: the first failing rule in full, the others by title."""
     result = Texts().result(result)
     if result.outcome == "broken":
@@ -73,8 +74,9 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
     if not verbose and len(failed) > 1:
         titles = word("semicolon").join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
         out.append(_row("", word("more-fail", count=len(failed) - 1, titles=titles), width, "dim", lines=1))
-    read = f", notebooks/{result.causes[0].notebook}" if result.causes else ""
-    out.append(_row("next", f"python grader.py hint {result.kata}{read}", width))
+    read = f"notebooks/{result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook}"
+    hint = f"python grader.py hint {result.kata}" + (f", {read}" if result.causes else "")
+    out.append(_row("next", read if result.kata in hints_read else hint, width))
     return out
 
 
@@ -182,7 +184,12 @@ def summary(report: Report, texts: Texts | None = None) -> str:
     if fresh:
         kata = Catalog()[fresh[0].kata]
         return texts.word("next-kata", title=texts.title(kata), minutes=kata.minutes, file=fresh[0].file)
-    return texts.word("all-pass", kata=report.katas[-1].kata)
+    done = texts.word("all-pass", kata=report.katas[-1].kata)
+    if len(report.katas) < len(Catalog().katas):
+        return done
+    lacking = [result.kata for result in report.katas if result.star and not result.star.given]
+    star = texts.word("then-star", katas=texts.word("list-comma").join(lacking)) + " " if lacking else ""
+    return f"{done} {star}{texts.word('then')}"
 
 
 def clean(text: str) -> str:

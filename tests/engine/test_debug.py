@@ -110,3 +110,49 @@ def test_the_debugger_is_left_at_once(copy, keys):
         assert "(debug)" not in terminal.text
     finally:
         terminal.close()
+
+
+def test_hints_can_be_read_again_and_the_last_says_so(copy):
+    hints = [grade(copy, "hint", "mha", text=SOLUTION).stdout for _ in range(4)]
+    count = int(re.search(r"hint 1 of (\d)", hints[0])[1])
+    assert "The same command gives one more." in hints[0]
+    assert "That was the last hint." in hints[count - 1]
+    assert grade(copy, "hint", "mha", "1", text=SOLUTION).stdout == hints[0]
+    refused = grade(copy, "hint", "gqa", "3", text=SOLUTION)
+    assert (refused.returncode, refused.stderr) == (2, "grader: of the 3 hints of gqa, 0 were shown so far\n")
+
+
+def test_next_names_no_hint_after_the_last(copy):
+    assert "next    python grader.py hint sdpa" in grade(copy, "sdpa", text=WRONG).stdout
+    for _ in range(3):
+        grade(copy, "hint", "sdpa", text=WRONG)
+    assert re.search(r"next    notebooks/\S+\.ipynb#Scale\n", grade(copy, "sdpa", text=WRONG).stdout)
+
+
+def test_compare_is_a_difference_of_the_code_alone_with_nothing_cut():
+    from grading.reports.compare import differences
+
+    long = "x = 1  # " + "y" * 150
+    shown = differences(
+        f'"""Doc."""\ndef f(a):\n    """Doc\n    of f."""\n    {long}\n    return a\n', SOLUTION, 80
+    ).plain
+    assert "Doc" not in shown
+    assert "Source:" not in shown
+    assert shown.count("y") >= 150
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "-     return a\n" in shown
+    assert "+     return weights @ value  # (..., L, Ev)\n" in shown
+    same = differences(SOLUTION, SOLUTION, 120).plain.split("\n\n", 1)[1]
+    assert all(line.startswith("  ") for line in same.splitlines())
+
+
+def test_after_the_last_kata_it_says_what_to_do_next(examiner):
+    from grading.catalog import Catalog
+    from grading.reports.terminal import summary
+    from grading.texts import Texts
+
+    report = examiner.grade(Catalog().stems, ROOT / "solutions")
+    text = summary(report, Texts("en"))
+    assert text.startswith("All pass. Compare with the reference")
+    assert "python grader.py interview" in text
+    assert "python grader.py due" in text

@@ -283,7 +283,8 @@ def test_what_was_wrong_in_a_drill_has_a_text(kata, file, words):
 def test_watch_is_chinese(copy):
     watching = Terminal(copy, "watch", "sdpa", KATA_LANG="zh")
     checked(watching.until("尚未开始：编辑下面的文件并保存", "n 下一题  h 提示", "q 退出", "文件  problems/sdpa.py"))
-    (copy / "problems" / "sdpa.py").write_text((copy / "solutions" / "sdpa.py").read_text())
+    long = (copy / "solutions" / "sdpa.py").read_text() + "\n\nUNUSED = (\n" + "    0,\n" * 30 + ")\n"
+    (copy / "problems" / "sdpa.py").write_text(long)
     checked(watching.until("通过了。o：与参考答案对照", "1/6", "o 对照", "秒"))
     watching.settle()
     for key, words in (

@@ -37,6 +37,10 @@ class Progress(Store):
         """How many hints of that kata were shown."""
         return self.kata(stem).hints
 
+    def hints_read(self) -> frozenset[str]:
+        """The katas all of whose hints were shown."""
+        return frozenset(kata.stem for kata in Catalog().katas if self.hints(kata.stem) >= len(kata.hints))
+
     def set_hints(self, stem: str, level: int) -> None:
         """Remember how many were shown."""
         data, record, attempt = self._open(stem)

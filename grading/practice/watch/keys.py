@@ -8,12 +8,29 @@ import signal
 import sys
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 END = "q"  # what Ctrl-C, Ctrl-D and a terminal that is gone stand for
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SPECIAL = {"\x03": END, "\x04": END, "\r": "\n", "\x1b[6~": " ", "\x1b[B": " "}
+
+
+@contextmanager
+def collecting() -> Iterator[None]:
+    """Keys wait, unseen, for whoever reads them in here: what is pressed while a program starts is not lost."""
+    terminal = sys.stdin.fileno()
+    found, mode = termios.tcgetattr(terminal), termios.tcgetattr(terminal)
+    mode[3] &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(terminal, termios.TCSADRAIN, mode)
+    try:
+        yield
+    finally:
+        try:
+            termios.tcsetattr(terminal, termios.TCSADRAIN, found)
+        except termios.error:
+            pass  # the terminal is gone
 
 
 class Keys:
