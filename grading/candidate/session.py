@@ -87,7 +87,7 @@ class Session:
             misfit = other_symbol(symbol, getattr(self.module, symbol, None), self.tree)
             if misfit:
                 raise NotLoadable(str(misfit), misfit.line)
-        return {"value": None, "lines": _lines(self.tree)}
+        return {"value": None, "lines": _lines(self.tree), "loops": _loops(self.tree)}
 
     def _make(self, request: dict[str, Any]) -> dict[str, Any]:
         layer = getattr(self.module, request["symbol"])(*request["args"], **request["kwargs"])
@@ -236,6 +236,11 @@ def _lines(tree: ast.Module) -> dict[str, int]:
         methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
         lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
+
+
+def _loops(tree: ast.Module) -> list[int]:
+    """Where the first `while` loops begin: what takes too long is one of them, if it is a loop that does not end."""
+    return sorted(node.lineno for node in ast.walk(tree) if isinstance(node, ast.While))[:2]
 
 
 def _written_over(given: Any, new: Any) -> Any:

@@ -168,6 +168,13 @@ def test_what_was_printed_before_a_loop_is_kept(examine_briefly, tmp_path):
     assert "so far" in examine_briefly("sdpa", write(tmp_path, source)).first_failure.printed
 
 
+def test_an_endless_loop_points_at_itself_and_says_it_once(examine_briefly, tmp_path):
+    source = HEAD + SDPA + "    step = 0\n    while step < 3:\n        query = query + 1\n    return query\n"
+    failed = examine_briefly("sdpa", write(tmp_path, source)).first_failure
+    assert failed.where.endswith("sdpa.py:6")
+    assert failed.message == "stopped after 2 s, and this is the one `while` loop of the file"
+
+
 def test_a_missing_file(examiner, tmp_path):
     asked = examiner.grade(["sdpa"], tmp_path).katas[0]
     assert (asked.outcome, asked.message) == ("broken", "there is no such file")
