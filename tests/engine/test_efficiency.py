@@ -18,8 +18,9 @@ RIGHT = ROOT / "tests" / "submissions" / "right"
 # weights) or have PyTorch do it (a broadcasting matmul, vmap over the heads of a group)
 COPYING = {
     "gqa": """broadcast_five_dim expand_and_reshape index_buffer_gather online_softmax_hooks repeat_interleave_float32
-        vmap_over_groups weights_expanded_at_call""",
-    "gqa_kv_cache": "detached_clone_cache growing_slices named_tuple_cache preallocated_buffer",
+        vmap_over_groups weights_expanded_at_call style_litgpt style_repeat_kv style_torchtune""",
+    "gqa_kv_cache": """detached_clone_cache growing_slices named_tuple_cache preallocated_buffer
+        style_dynamic_cache style_gpt_fast style_llama_generate""",
     "mqa": "expand_with_config safe_softmax_by_hand unsqueeze_broadcast vmap_with_shared_kv",
 }
 FILES = [path for stem in HEADS for path in (*sorted((RIGHT / stem).glob("*.py")), ROOT / "solutions" / f"{stem}.py")]
