@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-SCHEMA = 1
+SCHEMA = 2
 
 Outcome = Literal["passed", "failed", "not started", "broken"]
 
@@ -48,6 +48,10 @@ class CheckFailed(AssertionError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class EngineFault(Exception):
+    """The engine itself failed: never the learner's fault, and never a verdict."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class KataResult:
     """One kata: how many of the expected checks passed, and why not all. `message` says why it is broken.
 
     `left_out` checks were not asked for: where it is not 0, the outcome is that of a part of the kata.
+    `fault` is the traceback of what the engine, or a file of the kata's own, failed at. A kata that is broken by it has
+    no verdict; one that is not has its verdict, and lacks its causes.
     """
 
     kata: str
@@ -124,6 +130,7 @@ class KataResult:
     printed: str = ""
     star: Star | None = None
     left_out: int = 0
+    fault: str = ""
 
     @property
     def first_failure(self) -> CheckResult | None:
@@ -138,7 +145,7 @@ class Report:
     """
 
     seed: int
-    layers: tuple[str, ...]
+    fences: tuple[str, ...]
     seconds: float
     katas: tuple[KataResult, ...] = field(default=())
     only: str = ""

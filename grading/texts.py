@@ -12,14 +12,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import ROOT, Kata
+from grading.catalog import ROOT, Kata, KataFault, read_toml
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
@@ -29,19 +28,7 @@ TABLES = ("words", "titles", "hints", "mistakes", "checks", "drills", "questions
 
 def chosen() -> str:
     """The language that KATA_LANG asks for (zh, zh-CN and zh_CN.UTF-8 are the same one), English without."""
-    asked = re.split(r"[-_.@]", os.environ.get("KATA_LANG", "").strip().lower())[0] or ENGLISH
-    return asked if _can_be_shown(asked) else ENGLISH
-
-
-def _can_be_shown(language: str) -> bool:
-    """Whether this output has the letters of that language: an ASCII or Latin-1 terminal lacks Chinese ones."""
-    try:
-        str(tables(language).get("words", {}).get("wanted", "")).encode(
-            getattr(sys.stdout, "encoding", None) or "utf-8"
-        )
-    except UnicodeEncodeError:
-        return False
-    return True
+    return re.split(r"[-_.@]", os.environ.get("KATA_LANG", "").strip().lower())[0] or ENGLISH
 
 
 class Texts:
@@ -125,16 +112,16 @@ def tables(language: str) -> Mapping[str, Mapping[str, Any]]:
     path = FOLDER / f"{language}.toml"
     if not re.fullmatch("[a-z]{2,3}", language) or not path.is_file():
         return {}
-    found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | _read(path)
+    found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | read_toml(path)
     for path in sorted((ROOT / "katas").glob(f"*/{language}.toml")):
-        stem, entry = path.parent.name, _read(path)
+        try:
+            stem, entry = path.parent.name, read_toml(path)
+        except KataFault as fault:
+            print(f"grader: {fault}", file=sys.stderr)
+            continue
         own = {"titles": {stem: entry.get("title")}, "hints": {stem: entry.get("hints")}}
         drills = {f"{stem}/{file}": sentence for file, sentence in entry.get("drills", {}).items()}
         for name, more in (entry | own | {"drills": drills}).items():
             if name in TABLES:
                 found[name] |= {key: text for key, text in more.items() if text}
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grading.candidate.in_process import CALLS, DebugHost
 from grading.catalog import Kata
-from grading.console import show, width
+from grading.console import say_faults, show, width
 from grading.examination.examiner import Examiner
 from grading.records import CheckResult, KataResult, Report
 from grading.reports import terminal
@@ -23,6 +23,7 @@ def debug(kata: Kata, problems: Path, seed: int | None, only: str) -> Report:
         result = report.katas[0] if report.katas else None
         if result and result.checks:
             _stop(examiner, host, result, problems, report.seed)
+        say_faults(report)
         return report
     finally:
         examiner.close()

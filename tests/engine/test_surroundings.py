@@ -11,13 +11,14 @@ import time
 import pytest
 
 from grading.catalog import ROOT
+from tests.engine.katas import ATTENTION, HEADS, MASKS, ONE_KV_HEAD
 from tests.engine.terminals import copied
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     copy = copied(tmp_path_factory.mktemp("surroundings"))
-    shutil.copy(ROOT / "solutions" / "causal_mask.py", copy / "problems")
+    shutil.copy(ROOT / "solutions" / f"{MASKS}.py", copy / "problems")
     return copy
 
 
@@ -40,9 +41,7 @@ def text_of(done):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize(
-    "verb", [("list",), ("hint", "sdpa"), ("check", "causal_mask"), ("compare", "sdpa", "--reveal")]
-)
+@pytest.mark.parametrize("verb", [("list",), ("hint", ATTENTION), ("check", MASKS), ("compare", ATTENTION, "--reveal")])
 def test_an_output_without_chinese_letters_gets_english(copy, encoding, verb):
     done = run(copy, *verb, KATA_LANG="zh", PYTHONIOENCODING=encoding)
     assert done.returncode == 0
@@ -51,8 +50,8 @@ def test_an_output_without_chinese_letters_gets_english(copy, encoding, verb):
 
 def test_letters_that_the_output_lacks_are_written_as_numbers(copy):
     source = "def scaled_dot_product_attention(query, key, value, mask=None):\n    print('形状')\n    return value\n"
-    (copy / "problems" / "sdpa.py").write_text(source, encoding="utf-8")
-    assert r"\u5f62\u72b6" in text_of(run(copy, "sdpa", PYTHONIOENCODING="ascii"))
+    (copy / "problems" / f"{ATTENTION}.py").write_text(source, encoding="utf-8")
+    assert r"\u5f62\u72b6" in text_of(run(copy, ATTENTION, PYTHONIOENCODING="ascii"))
 
 
 @pytest.fixture
@@ -76,12 +75,12 @@ def read_only(copy):
 
 
 READ_ONLY = {
-    ("hint", "mqa"): (0, "Multi-query attention, hint 1 of"),
-    ("compare", "mha", "--reveal"): (0, "class MultiHeadAttention"),
-    ("check", "causal_mask"): (0, "36/36"),
-    ("reset", "causal_mask"): (3, "grader: "),
-    ("interview", "start", "mqa"): (3, "grader: "),
-    ("drill", "mqa"): (3, "grader: "),
+    ("hint", ONE_KV_HEAD): (0, "Multi-query attention, hint 1 of"),
+    ("compare", HEADS, "--reveal"): (0, "class MultiHeadAttention"),
+    ("check", MASKS): (0, "36/36"),
+    ("reset", MASKS): (3, "grader: "),
+    ("interview", "start", ONE_KV_HEAD): (3, "grader: "),
+    ("drill", ONE_KV_HEAD): (3, "grader: "),
     ("status",): (0, "Round 1"),
 }
 
@@ -101,7 +100,7 @@ def test_a_read_only_checkout(copy, read_only, verb):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("verb", [("list",), ("check", "causal_mask"), ("hint", "sdpa")], ids=lambda verb: verb[0])
+@pytest.mark.parametrize("verb", [("list",), ("check", MASKS), ("hint", ATTENTION)], ids=lambda verb: verb[0])
 def test_a_full_disk_behind_the_output(copy, verb):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -117,17 +116,17 @@ def test_a_full_disk_under_the_progress(tmp_path, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     progress = Progress(tmp_path)
-    progress.set_hints("sdpa", 1)
+    progress.set_hints(ATTENTION, 1)
     monkeypatch.setattr(os, "replace", full)
-    progress.set_hints("sdpa", 2)
+    progress.set_hints(ATTENTION, 2)
     assert "the progress could not be written: [Errno 28]" in capsys.readouterr().err
-    assert progress.hints("sdpa") == 1
+    assert progress.hints(ATTENTION) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "soon", "1e9"])
 def test_an_interview_without_time_is_refused_in_words(copy, minutes):
-    done = run(copy, "interview", "sdpa", "--minutes", minutes)
+    done = run(copy, "interview", ATTENTION, "--minutes", minutes)
     assert done.returncode == 2
     assert "is no time: more than 0 and at most 1440 minutes" in text_of(done)
 
@@ -145,9 +144,9 @@ def test_a_linked_environment(copy, kind):
     try:
         done = run(copy, "list")
         text = text_of(done)
-        assert "sdpa" in text if done.returncode == 0 else "not installed for this Python" in text
+        assert ATTENTION in text if done.returncode == 0 else "not installed for this Python" in text
         if kind == "environment":
-            assert "ok" in text_of(run(copy, "check", "causal_mask"))
+            assert "ok" in text_of(run(copy, "check", MASKS))
     finally:
         venv.unlink() if venv.is_symlink() else shutil.rmtree(venv)
 
@@ -156,7 +155,7 @@ def test_a_linked_environment(copy, kind):
 @pytest.mark.parametrize("tenths", range(0, 24, 2))
 def test_ctrl_c_at_any_moment(copy, tenths):
     process = subprocess.Popen(
-        [sys.executable, "grader.py", "causal_mask"],
+        [sys.executable, "grader.py", MASKS],
         cwd=copy,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -60,7 +60,8 @@ class Progress(Store):
     def record(self, report: Report, now: float | None = None) -> None:
         """Remember a grade of ROOT/problems."""
         for result in report.katas:
-            self._record(result, time.time() if now is None else now)
+            if not (result.fault and result.outcome == "broken"):
+                self._record(result, time.time() if now is None else now)
 
     def _record(self, result: KataResult, now: float) -> None:
         data, record, attempt = self._open(result.kata)

@@ -78,7 +78,7 @@ def body(state: State, width: int) -> RenderableType:
     if state.view == "compare":
         path = ROOT / "problems" / f"{state.kata.stem}.py"
         yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        return differences(yours, state.kata.solution.read_text(encoding="utf-8"), width)
+        return differences(yours, state.kata.reference, width)
     if state.view == "all" and state.whole:
         return terminal.report(state.whole, width, state.verbose, state.hints_read)
     if state.view == "list":

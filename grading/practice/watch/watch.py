@@ -18,14 +18,12 @@ def register(verbs: Verbs) -> None:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    try:
-        from grading.practice.watch.keys import collecting
-    except ImportError:
-        return _refused("watch needs a POSIX terminal: on Windows, use WSL")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _refused("watch needs a terminal; without one: python grader.py check")
+    from grading.practice.watch.keys import terminal
+
     print(word("starting"), flush=True)
-    with collecting():
+    with terminal().collecting():
         _follow(arguments.kata)
     return PASS
 
