@@ -6,11 +6,13 @@ Any Python 3 has to be able to read this file: no annotations.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 import os
+import signal
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST = (3, 11)
 NEEDED = ("torch", "numpy", "pytest", "rich", "watchfiles", "fsrs", "jinja2")
+GONE_TO = "KATA_PYTHON"
 MEND = "run `make`, or see Set-up in README.md"
 CHECKOUT = ("grader.py", "grading", "problems", "tests")
 SAMPLE = "\u9898"  # a letter of a language other than English
@@ -19,8 +21,12 @@ SAMPLE = "\u9898"  # a letter of a language other than English
 def start():
     """Run the command line in the right interpreter, or say in one line what is missing."""
     python = _venv_python()
-    if python and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(ROOT, ".venv")):
+    there = os.path.realpath(sys.prefix) == os.path.realpath(os.path.join(ROOT, ".venv"))
+    # gone there once and not arrived: .venv is a link, or no environment of its own, and its Python is this one
+    if python and not there and os.environ.get(GONE_TO) != python:
+        os.environ[GONE_TO] = python
         _go_on_in(python, ROOT)
+    os.environ.pop(GONE_TO, None)
     missing = _missing()
     if missing:
         sys.stderr.write(f"grader: {missing}: {MEND}\n")
@@ -28,7 +34,20 @@ def start():
     _make_printable()
     from grading.cli import main
 
-    _leave(main(sys.argv[1:]))
+    _leave(_interruptible(main))
+
+
+def _interruptible(main):
+    """The exit status. Ctrl-C is an exception while the command line runs, and before and after it just the end."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+        return main(sys.argv[1:])
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command():
@@ -53,7 +72,7 @@ def _upwards(folder):
 
 def _make_printable():
     """Let no character end a grade that this terminal, or whatever reads the output, has no code for."""
-    if os.environ.get("KATA_LANG"):
+    if not os.environ.get("KATA_LANG", "en").lower().startswith("en"):
         try:
             SAMPLE.encode(sys.stdout.encoding or "ascii")
         except UnicodeError:
@@ -61,7 +80,7 @@ def _make_printable():
             sys.stderr.write("grader: in English, for this terminal has no other letters (PYTHONIOENCODING=utf-8?)\n")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave(status):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -40,38 +41,64 @@ from grading.texts import Texts, word
 if TYPE_CHECKING:
     from grading.records import Report
 
+# a full or read-only disk, rights, and limits on processes, memory and open files
+SURROUNDINGS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+)
+
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
 MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command line; the exit status: 0 all asked for pass, 1 something does not, 2 usage, 3 the engine failed."""
-    parser, verbs = _parser()
-    arguments = parser.parse_args(_with_verb(list(argv), verbs, parser.error))
     try:
-        return int(arguments.run(arguments))
+        parser, verbs = _parser()
+        arguments = parser.parse_args(_with_verb(list(argv), verbs, parser.error))
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return FAIL
     except KataFault as fault:
         print(f"grader: the kata is broken: {fault}", file=sys.stderr)
         return FAULT
-    except Exception:
+    except Exception as error:
+        if obstacle := _obstacle(error):
+            print(f"grader: {obstacle}", file=sys.stderr)
+            _drop_output()
+            return FAULT
         traceback.print_exc()
         print(f"\ngrader: {REPORT_IT}", file=sys.stderr)
         return FAULT
 
 
+def _obstacle(error: Exception) -> str:
+    """What of the surroundings is in the way, nothing where it is the grader's own fault."""
+    if isinstance(error, OSError) and error.errno in SURROUNDINGS:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}"
+    if isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error):
+        return "there is no folder for temporary files that can be written to"
+    return ""
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _with_verb(argv: list[str], verbs: Collection[str], refuse: Callable[[str], object]) -> list[str]:
     """Without a verb, grade: `python grader.py -v`. A kata's name alone is one too: `python grader.py mha`."""
-    words = [word for word in argv if not word.startswith("-")]
-    if argv[:1] in (["-h"], ["--help"]) or (words and words[0] in verbs):
+    if argv[:1] in (["-h"], ["--help"]) or (argv and argv[0] in verbs):
         return argv
-    if words and (near := get_close_matches(words[0], verbs, n=1)) and not _is_kata(words[0]):
-        refuse(f"no verb {words[0]!r}: did you mean {near[0]}?")
+    if argv and (near := get_close_matches(argv[0], verbs, n=1)) and not _is_kata(argv[0]):
+        refuse(f"no verb {argv[0]!r}: did you mean {near[0]}?")
     return ["check", *argv]
 
 
@@ -91,12 +118,13 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     verbs.add_parser("list", help="list the katas").set_defaults(run=_list)
     hint = verbs.add_parser("hint", help="one hint more: direction, idea, line of thought")
     hint.add_argument("kata", metavar="KATA", type=kata_named)
+    hint.add_argument("level", metavar="NUMBER", type=int, nargs="?", help="read one again")
     hint.set_defaults(run=_hint)
     reset = verbs.add_parser("reset", help="put the stub back; what was there is kept")
     reset.add_argument("katas", nargs="*", metavar="KATA", type=kata_named)
     reset.add_argument("--all", action="store_true", help="all katas")
     reset.set_defaults(run=_reset)
-    compare = verbs.add_parser("compare", help="your solution beside the reference, once it passes")
+    compare = verbs.add_parser("compare", help="your solution against the reference, once it passes")
     compare.add_argument("kata", metavar="KATA", type=kata_named)
     compare.add_argument("--reveal", action="store_true", help="show it before yours passes")
     compare.set_defaults(run=_compare)
@@ -118,8 +146,9 @@ def _add_check(verbs: Verbs) -> None:
     check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
     check.add_argument("--seed", type=int, help="repeat a run's random inputs")
     check.add_argument(
-        "--debug", type=kata_named, metavar="KATA", help="run that kata in this process: breakpoint() works"
+        "--debug", type=kata_named, metavar="KATA", help="stop in a debugger, in the first check that fails"
     )
+    check.add_argument("-k", dest="only", default="", metavar="WORD", help="run the checks with that in their title")
     check.add_argument("--require-sandbox", action="store_true", help="no grade without the kernel's fences")
     check.set_defaults(run=_check)
 
@@ -142,8 +171,16 @@ def _check(arguments: argparse.Namespace) -> int:
         print("grader: --file wants one kata: python grader.py check KATA --file PATH", file=sys.stderr)
         return USAGE
     where = arguments.file or arguments.problems
-    report = grade(stems, where, arguments.seed, debug=bool(arguments.debug))
-    if where == ROOT / "problems" and not arguments.debug:
+    if arguments.debug:
+        from grading.practice.debug import debug
+
+        report = debug(arguments.debug, where, arguments.seed, arguments.only)
+    else:
+        report = grade(stems, where, arguments.seed, arguments.only)
+    if arguments.only and not report.katas:
+        print(f"grader: no check has {arguments.only!r} in its name or title", file=sys.stderr)
+        return USAGE
+    if where == ROOT / "problems" and not arguments.debug and not arguments.only:
         Progress().record(report)
     if arguments.html and (fault := _write_page(report, arguments.html)):
         print(f"grader: {fault}", file=sys.stderr)
@@ -153,7 +190,7 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         from grading.reports import terminal
 
-        show(terminal.report(report, width(), arguments.verbose))
+        show(terminal.report(report, width(), arguments.verbose, Progress().hints_read()))
     return verdict(report, named=bool(stems))
 
 
@@ -162,7 +199,8 @@ def _write_page(report: Report, path: Path) -> str:
     from grading.reports import html
 
     try:
-        path.write_text(html.page(report), encoding="utf-8", newline="\n")
+        notebooks = Path(os.path.relpath(ROOT / "notebooks", path.resolve().parent)).as_posix()
+        path.write_text(html.page(report, notebooks=notebooks), encoding="utf-8", newline="\n")
     except OSError as error:
         return f"the page cannot be written: {error}"
     return ""
@@ -181,17 +219,21 @@ def _hint(arguments: argparse.Namespace) -> int:
     from grading.reports.columns import wrap
 
     kata, progress, texts = arguments.kata, Progress(), Texts()
-    hints = texts.hints(kata)
+    hints, shown = texts.hints(kata), progress.hints(kata.stem)
     if not hints:
         print(texts.word("hint-none", title=texts.title(kata)))
         return PASS
-    level = min(progress.hints(kata.stem) + 1, len(hints))
-    progress.set_hints(kata.stem, level)
+    level = min(shown + 1, len(hints)) if arguments.level is None else arguments.level
+    if not 1 <= level <= min(shown + 1, len(hints)):
+        print(f"grader: of the {len(hints)} hints of {kata.stem}, {shown} were shown so far", file=sys.stderr)
+        return USAGE
+    if level > shown:
+        progress.set_hints(kata.stem, level)
     print(texts.word("hint-title", title=texts.title(kata), level=level, count=len(hints)) + "\n")
     for line in hints[level - 1].splitlines():
         print("\n".join(wrap(line, width(), "   " if line[:1].isdigit() else "")))
-    if level < len(hints):
-        print("\n" + texts.word("hint-more"))
+    more = "hint-more" if level < len(hints) else "hint-last"
+    print("\n" + "\n".join(wrap(texts.word(more, kata=kata.stem), width())))
     return PASS
 
 
@@ -232,9 +274,9 @@ def _compare(arguments: argparse.Namespace) -> int:
         return status
     if arguments.reveal:
         Progress().reveal(kata.stem)
-    from grading.reports.compare import side_by_side
+    from grading.reports.compare import differences
 
     path = ROOT / "problems" / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    show(side_by_side(yours, kata.reference, width()))
+    show(differences(yours, kata.reference, width()))
     return PASS

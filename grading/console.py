@@ -41,13 +41,13 @@ def folder_named(text: str) -> Path:
     return path.resolve()
 
 
-def grade(stems: Sequence[str], problems: Path, seed: int | None = None, debug: bool = False) -> Report:
+def grade(stems: Sequence[str], problems: Path, seed: int | None = None, only: str = "") -> Report:
     """The report on those katas, or on all of them where none is named."""
     from grading.examination.examiner import Examiner
 
-    examiner = Examiner(debug)
+    examiner = Examiner()
     try:
-        report = examiner.grade(stems or Catalog().stems, problems, seed, asked=bool(stems))
+        report = examiner.grade(stems or Catalog().stems, problems, seed, asked=bool(stems), only=only)
     finally:
         examiner.close()
     say_faults(report)

@@ -27,7 +27,8 @@ class Failure:
             no two tensors of one shape were compared.
         map_at: which those are, as an index: "[1, 0:5, 0:12]".
         kind: "differs", "raised", "unwritten" (the stub's NotImplementedError), "forbidden", "stopped" (time),
-            "died" (process), "load" (the file does not load), "skipped" (not run: the candidate was stopped).
+            "died" (process), "load" (the file does not load), "misfit" (another signature or form than asked for),
+            "skipped" (not run: the candidate was stopped).
     """
 
     message: str
@@ -121,6 +122,7 @@ class Star:
 class KataResult:
     """One kata: how many of the expected checks passed, and why not all. `message` says why it is broken.
 
+    `left_out` checks were not asked for: where it is not 0, the outcome is that of a part of the kata.
     `fault` is the traceback of what the engine, or a file of the kata's own, failed at. A kata that is broken by it has
     no verdict; one that is not has its verdict, and lacks its causes.
     """
@@ -137,6 +139,7 @@ class KataResult:
     where: str = ""
     printed: str = ""
     star: Star | None = None
+    left_out: int = 0
     fault: str = ""
 
     @property
@@ -146,12 +149,16 @@ class KataResult:
 
 @dataclass(frozen=True)
 class Report:
-    """A grade. Every screen, file and summary is a function of it, and `--json` prints it."""
+    """A grade. Every screen, file and summary is a function of it, and `--json` prints it.
+
+    `only` is what the name or title of a check had to have in it to be run; with it, the report is no verdict.
+    """
 
     seed: int
     fences: tuple[str, ...]
     seconds: float
     katas: tuple[KataResult, ...] = field(default=())
+    only: str = ""
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:

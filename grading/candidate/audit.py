@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+import timeit
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from grading.candidate.permitted import NOT_READ
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -35,7 +38,7 @@ def install(roots_allowed: Sequence[str]) -> None:
         judge = judges.get(event) or groups.get(event.partition(".")[0])
         what = judge(arguments) if judge else ""
         if what:
-            raise Refused(f"a solution may not {what}")
+            raise Refused(f"a solution may not {what}: it computes with the tensors that it is given; {NOT_READ}")
 
     sys.addaudithook(hook)
 
@@ -54,6 +57,7 @@ def _judges(files: _Files) -> dict[str, Judge]:
         "open": files.open,
         "os.listdir": files.list,
         "os.scandir": files.list,
+        "compile": _compile,
         "os.kill": _kill,
         "mmap.__new__": lambda arguments: "map files into memory" if arguments[0] != -1 else "",
     }
@@ -81,6 +85,19 @@ def _fixed(what: str) -> Judge:
 
 def _kill(arguments: tuple[Any, ...]) -> str:
     return "" if arguments[0] == os.getpid() else "signal other processes"
+
+
+_TEMPLATE, _TEXT_OF_TIMEIT = vars(timeit)["template"], vars(timeit)["dummy_src_name"]
+# What timeit makes of functions. Of text it makes other code, in which the rules of a file are not read.
+_TIMED = {b"pass"} | {
+    _TEMPLATE.format(init=init, setup=setup, stmt="_stmt()").encode()
+    for init, setup in ((", _stmt=_stmt", "pass"), (", _setup=_setup, _stmt=_stmt", "_setup()"))
+}
+
+
+def _compile(arguments: tuple[Any, ...]) -> str:
+    source, name = arguments
+    return "time code that is text, only functions" if name == _TEXT_OF_TIMEIT and source not in _TIMED else ""
 
 
 class _Files:

@@ -53,6 +53,7 @@ class Connection:
         self._losses = 0
         self._left = limits.kata_seconds
         self._lines: dict[str, int] = {}
+        self._loops: list[int] = []  # where the `while` loops of the file begin
         self._number = 0
         self._loading: _Question | None = None
         self._first: list[dict[str, Any]] = []  # goes into the next request
@@ -76,7 +77,11 @@ class Connection:
             raise CheckFailed(Failure(str(error), kind="load")) from None
         self._candidate = self._host.candidate()
         self.fences = self._candidate.fences
-        request = {"do": "load", "source": source, "file": self.path.name, "symbols": list(self.kata.symbols)}
+        asked = {
+            "symbols": list(self.kata.symbols),
+            "signatures": {name: list(each) for name, each in self.kata.signatures.items()},
+        }
+        request = {"do": "load", "source": source, "file": self.path.name, **asked}
         self._loading = replace(self._question(request, lambda: "loading the file", ""), transcript=[])
         try:
             self._candidate.send(self._loading.frame, self._limits.load_seconds)
@@ -88,8 +93,10 @@ class Connection:
         self.begin_to_load()
         if self._loading:
             loading, self._loading = self._loading, None
-            lines = self._reply(loading, self._limits.load_seconds).get("lines")
+            reply = self._reply(loading, self._limits.load_seconds)
+            lines, loops = reply.get("lines"), reply.get("loops")
             self._lines = lines if isinstance(lines, dict) else {}
+            self._loops = [line for line in loops if type(line) is int] if isinstance(loops, list) else []
 
     def ask(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> Pending:
         """Send a request about a symbol; the answer is the candidate's reply."""
@@ -237,8 +244,13 @@ class Connection:
     # --------------------------------------------------------------------------------------- losses
 
     def _ended(self, error: Stopped | Died, question: _Question) -> CheckFailed:
-        kind = "stopped" if isinstance(error, Stopped) else "died"
-        return self._lost(Failure(f"{error}: {question.call()}", call=self.call, line=self.line, kind=kind))
+        if isinstance(error, Died) or not question.symbol:  # while the file is loaded no call says what it was about
+            kind = "stopped" if isinstance(error, Stopped) else "died"
+            return self._lost(Failure(f"{error}: {question.call()}", call=self.call, line=self.line, kind=kind))
+        if len(self._loops) == 1:
+            message = f"{error}, and this is the one `while` loop of the file"
+            return self._lost(Failure(message, call=self.call, line=self._loops[0], kind="stopped"))
+        return self._lost(Failure(str(error), call=self.call, line=self.line, kind="stopped"))
 
     def _lost(self, failure: Failure) -> CheckFailed:
         """The candidate is of no more use. Another follows it, unless time is up or it happened too often."""

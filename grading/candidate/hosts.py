@@ -1,4 +1,4 @@
-"""Where candidates come from: a fork server, fresh processes, or the examiner's own process for debugging."""
+"""Where candidates come from: a fork server, or fresh processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import tempfile
 from collections import deque
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
-from grading.candidate import wire
 from grading.candidate.fork import ForkHost
 from grading.candidate.limits import Limits
-from grading.candidate.session import Session
 from grading.candidate.transport import Candidate, Ending, FileWords, Process
 from grading.catalog import ROOT
 from grading.records import EngineFault
@@ -104,47 +102,6 @@ class SpawnHost:
     def close(self) -> None:
         self.settle()
         shutil.rmtree(self.workplace, ignore_errors=True)
-
-
-class InProcess:
-    """The candidate in the examiner's own process: breakpoint() works, and nothing is refused or limited."""
-
-    fences: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.session = Session([], strict=False)
-        self.replies: deque[bytes] = deque()
-
-    def send(self, frame: bytes, seconds: float) -> None:
-        request = wire.decode(frame, strided=True)
-        self.replies.append(wire.encode({**self.session.answer(request), "id": request["id"]}))
-
-    def receive(self, seconds: float) -> dict[str, Any]:
-        reply = wire.decode(self.replies.popleft())
-        assert isinstance(reply, dict)
-        return reply
-
-    def printed(self) -> str:
-        return ""
-
-    def close(self) -> None:
-        pass
-
-
-class DebugHost:
-    """Candidates for --debug."""
-
-    def expect(self, count: int) -> None:
-        pass
-
-    def settle(self) -> None:
-        pass
-
-    def candidate(self) -> InProcess:
-        return InProcess()
-
-    def close(self) -> None:
-        pass
 
 
 def host(limits: Limits) -> Host:

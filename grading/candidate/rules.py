@@ -10,6 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from grading.candidate.permitted import NOT_READ, builtin_refused, module_refused, path_refused, value_refused
+
+_COLAB = "google.colab"
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -19,12 +23,23 @@ class Violation:
     text: str
 
 
+def what_runs(tree: ast.Module) -> ast.Module:
+    """The file without what does not run in a grade; that is neither read nor run, whatever stands there.
+
+    It is what stands at the top level under `if __name__ == "__main__":`, `if TYPE_CHECKING:` and
+    `if "google.colab" in sys.modules:`. To ask for Colab gives False: elsewhere, too, it would be so.
+    """
+    asks = _AskedForColab()
+    tree = ast.fix_missing_locations(asks.visit(tree))
+    tree.body = [part for statement in tree.body for part in _live(statement, asks.names)]
+    return tree
+
+
 def violations(tree: ast.Module) -> list[Violation]:
-    """What the file uses and a solution does not, by line. The body of `if __name__ == "__main__":` is free."""
+    """What the file uses and a solution does not, by line."""
     reader = _Reader(tree)
     for statement in tree.body:
-        for part in _what_runs(statement):
-            reader.visit(part)
+        reader.visit(statement)
     return sorted(set(reader.found), key=lambda violation: (violation.line, violation.text))
 
 
@@ -32,17 +47,11 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_MODULES = _words(
-    """torch numpy math typing typing_extensions dataclasses functools itertools collections abc enum operator
-    numbers warnings contextlib copy __future__ types string random time textwrap pprint logging cmath statistics
-    fractions decimal"""
-)
 # modules that the allowed ones have imported themselves, and so hold as attributes
 _LEADING_OUT = _words(
     """os sys importlib builtins bltns subprocess ctypes inspect gc pathlib socket pickle shutil threading tempfile
-    multiprocessing linecache traceback mmap marshal runpy pkgutil atexit faulthandler glob"""
+    multiprocessing linecache traceback mmap marshal runpy pkgutil atexit faulthandler glob codecs copyreg"""
 )
-_BUILTINS = _words("exec eval compile __import__ open globals vars breakpoint input")
 _CLIMBING = _words(
     """__globals__ __builtins__ __subclasses__ __bases__ __base__ __mro__ __code__ __closure__ __self__ __func__
     __wrapped__ __loader__ __spec__ __getattribute__ __reduce__ __reduce_ex__ __traceback__ __dict__
@@ -53,15 +62,6 @@ _CLIMBING_TEXT = re.compile(rf"(?<!\w)({'|'.join(sorted(_CLIMBING))})(?!\w)")
 _INTERNAL = _words(
     """_C _ops _dynamo _inductor _decomp _refs _prims _functorch _higher_order_ops _jit_internal _library
     _meta_registrations _subclasses _utils_internal"""
-)
-_ROUNDABOUT = re.compile(
-    r"""torch\.(ops|classes|library|compile|compiler|onnx|export|package|load|save|hub|serialization|storage|from_file
-        |UntypedStorage|TypedStorage|overrides|multiprocessing|distributed|profiler|ao|quantization|testing
-        |jit\.load|jit\.save|utils\.(?!checkpoint\b)\w+)\b
-    |numpy\.(memmap|fromfile|loadtxt|load|savez|savetxt|save|genfromtxt|fromregex|lib|ctypeslib|f2py|testing|core)\b
-    |logging\.(FileHandler|config|handlers)\b
-    |types\.(CodeType|FunctionType)\b""",
-    re.VERBOSE,
 )
 
 
@@ -84,26 +84,25 @@ class _Reader(ast.NodeVisitor):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = node.module or ""
         if node.level:
-            self.say(node, "each kata stands alone in one file, so a solution has no relative imports")
+            self.say(node, f"each kata stands alone in one file, so a solution has no relative imports; {NOT_READ}")
         elif self.check_module(node, module):
             for alias in node.names:
                 if alias.name != "*":
                     self.check_path(node, f"{module}.{alias.name}")
-                elif module.startswith("torch") and module != "torch.nn":
+                elif (module.startswith("torch") and module != "torch.nn") or value_refused(module):
                     self.say(node, f"name what you import: a star takes in parts of {module} that a solution avoids")
 
     def check_module(self, node: ast.AST, module: str) -> bool:
-        root = module.partition(".")[0]
-        if root not in _MODULES:
-            self.say(node, f"a solution imports torch and a few standard modules; {root} is not among them")
-            return False
-        return self.check_path(node, module)
+        refused = module_refused(module)
+        if refused:
+            self.say(node, refused)
+        return not refused and self.check_path(node, module)
 
-    def check_path(self, node: ast.AST, path: str) -> bool:
-        """A dotted path that begins at an imported module."""
-        roundabout = _ROUNDABOUT.match(path)
-        if roundabout:
-            self.say(node, f"{roundabout[0]} leads around the exercise or out of it, so a solution does without")
+    def check_path(self, node: ast.AST, path: str, handed_on: bool = False) -> bool:
+        """A dotted path that begins at an imported module; with `handed_on`, what it names becomes a value."""
+        refused = path_refused(path) or (value_refused(path) if handed_on and "." in path else "")
+        if refused:
+            self.say(node, refused)
             return False
         return all(self.check_attribute(node, part) for part in path.split(".")[1:])
 
@@ -124,13 +123,15 @@ class _Reader(ast.NodeVisitor):
             self.say(node, "a solution leaves __name__ as it is: the grader gives the file its name")
         elif node.id.startswith("__") and node.id in _CLIMBING:
             self.check_attribute(node, node.id)
-        elif loaded and node.id in _BUILTINS and not any(node.id in names for names in self.bound):
-            self.say(node, f"a solution computes with tensors and has no need of {node.id}, so it is not available")
+        elif loaded and not any(node.id in names for names in self.bound):
+            refused = builtin_refused(node.id) or value_refused(self.imported.get(node.id, ""))
+            if refused:
+                self.say(node, refused)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         path = self.path(node)
         if path:
-            self.check_path(node, path)
+            self.check_path(node, path, handed_on=True)
             return
         own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
         if not own or (node.attr in _CLIMBING and node.attr != "__dict__"):
@@ -181,14 +182,37 @@ class _Reader(ast.NodeVisitor):
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = in_scope
 
 
-def _what_runs(statement: ast.stmt) -> list[ast.stmt]:
-    """The statement, or the else branch of `if __name__ == "__main__"`: its body never runs here."""
-    if isinstance(statement, ast.If) and isinstance(statement.test, ast.Compare):
-        test = statement.test
+class _AskedForColab(ast.NodeTransformer):
+    """Answers `"google.colab" in sys.modules` with False; `names` are those that are given that answer."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        asked = isinstance(node.left, ast.Constant) and node.left.value == _COLAB and len(node.ops) == 1
+        if asked and isinstance(node.ops[0], ast.In | ast.NotIn):
+            return ast.copy_location(ast.Constant(isinstance(node.ops[0], ast.NotIn)), node)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        before, node.value = node.value, self.visit(node.value)
+        if node.value is not before and isinstance(node.value, ast.Constant) and node.value.value is False:
+            self.names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        return node
+
+
+def _live(statement: ast.stmt, false: set[str]) -> list[ast.stmt]:
+    """The statement, or that branch of it which runs in a grade."""
+    if not isinstance(statement, ast.If):
+        return [statement]
+    test = statement.test
+    if isinstance(test, ast.Constant):
+        return statement.body if test.value else statement.orelse
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq):
         sides = sorted(ast.unparse(side) for side in (test.left, *test.comparators))
-        if sides == ["'__main__'", "__name__"] and isinstance(test.ops[0], ast.Eq):
-            return statement.orelse
-    return [statement]
+        return statement.orelse if sides == ["'__main__'", "__name__"] else [statement]
+    never = ast.unparse(test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING", *false}
+    return statement.orelse if never else [statement]
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:

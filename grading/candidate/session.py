@@ -6,6 +6,7 @@ Requests and replies are dicts that the wire can carry. A reply has either "valu
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
 import re
 import sys
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from grading.candidate import rules
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
+from grading.candidate.misfit import Misfit, lazy_layer, other_signature, other_symbol
 from grading.candidate.surroundings import differences, surroundings
 from grading.candidate.wire import Opaque, describe
 
@@ -47,6 +49,8 @@ class Session:
         self.ledger = ledger
         self.file = ""
         self.module = types.ModuleType("learner")
+        self.tree = ast.Module([], [])
+        self.signatures: dict[str, list[str]] = {}  # the parameters that the contract names
         self.layers: dict[int, nn.Module] = {}
         self.grads: dict[int, bool] = {}
 
@@ -58,7 +62,7 @@ class Session:
                 self._set(each)
             reply = serve(request)
         except BaseException as error:
-            reply = {"error": self._error(error)}
+            reply = {"error": self._error(self._misfit(request, error) or error)}
         return {**reply, "reached": list(self.ledger)}
 
     # ------------------------------------------------------------------------------------- requests
@@ -67,11 +71,11 @@ class Session:
         source, self.file = request["source"], request["file"]
         linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         try:
-            tree = ast.parse(source, self.file)
-            found = rules.violations(tree) if self.strict else []
+            self.tree = rules.what_runs(ast.parse(source, self.file))
+            found = rules.violations(self.tree) if self.strict else []
             if found:
                 raise NotLoadable(found[0].text, found[0].line)
-            code = compile(tree, self.file, "exec", dont_inherit=True)
+            code = compile(self.tree, self.file, "exec", dont_inherit=True)
         except SyntaxError as error:
             raise NotLoadable(f"{type(error).__name__}: {error.msg}", error.lineno or 0) from None
         except (ValueError, RecursionError, MemoryError) as error:
@@ -79,23 +83,20 @@ class Session:
         self.module.__file__ = self.file
         sys.modules["learner"] = self.module
         exec(code, self.module.__dict__)
+        self.signatures = request["signatures"]
         for symbol in request["symbols"]:
-            self._check_symbol(symbol)
-        return {"value": None, "lines": _lines(tree)}
-
-    def _check_symbol(self, symbol: str) -> None:
-        value = getattr(self.module, symbol, None)
-        if value is None:
-            raise NotLoadable(f"the file defines no {symbol}")
-        if symbol[0].isupper() and not (isinstance(value, type) and issubclass(value, nn.Module)):
-            raise NotLoadable(f"{symbol} has to be a class derived from nn.Module, not a {describe(value)}")
-        if not callable(value):
-            raise NotLoadable(f"{symbol} has to be a function, not a {describe(value)}")
+            misfit = other_symbol(symbol, getattr(self.module, symbol, None), self.tree)
+            if misfit:
+                raise NotLoadable(str(misfit), misfit.line)
+        return {"value": None, "lines": _lines(self.tree), "loops": _loops(self.tree)}
 
     def _make(self, request: dict[str, Any]) -> dict[str, Any]:
         layer = getattr(self.module, request["symbol"])(*request["args"], **request["kwargs"])
         if not isinstance(layer, nn.Module):
             raise TypeError(f"{request['symbol']}(...) made a {describe(layer)}, not a layer")
+        misfit = lazy_layer(layer, self.tree)
+        if misfit:
+            raise misfit
         self.layers[request["layer"]] = layer
         return {"value": {name: list(parameter.shape) for name, parameter in layer.named_parameters()}}
 
@@ -182,11 +183,26 @@ class Session:
 
     # --------------------------------------------------------------------------------------- errors
 
+    def _misfit(self, request: dict[str, Any], error: BaseException) -> Misfit | None:
+        """The error in plain words where what was called takes other arguments than it was called with."""
+        if type(error) is not TypeError or self._learners_frame(error)[0] or request["do"] in ("load", "decode"):
+            return None
+        symbol, layer = request["symbol"], self.layers.get(request["layer"])
+        args = request["calls"][0] if request["do"] == "several" else request["args"]
+        function, name = getattr(self.module, symbol), symbol
+        if request["do"] == "make":
+            function, name = functools.partial(function.__init__, None), f"{symbol}.__init__"
+        elif layer is not None:
+            function, name = layer.forward, f"{symbol}.forward"
+        return other_signature(name, function, self.signatures.get(name, []), args, request.get("kwargs", {}))
+
     def _error(self, error: BaseException) -> dict[str, Any]:
         frame, line = self._learners_frame(error)
         kind = "raised"
         if isinstance(error, NotLoadable):
             kind, line = "load", error.line
+        elif isinstance(error, Misfit):
+            kind, line = "misfit", error.line or line
         elif isinstance(error, Forbidden):
             kind = "forbidden"
         elif type(error) is NotImplementedError and self._innermost(error) == self.file:
@@ -228,6 +244,11 @@ def _lines(tree: ast.Module) -> dict[str, int]:
         methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
         lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
+
+
+def _loops(tree: ast.Module) -> list[int]:
+    """Where the first `while` loops begin: what takes too long is one of them, if it is a loop that does not end."""
+    return sorted(node.lineno for node in ast.walk(tree) if isinstance(node, ast.While))[:2]
 
 
 def _written_over(given: Any, new: Any) -> Any:

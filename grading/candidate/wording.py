@@ -57,10 +57,12 @@ def cache_name(parent: int | None) -> str:
 
 def failure_of(error: dict[str, Any], call: str) -> Failure:
     """An error that the candidate reported. Its words are the learner's: bounded, and one line."""
-    kind = error.get("kind") if error.get("kind") in ("raised", "unwritten", "forbidden", "load") else "raised"
+    kind = (
+        error.get("kind") if error.get("kind") in ("raised", "unwritten", "forbidden", "load", "misfit") else "raised"
+    )
     text = " ".join(str(error.get("message", "")).split())[:300]
     name = str(error.get("type", ""))[:100]
-    message = text if kind in ("load", "forbidden") else f"{name}: {text}" if text else name
+    message = text if kind in ("load", "forbidden", "misfit") else f"{name}: {text}" if text else name
     tensors = error.get("tensors")
     shapes = ", ".join(f"{k} {v}" for k, v in tensors.items()) if isinstance(tensors, dict) else ""
     source = str(error.get("text", ""))[:100]

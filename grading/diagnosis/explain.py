@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from grading.diagnosis.program import Combination, Kind, Program, compatible, is_style, mixed, name, of_program, proves, sentence
+from grading.diagnosis.program import (
+    Combination,
+    Kind,
+    Program,
+    compatible,
+    is_style,
+    mixed,
+    name,
+    of_program,
+    proves,
+    sentence,
+)
 from grading.diagnosis.replay import Check, Raised
 from grading.diagnosis.search import Search, joined, named, test_of
 from grading.records import Cause
@@ -28,9 +39,7 @@ class Explained:
         """Without the mistakes that are not needed, or that could as well be others."""
         for kind in combination:
             rest = tuple(each for each in combination if each is not kind)
-            if not self.explains(combination, kind):
-                combination = rest
-            elif not is_style(kind) and not self._sure(combination, kind):
+            if not self.explains(combination, kind) or (not is_style(kind) and not self._sure(combination, kind)):
                 combination = rest
         return combination
 

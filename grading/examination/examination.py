@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -40,18 +40,27 @@ class Examination:
     """What the tests of one run share: where candidates come from, whose files, which seed; and what they found.
 
     Args:
+        only: run the checks of that name, or those that have it in their name or title.
         on_result: is called with each result, which may come while the next check runs; a grade has no use for it.
     """
 
     def __init__(
-        self, candidates: Host, folder: Path, seed: int, limits: Limits, on_result: OnResult | None = None
+        self,
+        candidates: Host,
+        folder: Path,
+        seed: int,
+        limits: Limits,
+        only: str = "",
+        on_result: OnResult | None = None,
     ) -> None:
         self.host = candidates
         self.folder = folder
         self.seed = seed
         self.limits = limits
+        self.only = only
         self.learners: dict[str, Learner] = {}
         self.expected: Counter[str] = Counter()  # how many checks were collected for each kata
+        self.left_out: Counter[str] = Counter()  # how many more there are that were not asked for
         self.checks: dict[str, list[CheckResult]] = {}
         self.transcripts: dict[str, dict[str, list[Event]]] = {}  # what each check asked, and what came back
         self.printed: dict[str, str] = {}
@@ -73,8 +82,13 @@ class Examination:
 
     # ------------------------------------------------------------------------------------------- one check
 
-    def collected(self, items: Iterable[pytest.Item]) -> None:
-        """Send the files only now: while the graders were collected, their candidates started."""
+    def collected(self, items: list[pytest.Item]) -> None:
+        """Keep the checks that were asked for, and send their files. Only now: while the graders were collected, their
+        candidates started."""
+        if self.only:
+            kept = _chosen(items, self.only)
+            self.left_out.update(stem for item in items if item not in kept and (stem := stem_of(item.path)))
+            items[:] = kept
         self.expected.update(stem for item in items if (stem := stem_of(item.path)))
         for stem in self.expected:
             try:
@@ -172,6 +186,12 @@ def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, CheckFailed):
         return error.failure
     return Failure(f"the answer cannot be examined ({type(error).__name__}: {error})"[:300], kind="odd")
+
+
+def _chosen(items: list[pytest.Item], only: str) -> list[pytest.Item]:
+    """The checks of that name, or else those with it in their name or title, in any case of letters."""
+    exact = [item for item in items if item.name == only]
+    return exact or [item for item in items if only.lower() in f"{item.name} {_title(item)}".lower()]
 
 
 def _title(item: pytest.Item) -> str:

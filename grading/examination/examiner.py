@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -38,34 +41,39 @@ class Examiner:
 
     def __init__(self, debug: bool = False, host: Host | None = None, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._host = host or _prepare(debug, self._limits)
+        self.host = host or _prepare(debug, self._limits)
 
-    def grade(self, stems: Sequence[str], folder: Path, seed: int | None = None, asked: bool = True) -> Report:
+    def grade(
+        self, stems: Sequence[str], folder: Path, seed: int | None = None, asked: bool = True, only: str = ""
+    ) -> Report:
         """The report on those katas.
 
         Args:
             folder: where the learner's files are, or one file.
             seed: of the random inputs; a new one where it is None.
             asked: whether the katas were asked for by name; a missing file is then broken, else not started.
+            only: run the checks of that name, or those that have it in their name or title; katas without any are
+                left out of the report.
         """
         # candidates start while this process imports pytest and the graders
-        self._host.settle()
-        self._host.expect(sum(submission(folder, stem).is_file() for stem in stems))
+        self.host.settle()
+        self.host.expect(sum(submission(folder, stem).is_file() for stem in stems))
         from grading.examination.examination import Examination
         from grading.examination.plugin import new_seed
 
         began = time.monotonic()
         gc.disable()  # what a grade leaves in cycles is collected after it
-        examination = Examination(self._host, folder, new_seed() if seed is None else seed, self._limits)
+        examination = Examination(self.host, folder, new_seed() if seed is None else seed, self._limits, only)
         try:
             run(stems, examination)
             self._ask_the_reference(examination)
-            results = [self._result(Catalog()[stem], examination, asked) for stem in stems]
+            ran = [stem for stem in stems if examination.expected[stem] or stem in examination.faults or not only]
+            results = [self._result(Catalog()[stem], examination, asked) for stem in ran]
         finally:
             examination.close()
             gc.enable()
         fences = next((learner.fences for learner in examination.learners.values() if learner.fences), ())
-        return Report(examination.seed, ("process", *fences), round(time.monotonic() - began, 3), tuple(results))
+        return Report(examination.seed, ("process", *fences), round(time.monotonic() - began, 3), tuple(results), only)
 
     def _ask_the_reference(self, examination: Examination) -> None:
         """What no check foresaw is put down to the answer, unless the reference meets it too: then the grader is at
@@ -73,7 +81,7 @@ class Examiner:
         from grading.examination.examination import Examination
 
         if stems := [stem for stem in examination.unforeseen if stem not in examination.faults]:
-            reference = Examination(self._host, ROOT / "solutions", examination.seed, self._limits)
+            reference = Examination(self.host, ROOT / "solutions", examination.seed, self._limits, examination.only)
             try:
                 run(stems, reference)
             finally:
@@ -86,6 +94,7 @@ class Examiner:
         passed = sum(check.outcome == "passed" for check in checks)
         expected = examination.expected[kata.stem]
         result = KataResult(kata.stem, kata.title, learner.where(0), _outcome(checks, expected), passed, expected)
+        result = replace(result, left_out=examination.left_out[kata.stem])
         if fault := examination.faults.get(kata.stem):
             return replace(
                 result, outcome="broken", passed=0, message=fault.message, where=fault.where, fault=fault.trace
@@ -102,13 +111,13 @@ class Examiner:
 
     def fences(self) -> tuple[str, ...]:
         """What fences a candidate in here."""
-        candidate = self._host.candidate()
+        candidate = self.host.candidate()
         candidate.close()
-        self._host.settle()
+        self.host.settle()
         return ("process", *candidate.fences)
 
     def close(self) -> None:
-        self._host.close()
+        self.host.close()
 
 
 def _prepare(debug: bool, limits: Limits) -> Host:
@@ -117,14 +126,33 @@ def _prepare(debug: bool, limits: Limits) -> Host:
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
     gc.disable()  # the collector takes a tenth of the import, and its last run at exit a quarter
-    import torch
+    with _ending_at_ctrl_c():
+        import torch
 
-    from grading.candidate.hosts import DebugHost, host
+    from grading.candidate.hosts import host
 
     torch.set_num_threads(1)
     gc.freeze()
     gc.enable()
-    return DebugHost() if debug else host(limits)
+    if debug:
+        from grading.candidate.in_process import DebugHost
+
+        return DebugHost()
+    return host(limits)
+
+
+@contextmanager
+def _ending_at_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends the process here, without an exception: in the middle of PyTorch's import one aborts with a dump."""
+    found = signal.getsignal(signal.SIGINT)
+    if found is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def _explained(
@@ -138,7 +166,7 @@ def _explained(
         if result.outcome == "failed":
             return replace(result, causes=_causes(knowledge, kata, result.checks, transcripts))
         star = getattr(knowledge, "star", None)
-        return replace(result, star=star(learner)) if star and result.outcome == "passed" else result
+        return replace(result, star=star(learner)) if star and result.outcome == "passed" and not result.left_out else result
     except Exception as error:
         return replace(result, fault=fault_of(error).trace)
 

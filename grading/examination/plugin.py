@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     seed = new_seed() if seed is None else seed
     folder = ROOT / config.getoption("--candidate")
     limits = Limits()
-    examination = config.stash[KEY] = Examination(host(limits), folder, seed, limits, _log)
+    examination = config.stash[KEY] = Examination(host(limits), folder, seed, limits, on_result=_log)
     config.add_cleanup(examination.host.close)  # cleanups run last in, first out
     config.add_cleanup(examination.close)
 

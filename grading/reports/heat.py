@@ -44,7 +44,9 @@ def heats(check: CheckResult) -> tuple[Heat, ...]:
         return ()
     # wanted sets the scale: one huge number in got would make everything else look like zero
     scale = _largest(wanted) or _largest(got) or 1.0
+    wanted, got = _rounded(wanted, scale), _rounded(got, scale)
     difference = [[_minus(g, w) for g, w in zip(*rows, strict=True)] for rows in zip(got, wanted, strict=True)]
+    difference = _rounded(difference, scale)
     most = _largest(difference) or 1.0
     shades = [[_difference_shade(value, most, scale) for value in row] for row in difference]
     return (
@@ -52,6 +54,11 @@ def heats(check: CheckResult) -> tuple[Heat, ...]:
         _heat("got", got, [[_shade(value, scale) for value in row] for row in got], check.map_at),
         _heat("difference", difference, shades, check.map_at),
     )
+
+
+def _rounded(values: list[list[float]], scale: float) -> list[list[float]]:
+    """What is nothing but a rounding error at that scale as the 0 that it stands for."""
+    return [[0.0 if abs(value) <= SAME * scale else value for value in row] for row in values]
 
 
 def _heat(label: str, values: list[list[float]], shades: list[list[str]], at: str) -> Heat:

@@ -50,19 +50,28 @@ class Row:
         return self.result.outcome in ("failed", "broken")
 
 
-def page(report: Report, texts: Texts | None = None) -> str:
-    """One self-contained file: light and dark, for screens from a phone's on."""
-    return _render("page.html", report, texts or Texts())
+def page(report: Report, texts: Texts | None = None, notebooks: str = "notebooks") -> str:
+    """One self-contained file: light and dark, for screens from a phone's on.
+
+    Args:
+        notebooks: where the notebooks are, seen from the page.
+    """
+    return _render("page.html", report, texts or Texts(), notebooks)
 
 
 def cell(report: Report, texts: Texts | None = None) -> str:
-    """The verdict as part of another page, in that page's colours."""
-    return _render("cell.html", report, texts or Texts())
+    """The verdict as part of a notebook, in its colours."""
+    return _render("cell.html", report, texts or Texts(), ".")
 
 
-def _render(template: str, report: Report, texts: Texts) -> str:
+def _render(template: str, report: Report, texts: Texts, notebooks: str) -> str:
     rows = [_row(texts.result(result), texts) for result in report.katas]
-    values = {"summary": summary(report, texts), "seed": report.seed, "seconds": f"{report.seconds:.1f}"}
+    values = {
+        "summary": summary(report, texts),
+        "seed": report.seed,
+        "seconds": f"{report.seconds:.1f}",
+        "notebooks": notebooks,
+    }
     return _environment().get_template(template).render(texts=texts, rows=rows, cell_size=(WIDTH, HEIGHT), **values)
 
 

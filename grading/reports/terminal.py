@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from grading.catalog import Catalog
@@ -13,18 +14,20 @@ from grading.reports.columns import fit, padded, wrap
 from grading.texts import Texts, word
 
 LABEL = 8
-MAX_PRINTED = 3
+MAX_PRINTED = 20
 STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "dim"}
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
 
 
-def report(report: Report, width: int, verbose: bool = False) -> Text:
-    """The whole screen."""
+def report(report: Report, width: int, verbose: bool = False, hints_read: Collection[str] = ()) -> Text:
+    """The whole screen. `hints_read` are the katas that have no hint left."""
     out = board(report, width)
     failing = [result for result in report.katas if result.outcome in ("failed", "broken")]
     for result in failing if verbose else failing[:1]:
         out.append("\n")
-        out.append(failure(result, width, verbose))
+        out.append(failure(result, width, verbose, hints_read))
+    for result in report.katas:
+        out.append(_printed_last(result, width, verbose))
     out.append("\n")
     out.append(_next(report, width))
     return out
@@ -36,18 +39,24 @@ def board(report: Report, width: int) -> Text:
     stems = max(len(result.kata) for result in report.katas)
     for result in map(Texts().result, report.katas):
         number = Catalog()[result.kata].number
+        shown = "not started" if result.left_out and result.outcome == "passed" else result.outcome
         counted = result.outcome in ("passed", "failed")
         star = "* " if result.star and result.star.given else ""
-        state = f"{star}{result.passed}/{result.expected}" if counted else word(result.outcome.replace(" ", "-"))
-        left = f"{MARKS[result.outcome]:>3} {number or '-'} {result.kata:<{stems}}  "
+        state = f"{star}{_count(result)}" if counted else word(result.outcome.replace(" ", "-"))
+        left = f"{MARKS[shown]:>3} {number or '-'} {result.kata:<{stems}}  "
         room = max(width - len(left) - cell_len(state) - 2, 0)
-        out.append(f"{left}{fit(result.title, room)} {state}\n", style=STYLES[result.outcome])
+        out.append(f"{left}{fit(result.title, room)} {state}\n", style=STYLES[shown])
         if result.star and not result.star.given:
             out.append("\n".join(wrap(" " * 6 + result.star.text, width, " " * 6)) + "\n", style="dim")
     return out
 
 
-def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
+def _count(result: KataResult) -> str:
+    count, whole = f"{result.passed}/{result.expected}", result.expected + result.left_out
+    return word("part", count=count, whole=whole) if result.left_out else count
+
+
+def failure(result: KataResult, width: int, verbose: bool = False, hints_read: Collection[str] = ()) -> Text:
     """Why a kata does not pass: the first failing rule in full, the others by title."""
     result = Texts().result(result)
     if result.outcome == "broken":
@@ -58,7 +67,7 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
         out.append(_check(result, check, width))
         if result.causes and check is failed[0]:
             out.append(_row("cause", word("causes", causes=cause_text(result.causes)), width, "yellow"))
-        out.append(_printed(check.printed, width))
+        out.append(_printed(check.printed, width, verbose))
     if result.fault:
         out.append(_row("", word("no-causes"), width, "yellow"))
     if not failed:
@@ -67,20 +76,26 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
     if not verbose and len(failed) > 1:
         titles = word("semicolon").join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
         out.append(_row("", word("more-fail", count=len(failed) - 1, titles=titles), width, "dim", lines=1))
-    read = f", notebooks/{result.causes[0].notebook}" if result.causes else ""
-    out.append(_row("next", f"python grader.py hint {result.kata}{read}", width))
+    read = f"notebooks/{result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook}"
+    hint = f"python grader.py hint {result.kata}" + (f", {read}" if result.causes else "")
+    out.append(_row("next", read if result.kata in hints_read else hint, width))
     return out
 
 
 def _check(result: KataResult, check: CheckResult, width: int) -> Text:
     out = _head(result, check.title, check.where, width)
-    out.append(_row("call", check.call, width))
+    return out.append(rows(check, width))
+
+
+def rows(check: CheckResult, width: int) -> Text:
+    """What a failing check called, wanted and got."""
+    out = _row("call", check.call, width)
     out.append(_row("", check.message, width, "bold"))
     wanted, got = check.wanted.splitlines(), check.got.splitlines()
     if len(wanted) > 1 or len(got) > 1:
         return out.append(_side_by_side(wanted, got))
     out.append(_row("wanted", check.wanted, width))
-    return out.append(_row("line" if check.kind in ("raised", "forbidden") else "got", check.got, width))
+    return out.append(_row("line" if check.kind in ("raised", "forbidden", "misfit") else "got", check.got, width))
 
 
 def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None) -> str:
@@ -98,7 +113,7 @@ def why_broken(result: KataResult, texts: Texts) -> str:
 def _broken(result: KataResult, width: int) -> Text:
     out = _head(result, why_broken(result, Texts()), result.where or result.file, width)
     out.append(_row("", result.message, width, "bold"))
-    return out.append(_printed(result.printed, width))
+    return out.append(_printed(result.printed, width, verbose=False))
 
 
 def _head(result: KataResult, title: str, where: str, width: int) -> Text:
@@ -135,14 +150,26 @@ def _side_by_side(wanted: list[str], got: list[str]) -> Text:
     return out
 
 
-def _printed(words: str, width: int) -> Text:
-    """What the learner printed: the beginning, each line marked as theirs."""
-    lines = [clean(line) for line in words.splitlines() if line.strip()]
+def _printed_last(result: KataResult, width: int, verbose: bool) -> Text:
+    """What the learner's code printed in the check that ran last, of a kata that passes."""
+    last = result.checks[-1] if result.outcome == "passed" and result.checks else None
+    if not last or not last.printed.strip():
+        return Text()
+    title = Texts().result(result).checks[-1].title
+    head = Text("\n" + "\n".join(wrap(f"    {result.kata}   {title}", width, " " * 5)) + "\n")
+    return head.append(_printed(last.printed, width, verbose))
+
+
+def _printed(words: str, width: int, verbose: bool) -> Text:
+    """What the learner printed, each line marked as theirs: the beginning, or with `verbose` all of it."""
+    room = max(width - LABEL - 8, 20)
+    lines = [part for line in words.splitlines() if line.strip() for part in chop_cells(clean(line), room)]
+    shown = lines if verbose else lines[:MAX_PRINTED]
     out = Text()
-    for i, line in enumerate(lines[:MAX_PRINTED]):
-        out.append(f"     {_label('' if i else 'printed')}| {line[: max(width - LABEL - 8, 20)]}\n", style="dim")
-    if len(lines) > MAX_PRINTED:
-        more = word("more-lines", count=len(lines) - MAX_PRINTED)
+    for i, line in enumerate(shown):
+        out.append(f"     {_label('' if i else 'printed')}| {line}\n", style="dim")
+    if len(lines) > len(shown):
+        more = word("more-lines", count=len(lines) - len(shown))
         out.append(f"     {'':<{LABEL}}| {more}\n", style="dim")
     return out
 
@@ -154,6 +181,8 @@ def _next(report: Report, width: int) -> Text:
 def summary(report: Report, texts: Texts | None = None) -> str:
     """How far it is, and what to do now."""
     texts = texts or Texts()
+    if report.only:
+        return texts.word("partial", only=report.only, seed=report.seed)
     started = [result for result in report.katas if result.outcome != "not started"]
     fresh = [result for result in report.katas if result.outcome == "not started"]
     passed = sum(result.outcome == "passed" for result in started)
@@ -162,7 +191,12 @@ def summary(report: Report, texts: Texts | None = None) -> str:
     if fresh:
         kata = Catalog()[fresh[0].kata]
         return texts.word("next-kata", title=texts.title(kata), minutes=kata.minutes, file=fresh[0].file)
-    return texts.word("all-pass", kata=report.katas[-1].kata)
+    done = texts.word("all-pass", kata=report.katas[-1].kata)
+    if len(report.katas) < len(Catalog().katas):
+        return done
+    lacking = [result.kata for result in report.katas if result.star and not result.star.given]
+    star = texts.word("then-star", katas=texts.word("list-comma").join(lacking)) + " " if lacking else ""
+    return f"{done} {star}{texts.word('then')}"
 
 
 def clean(text: str) -> str:

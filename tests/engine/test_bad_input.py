@@ -19,7 +19,10 @@ BROKEN = {
     "syntax error": (HEAD + SDPA + "    return (query\n", "was never closed"),
     "indentation": (HEAD + SDPA + "return query\n", "expected an indented block"),
     "missing symbol": (HEAD + "def attention(query, key, value):\n    return value\n", "defines no scaled_dot"),
-    "number in place of a function": (HEAD + "scaled_dot_product_attention = 3\n", "has to be a function, not a int"),
+    "number in place of a function": (
+        HEAD + "scaled_dot_product_attention = 3\n",
+        "scaled_dot_product_attention is int, and has to be a function: write `def",
+    ),
     "missing package": ("import einops\n" + HEAD + SDPA + "    return value\n", "einops"),
     "error at import": (HEAD + "x = torch.zeros(3) @ torch.zeros(4)\n", "RuntimeError"),
     "exit at import": (HEAD + "raise SystemExit(0)\n", "SystemExit"),
@@ -28,7 +31,8 @@ BROKEN = {
 }
 FAILED = {
     "None": ("    return None\n", "is no plain tensor"),
-    "tuple": ("    return value, value\n", "is no plain tensor"),
+    "tuple": ("    return value, value, value\n", "is no plain tensor"),
+    "weights too": ("    return value, value\n", "came back as (output, weights): return the output alone"),
     "list": ("    return value.tolist()\n", "is no plain tensor"),
     "numpy": ("    return value.numpy()\n", "is no plain tensor"),
     "number": ("    return 1.0\n", "is no plain tensor"),
@@ -89,21 +93,62 @@ def test_an_answer_that_is_none_fails(examine, tmp_path, name):
         (
             HEADS,
             HEAD + "def MultiHeadAttention(d_model, num_heads):\n    return nn.Linear(1, 1)\n",
-            "has to be a class",
+            "MultiHeadAttention is a function, and has to be a class built on nn.Module: write `class Multi",
         ),
-        (HEADS, HEAD + "class MultiHeadAttention:\n    pass\n", "has to be a class derived from nn.Module"),
+        (HEADS, HEAD + "class MultiHeadAttention:\n    pass\n", "is a class that is built on nothing, and has to be"),
+        (
+            HEADS,
+            HEAD + "class MultiHeadAttention(dict):\n    pass\n",
+            "is a class built on dict, and has to be a class",
+        ),
+        (HEADS, HEAD + "MultiHeadAttention = nn.Linear(2, 2)\n", "is a layer that is made already (torch.nn.modules"),
     ],
 )
 def test_a_class_has_to_be_one(examine, tmp_path, stem, source, words):
     result = examine(stem, write(tmp_path, source, stem))
     assert result.outcome == "broken"
     assert words in result.message
+    assert result.where.endswith("mha.py:4")
+
+
+LAYER = "class MultiHeadAttention(nn.Module):\n    def __init__(self, {}):\n        super().__init__()\n{}"
+MISFITS = {
+    "another __init__": (
+        LAYER.format("dim, heads", ""),
+        "MultiHeadAttention.__init__ takes (dim, heads), and has to take (d_model, num_heads, dropout, bias)",
+        5,
+    ),
+    "a lazy layer": (
+        LAYER.format("d_model, num_heads, dropout=0.0, bias=True", "        self.q_proj = nn.LazyLinear(d_model)\n"),
+        "q_proj.weight has no size before the first call (nn.LazyLinear): use nn.Linear with both sizes",
+        7,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_another_form_than_asked_for_says_which(examine, tmp_path, name):
+    source, message, line = MISFITS[name]
+    failed = examine(HEADS, write(tmp_path, HEAD + source, HEADS)).first_failure
+    assert (failed.message, failed.kind) == (message, "misfit")
+    assert failed.where.endswith(f"mha.py:{line}")
+
+
+def test_another_signature_of_forward_says_which(examine, tmp_path):
+    text = (ROOT / "solutions/mha.py").read_text(encoding="utf-8")
+    source = text.replace(
+        "value: Tensor, mask: Tensor | None = None) -> Tensor:", "value: Tensor) -> Tensor:\n        mask = None"
+    )
+    failed = [check for check in examine(HEADS, write(tmp_path, source, HEADS)).checks if check.outcome == "failed"]
+    message = "MultiHeadAttention.forward takes (query, key, value), and has to take (query, key, value, mask)"
+    assert message in [check.message for check in failed]
 
 
 def test_a_wrong_signature_names_what_was_called(examine, tmp_path):
     source = HEAD + "def scaled_dot_product_attention(query, key):\n    return query\n"
     failed = examine(ATTENTION, write(tmp_path, source)).first_failure
-    assert "takes 2 positional arguments but 3 were given" in failed.message
+    assert failed.message == "scaled_dot_product_attention takes (query, key), and has to take (query, key, value)"
+    assert failed.where.endswith(f"{ATTENTION}.py:4")
     assert "scaled_dot_product_attention(query" in failed.call
 
 
@@ -122,6 +167,13 @@ def test_what_is_printed_is_kept(examine, tmp_path):
 def test_what_was_printed_before_a_loop_is_kept(examine_briefly, tmp_path):
     source = HEAD + SDPA + "    print('so far')\n    while True: pass\n"
     assert "so far" in examine_briefly(ATTENTION, write(tmp_path, source)).first_failure.printed
+
+
+def test_an_endless_loop_points_at_itself_and_says_it_once(examine_briefly, tmp_path):
+    source = HEAD + SDPA + "    step = 0\n    while step < 3:\n        query = query + 1\n    return query\n"
+    failed = examine_briefly(ATTENTION, write(tmp_path, source)).first_failure
+    assert failed.where.endswith(f"{ATTENTION}.py:6")
+    assert failed.message == "stopped after 2 s, and this is the one `while` loop of the file"
 
 
 def test_a_missing_file(examiner, tmp_path):

@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from grading.diagnosis.mistakes import CATALOGUE
 
 from docs import build_readme
 from grading.catalog import ROOT
-from grading.diagnosis.mistakes import CATALOGUE
 
 READMES = build_readme.READMES
 

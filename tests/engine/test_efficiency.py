@@ -8,10 +8,10 @@ import torch
 
 from grading.candidate.meter import count, peak_bytes
 from grading.catalog import ROOT
+from grading.reports.terminal import board
 from katas.gqa.diagnosis import star as gqa_star
 from katas.gqa_kv_cache.diagnosis import star as cache_star
 from katas.mqa.diagnosis import star as mqa_star
-from grading.reports.terminal import board
 from solutions.gqa_kv_cache import CachedGroupedQueryAttention
 
 RIGHT = ROOT / "tests" / "submissions" / "right"
@@ -20,8 +20,9 @@ RIGHT = ROOT / "tests" / "submissions" / "right"
 # weights) or have PyTorch do it (a broadcasting matmul, vmap over the heads of a group)
 COPYING = {
     "gqa": """broadcast_five_dim expand_and_reshape index_buffer_gather online_softmax_hooks repeat_interleave_float32
-        vmap_over_groups weights_expanded_at_call""",
-    "gqa_kv_cache": "detached_clone_cache growing_slices named_tuple_cache preallocated_buffer",
+        vmap_over_groups weights_expanded_at_call style_litgpt style_repeat_kv style_torchtune""",
+    "gqa_kv_cache": """detached_clone_cache growing_slices named_tuple_cache preallocated_buffer
+        style_dynamic_cache style_gpt_fast style_llama_generate""",
     "mqa": "expand_with_config safe_softmax_by_hand unsqueeze_broadcast vmap_with_shared_kv",
 }
 STARS = {"gqa": gqa_star, "gqa_kv_cache": cache_star, "mqa": mqa_star}

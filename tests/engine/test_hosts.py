@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from grading.candidate.hosts import DebugHost, SpawnHost
+from grading.candidate.hosts import SpawnHost
+from grading.candidate.in_process import DebugHost
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT
 from grading.examination.examiner import Examiner

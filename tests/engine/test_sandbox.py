@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import timeit
 from pathlib import Path
 
 import pytest
 import torch
 
 from grading.candidate import audit, sandbox
+from grading.candidate.permitted import NOT_READ
 from tests.engine.katas import ATTENTION
 from tests.engine.processes import forked
 
@@ -124,10 +126,13 @@ ATTEMPTS = {
     "a system call of tomorrow": (lambda: over_ctypes(4000), "seccomp audit"),
     "readable memory again": (lambda: ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0 or 1 / 0, "seccomp audit"),
     "look for objects": (lambda: len(__import__("gc").get_objects()), "audit"),
+    "time code that is text": (lambda: timeit.timeit("1", number=1), "audit"),
+    "set up timing by text": (lambda: timeit.timeit(lambda: 1, setup="import os", number=1), "audit"),
 }
 ONLY_LINUX = {"leave the session", "a nameless file", "read own memory's map", "read the parent's environment"}
 # these fail anyway, or end the process that should report
 NOT_OFF = {"replace the program", "a system call by hand", "a system call of tomorrow", "signal the group"}
+REASON = f"it computes with the tensors that it is given; {NOT_READ}"
 REFUSALS = ("PermissionError", "Refused", "RuntimeError", "ZeroDivisionError", "OSError")
 PAIRS = [(attempt, layer) for attempt, (_, layers) in ATTEMPTS.items() for layer in layers.split()]
 
@@ -169,11 +174,12 @@ def test_without_a_layer_it_works(attempt, folder):
         "signal the parent": "a solution may not signal other processes",
         "a system call of tomorrow": "a solution may not use ctypes",
         "look for objects": "a solution may not search the interpreter's memory",
+        "time code that is text": "a solution may not time code that is text, only functions",
     }.items(),
 )
 def test_the_refusal_says_what_it_is_about(attempt, text, folder):
     need("landlock", "seccomp")
-    assert confined(ATTEMPTS[attempt][0], EVERYTHING) == ["Refused", text]
+    assert confined(ATTEMPTS[attempt][0], EVERYTHING) == ["Refused", f"{text}: {REASON}"]
 
 
 def backward():

@@ -10,10 +10,10 @@ import sys
 import time
 
 import pytest
+from grading.diagnosis.mistakes import CATALOGUE
 from rich.cells import cell_len
 
 from grading.catalog import ROOT, Catalog
-from grading.diagnosis.mistakes import CATALOGUE
 from grading.practice.interview.questions import questions
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 from grading.reports import columns, html, terminal
@@ -286,7 +286,8 @@ def test_watch_is_chinese(copy):
     checked(
         watching.until("尚未开始：编辑下面的文件并保存", "n 下一题  h 提示", "q 退出", f"文件  problems/{ATTENTION}.py")
     )
-    (copy / "problems" / f"{ATTENTION}.py").write_text((copy / "solutions" / f"{ATTENTION}.py").read_text())
+    long = (copy / "solutions" / f"{ATTENTION}.py").read_text() + "\n\nUNUSED = (\n" + "    0,\n" * 30 + ")\n"
+    (copy / "problems" / f"{ATTENTION}.py").write_text(long)
     checked(watching.until("通过了。o：与参考答案对照", f"1/{COUNT}", "o 对照", "秒"))
     watching.settle()
     for key, words in (

@@ -64,11 +64,11 @@ def test_a_save_gets_its_verdict(watching):
 
 def test_the_keys(watching):
     terminal, root = watching
-    save(root, SOLUTION)
+    save(root, SOLUTION + "\n\nUNUSED = (\n" + "    0,\n" * 30 + ")\n")
     terminal.until("It passes", f"1/{COUNT}")
     terminal.settle()  # or a late event of that save brings the verdict back
     terminal.press("o")
-    terminal.until("yours", "page 1 of")
+    terminal.until("- yours", "+ reference", "page 1 of")
     terminal.press(" ")
     terminal.until("page 2 of")
     terminal.press("l")
@@ -230,3 +230,21 @@ def test_a_check_of_all_katas_is_cut_short_in_the_first(tmp_path):
     save(root, HANGS)
     done = subprocess.run([sys.executable, "-c", CUT], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "True", "passed"], done.stderr
+
+
+def test_keys_pressed_while_it_starts_are_heeded_and_the_list_marks_what_fails(tmp_path):
+    root = copied(tmp_path)
+    save(root, WRONG)
+    terminal = Terminal(root, "watch", ATTENTION)
+    try:
+        terminal.until("starting ...")
+        terminal.press("v")
+        shown = terminal.until("wanted", "q quit") + terminal.settle(1.0)
+        assert shown.rfind("more fail") < shown.rfind("wanted"), "the last screen has every failure"
+        terminal.press("l")
+        terminal.until("  x 1 sdpa", "  - 2 causal_mask")
+        terminal.press("q")
+        assert terminal.finish() == 0
+        assert terminal.restored()
+    finally:
+        terminal.close()

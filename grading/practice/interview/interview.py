@@ -29,9 +29,12 @@ def register(verbs: Verbs) -> None:
 
 
 def _minutes(text: str) -> float:
-    minutes = float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
     if not 0 < minutes <= 24 * 60:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: more than 0 and at most {24 * 60} minutes")
     return minutes
 
 

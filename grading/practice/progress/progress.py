@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,10 @@ class Progress(Store):
         """How many hints of that kata were shown."""
         return self.kata(stem).hints
 
+    def hints_read(self) -> frozenset[str]:
+        """The katas all of whose hints were shown."""
+        return frozenset(kata.stem for kata in Catalog().katas if self.hints(kata.stem) >= len(kata.hints))
+
     def set_hints(self, stem: str, level: int) -> None:
         """Remember how many were shown."""
         data, record, attempt = self._open(stem)
@@ -55,13 +58,10 @@ class Progress(Store):
         self._close(data, stem, record, attempt)
 
     def record(self, report: Report, now: float | None = None) -> None:
-        """Remember a grade of ROOT/problems. A damaged disk or a full one must not spoil the grade."""
-        try:
-            for result in report.katas:
-                if not (result.fault and result.outcome == "broken"):
-                    self._record(result, time.time() if now is None else now)
-        except OSError as error:
-            print(f"grader: the progress could not be written: {error}", file=sys.stderr)
+        """Remember a grade of ROOT/problems."""
+        for result in report.katas:
+            if not (result.fault and result.outcome == "broken"):
+                self._record(result, time.time() if now is None else now)
 
     def _record(self, result: KataResult, now: float) -> None:
         data, record, attempt = self._open(result.kata)

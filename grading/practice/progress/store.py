@@ -38,11 +38,21 @@ class Store:
         while target.exists():
             number += 1
             target = self.file.with_suffix(f".damaged-{number}")
-        self.file.replace(target)
+        try:
+            self.file.replace(target)
+        except OSError as error:
+            print(f"grader: {self.file.name} cannot be read: {error}", file=sys.stderr)
+            return
         print(f"grader: {self.file.name} cannot be read and was set aside as {target.name}", file=sys.stderr)
 
     def write(self, data: dict[str, Any]) -> None:
-        """Replace it as a whole."""
+        """Replace it as a whole. A full disk or a read-only one is said, and spoils nothing else."""
+        try:
+            self._write(data)
+        except OSError as error:
+            print(f"grader: the progress could not be written: {error}", file=sys.stderr)
+
+    def _write(self, data: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self.folder, prefix="progress-")
         try:

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -18,6 +19,10 @@ WINDOWS_SPECIAL = {"Q": " ", "P": " "}  # what follows \xe0: page down and arrow
 
 class Terminal(Protocol):
     """What a system has for single keys."""
+
+    def collecting(self) -> AbstractContextManager[None]:
+        """Keys wait, unseen, for whoever opens it in here: what is pressed while a program starts is not lost."""
+        ...
 
     def open(self) -> None:
         """From now on keys come one by one and are not shown, Ctrl-C is a key."""
@@ -79,14 +84,36 @@ class Posix:
     def __init__(self, descriptor: int) -> None:
         self._input = descriptor
 
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        found = self._without_lines()
+        try:
+            yield
+        finally:
+            self._set(found)
+
     def open(self) -> None:
         import termios
 
-        self._found = termios.tcgetattr(self._input)
         self._wake = os.pipe()
-        mode = termios.tcgetattr(self._input)
-        mode[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
+        self._found = self._without_lines(termios.ISIG)
+
+    def _without_lines(self, flags: int = 0) -> list[Any]:
+        """Have keys come one by one, unseen, and switch these local flags off as well; the mode that was found."""
+        import termios
+
+        found, mode = termios.tcgetattr(self._input), termios.tcgetattr(self._input)
+        mode[3] &= ~(termios.ICANON | termios.ECHO | flags)
         termios.tcsetattr(self._input, termios.TCSADRAIN, mode)
+        return found
+
+    def _set(self, mode: list[Any]) -> None:
+        import termios
+
+        try:
+            termios.tcsetattr(self._input, termios.TCSADRAIN, mode)
+        except termios.error:
+            pass  # the terminal is gone
 
     def read(self) -> list[str] | None:
         import select
@@ -104,14 +131,9 @@ class Posix:
         os.write(self._wake[1], b".")
 
     def close(self) -> None:
-        import termios
-
         for descriptor in self._wake:
             os.close(descriptor)
-        try:
-            termios.tcsetattr(self._input, termios.TCSADRAIN, self._found)
-        except termios.error:
-            pass  # the terminal is gone
+        self._set(self._found)
 
 
 class Console:
@@ -130,6 +152,9 @@ class Console:
         self._mode = ctypes.c_ulong()
         self._pointer = ctypes.byref(self._mode)
         self._ended = threading.Event()
+
+    def collecting(self) -> AbstractContextManager[None]:
+        return nullcontext()  # keys wait by themselves, and are not shown before they are read
 
     def open(self) -> None:
         self._handle = self._kernel.GetStdHandle(self.INPUT)

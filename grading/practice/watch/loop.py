@@ -18,6 +18,8 @@ from grading.records import Report
 from grading.stubs import stub
 from grading.texts import word
 
+FAILING = ("failed", "broken")
+
 
 class Event(NamedTuple):
     """`what` happened: "key", "save", "draw" or "polling"; the key, or the name of the file."""
@@ -40,7 +42,9 @@ class Loop:
         self.events: SimpleQueue[Event] = SimpleQueue()  # signal handlers may put into this kind
         self.ended = False
         passed = {stem for stem in Catalog().stems if self.progress.passed(stem, folder / f"{stem}.py")}
-        self.state = State(kata or next(self._others(None, passed)), passed=passed)
+        failed = {stem for stem in Catalog().stems if self.progress.kata(stem).outcome in FAILING}
+        self.state = State(kata or next(self._others(None, passed)), passed=passed, failed=failed - passed)
+        self.state.hints_read = self.progress.hints_read()
 
     # -------------------------------------------------------------------------- called from threads and signals
 
@@ -107,6 +111,8 @@ class Loop:
             state.page += 1
         elif key == "l":
             state.view, state.page = ("verdict" if state.view == "list" else "list"), 0
+        elif key == "v":
+            state.verbose, state.page = not state.verbose, 0
         elif key == "h":
             self._hint()
         elif key == "x":
@@ -137,6 +143,7 @@ class Loop:
             return
         state.hint = min(self.progress.hints(state.kata.stem) + 1, len(state.kata.hints))
         self.progress.set_hints(state.kata.stem, state.hint)
+        state.hints_read = self.progress.hints_read()
         state.view, state.page = "hint", 0
 
     def _reset(self) -> None:
@@ -172,6 +179,7 @@ class Loop:
             self.state.busy = False
         for result in report.katas if report else ():
             (self.state.passed.add if result.outcome == "passed" else self.state.passed.discard)(result.kata)
+            (self.state.failed.add if result.outcome in FAILING else self.state.failed.discard)(result.kata)
         return report
 
     def draw(self) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from grading.catalog import ROOT, Catalog, Kata
 from grading.records import Report
 from grading.reports import terminal
-from grading.reports.compare import side_by_side
+from grading.reports.compare import differences
 from grading.texts import Texts, word
 
 BAR = 20
@@ -33,6 +33,9 @@ class State:
     page: int = 0
     hint: int = 0
     passed: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    hints_read: frozenset[str] = frozenset()
+    verbose: bool = False
     busy: bool = False
     polling: bool = False
     asking: str = ""
@@ -75,9 +78,9 @@ def body(state: State, width: int) -> RenderableType:
     if state.view == "compare":
         path = ROOT / "problems" / f"{state.kata.stem}.py"
         yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        return side_by_side(yours, state.kata.reference, width)
+        return differences(yours, state.kata.reference, width)
     if state.view == "all" and state.whole:
-        return terminal.report(state.whole, width)
+        return terminal.report(state.whole, width, state.verbose, state.hints_read)
     if state.view == "list":
         return Group(*(_entry(kata, state) for kata in Catalog().katas))
     verdict = _verdict(state, width)
@@ -89,7 +92,7 @@ def _verdict(state: State, width: int) -> Text:
         return Text(word("grading"))
     result, board = state.report.katas[0], terminal.board(state.report, width)
     if result.outcome in ("failed", "broken"):
-        return board.append("\n").append(terminal.failure(result, width))
+        return board.append("\n").append(terminal.failure(result, width, state.verbose, state.hints_read))
     if result.outcome == "passed":
         return board.append(f"\n{word('it-passes')}\n", style="bold")
     return board.append(f"\n{word('edit-file')}\n", style="bold")
@@ -102,8 +105,9 @@ def _hint(state: State) -> Text:
 
 
 def _entry(kata: Kata, state: State) -> Text:
-    mark = "ok" if kata.stem in state.passed else ">" if kata == state.kata else "-"
-    style = "green" if mark == "ok" else "bold" if mark == ">" else ""
+    here, failed = kata == state.kata, kata.stem in state.failed
+    mark = "ok" if kata.stem in state.passed else "x" if failed else ">" if here else "-"
+    style = {"ok": "green", "x": "red", ">": "bold"}.get(mark, "") + (" bold" if here and mark != ">" else "")
     minutes = word("list-minutes", minutes=kata.minutes)
     return Text(f"{mark:>3} {kata.number} {kata.stem:<14}{minutes}  {Texts().title(kata)}", style=style)
 

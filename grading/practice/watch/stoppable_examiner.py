@@ -23,8 +23,8 @@ class StoppableExaminer(Examiner):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stoppable = StoppableHost(self._host)
-        self._host = self._stoppable
+        self._stoppable = StoppableHost(self.host)
+        self.host = self._stoppable
         self._tests = _grader_files()
 
     def grade_unless_stopped(self, stems: Sequence[str], folder: Path) -> Report | None:
@@ -41,7 +41,7 @@ class StoppableExaminer(Examiner):
     def tidy(self) -> None:
         """Between two grades: what pytest left in cycles goes, and what is left of the candidates."""
         gc.collect()
-        self._host.settle()
+        self.host.settle()
 
     def _forget_old_tests(self) -> None:
         """Have tests that were edited imported anew."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from grading.catalog import ROOT
+from grading.catalog import ROOT, Kata
 from grading.console import PASS, USAGE, Verbs, kata_named
+from grading.texts import word
 
 
 def register(verbs: Verbs) -> None:
@@ -19,16 +20,25 @@ def register(verbs: Verbs) -> None:
 def _watch(arguments: argparse.Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _refused("watch needs a terminal; without one: python grader.py check")
-    from grading.practice.watch.keys import Keys
+    from grading.practice.watch.keys import terminal
+
+    print(word("starting"), flush=True)
+    with terminal().collecting():
+        _follow(arguments.kata)
+    return PASS
+
+
+def _follow(kata: Kata | None) -> None:
     from grading.practice.watch.stoppable_examiner import StoppableExaminer
 
     examiner = StoppableExaminer()  # forks, so before the threads
     try:
+        from grading.practice.watch.keys import Keys
         from grading.practice.watch.loop import Loop
         from grading.practice.watch.saved_files import SavedFiles
         from grading.practice.watch.screen import console
 
-        loop = Loop(examiner, console(), ROOT / "problems", arguments.kata)
+        loop = Loop(examiner, console(), ROOT / "problems", kata)
         saved = SavedFiles(loop.folder, loop.saved, loop.polls)
         with loop.console.screen(), Keys(loop.pressed):
             loop.heed_resizes()
@@ -37,7 +47,6 @@ def _watch(arguments: argparse.Namespace) -> int:
         saved.stop()
     finally:
         examiner.close()
-    return PASS
 
 
 def _refused(why: str) -> int:
