@@ -1,7 +1,6 @@
 """Build the notebooks: notebooks/src/NN_name.py (jupytext percent format) -> notebooks/NN_name.ipynb, executed.
 
     python notebooks/build.py                 every notebook
-    python notebooks/build.py 01_sdpa sdpa    some, by stem or by kata
     python notebooks/build.py --check         build in memory; exit 1 where the committed file differs
     python notebooks/build.py --fresh         do not carry timings over
 
@@ -17,6 +16,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = FOLDER / "src"
+START = "start_here"
+sys.path.insert(0, str(FOLDER.parent))  # the catalog of katas
 NOT_COMPARED = "nbval-ignore-output"
 # One thread: with several, the order of a sum, and so its last digit, is not fixed.
 ENVIRONMENT = {
@@ -29,8 +30,10 @@ ENVIRONMENT = {
 
 
 def stems() -> list[str]:
-    """Every notebook's stem, in order."""
-    return sorted(path.stem for path in SOURCES.glob("[0-9][0-9]_*.py"))
+    """The map, then the notebook of every kata that has one, in the order of the catalog."""
+    from grading.catalog import Catalog
+
+    return [stem for stem in (START, *Catalog().stems) if (SOURCES / f"{stem}.py").exists()]
 
 
 def target(stem: str) -> Path:
@@ -109,11 +112,11 @@ def build(stem: str, fresh: bool = False) -> str:
 
 
 def chosen(names: list[str]) -> list[str]:
-    """Stems for names: a stem, or what follows its number."""
+    """The notebooks of these names, all where there are none, in their order."""
     known = stems()
-    if unknown := [name for name in names if not any(name in (stem, stem[3:]) for stem in known)]:
+    if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no such notebook: {' '.join(unknown)}; there are {' '.join(known)}")
-    return [stem for stem in known if not names or stem in names or stem[3:] in names]
+    return [stem for stem in known if not names or stem in names]
 
 
 def main(arguments: list[str]) -> int:

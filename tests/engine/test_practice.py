@@ -20,7 +20,7 @@ from grading.practice.state import Go, Review
 from grading.records import Cause, KataResult, Report
 from tests.engine.terminals import Terminal, copied
 
-TILED = Cause("kv-heads-tiled", "kv heads are tiled", "04_gqa.ipynb")
+TILED = Cause("kv-heads-tiled", "kv heads are tiled", "gqa.ipynb")
 DAY = 86400.0
 
 

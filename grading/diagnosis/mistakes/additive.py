@@ -9,8 +9,8 @@ from torch import Tensor
 from grading.diagnosis.mistakes.record import Mistake, Swap
 from grading.diagnosis.pipeline import State
 
-_POLARITY = "02_causal_mask.ipynb#Polarity"
-_FILL = "02_causal_mask.ipynb#Fill"
+_POLARITY = "causal_mask.ipynb#Polarity"
+_FILL = "causal_mask.ipynb#Fill"
 _KATA = ("causal_mask",)
 
 

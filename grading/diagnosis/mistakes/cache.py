@@ -60,7 +60,7 @@ def _cached(
     error: bool = False,
     denied: Callable[[str, Facts], bool] | None = None,
 ) -> Mistake:
-    section = "05_gqa_kv_cache.ipynb#Break-it"
+    section = "gqa_kv_cache.ipynb#Break-it"
     return Mistake(name, CACHED, step, sentence, symptom, section, swaps, error=error, denied=denied)
 
 

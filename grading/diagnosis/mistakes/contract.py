@@ -45,7 +45,7 @@ MISTAKES = (
         "constructor",
         "nothing is raised when num_heads does not divide d_model (6 and 25)",
         "The error comes later and says less, or never comes.",
-        "03_mha.ipynb#Split-and-merge",
+        "mha.ipynb#Split-and-merge",
         proof=_raises("d_model", ""),
     ),
     Mistake(
@@ -54,7 +54,7 @@ MISTAKES = (
         "constructor",
         "nothing is raised when num_kv_heads does not divide num_heads (4 and 6)",
         "The error comes later and says less, or never comes.",
-        "04_gqa.ipynb#Break-it",
+        "gqa.ipynb#Break-it",
         proof=_raises("num_heads", ""),
     ),
     Mistake(
@@ -63,7 +63,7 @@ MISTAKES = (
         "constructor",
         "the sizes are checked with assert, which raises AssertionError instead of ValueError",
         "python -O takes the check away.",
-        "03_mha.ipynb#Split-and-merge",
+        "mha.ipynb#Split-and-merge",
         proof=_asserts,
     ),
     Mistake(
@@ -72,7 +72,7 @@ MISTAKES = (
         "input",
         "query, key or value is changed in place, such as by query /= sqrt(head_dim)",
         "The result is right once, and the caller's tensor is not what it was.",
-        "01_sdpa.ipynb#Inputs",
+        "sdpa.ipynb#Inputs",
         proof=_modified("query", "key", "value"),
     ),
     Mistake(
@@ -81,7 +81,7 @@ MISTAKES = (
         "input",
         "the mask is changed in place, such as by mask.logical_not_()",
         "The result is right once, and the caller's mask is not what it was.",
-        "01_sdpa.ipynb#Inputs",
+        "sdpa.ipynb#Inputs",
         proof=_modified("mask"),
     ),
     Mistake(
@@ -90,7 +90,7 @@ MISTAKES = (
         "input",
         "the cache that was handed in is changed in place",
         "A prefix cannot be continued twice.",
-        "05_gqa_kv_cache.ipynb#Break-it",
+        "gqa_kv_cache.ipynb#Break-it",
         proof=_modified("kv_cache", "keys", "values"),
     ),
     Mistake(
@@ -99,7 +99,7 @@ MISTAKES = (
         "gradient",
         "the NaN of a query that may attend to nothing is repaired when it is there: the gradient stays NaN",
         "The output is right, and one training step makes all weights NaN.",
-        "01_sdpa.ipynb#Empty-rows",
+        "sdpa.ipynb#Empty-rows",
         proof=_nan_gradient,
     ),
     Mistake(
@@ -108,7 +108,7 @@ MISTAKES = (
         "cost",
         "the keys and values of all tokens are projected at each step instead of those of the new tokens",
         "The output is right, and a step costs as much as the sequence is long.",
-        "05_gqa_kv_cache.ipynb#Cost",
+        "gqa_kv_cache.ipynb#Cost",
         proof=_all_projected,
     ),
 )

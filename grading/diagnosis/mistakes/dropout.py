@@ -12,7 +12,7 @@ from grading.diagnosis.mistakes.ways import leave
 from grading.diagnosis.pipeline import State, linear, run
 from grading.diagnosis.probes import Probe
 
-_SECTION = "03_mha.ipynb#Dropout"
+_SECTION = "mha.ipynb#Dropout"
 
 
 def _in_evaluation(state: State) -> State:

@@ -10,8 +10,8 @@ from grading.diagnosis.mistakes.record import CAUSAL, MASKED, Mistake, Swap
 from grading.diagnosis.mistakes.ways import cut_empty, cut_masked, leave
 from grading.diagnosis.pipeline import State
 
-_FILL = "02_causal_mask.ipynb#Fill"
-_EMPTY = "01_sdpa.ipynb#Empty-rows"
+_FILL = "causal_mask.ipynb#Fill"
+_EMPTY = "sdpa.ipynb#Empty-rows"
 
 
 def _fill(scores: Callable[[Tensor, Tensor], Tensor], empty: float = 0.0) -> Swap:
@@ -128,7 +128,7 @@ MISTAKES = (
         "fill",
         "masked scores are set to -1e9, which float16 cannot hold",
         "float16 inputs with a mask raise an error; other dtypes are right.",
-        "01_sdpa.ipynb#Half-precision",
+        "sdpa.ipynb#Half-precision",
         ({**_filled(-1e9), "correct": cut_masked}, {**_filled(-1e20), "correct": cut_masked}),
         error=True,
     ),

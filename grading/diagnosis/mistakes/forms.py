@@ -50,7 +50,7 @@ def _scale_of_one(state: State) -> State:
 
 
 def _cached(name: str, step: str, sentence: str, symptom: str, *swaps: Swap) -> Mistake:
-    return Mistake(name, CACHED, step, sentence, symptom, "05_gqa_kv_cache.ipynb#Cost", swaps)
+    return Mistake(name, CACHED, step, sentence, symptom, "gqa_kv_cache.ipynb#Cost", swaps)
 
 
 MISTAKES = (

@@ -7,7 +7,7 @@ from torch import Tensor
 from grading.diagnosis.mistakes.record import GROUPED, Mistake, Swap
 from grading.diagnosis.pipeline import State
 
-_GROUPS = "04_gqa.ipynb#Break-it"
+_GROUPS = "gqa.ipynb#Break-it"
 
 
 def _share(share: Callable[[Tensor, int, int], Tensor]) -> Swap:

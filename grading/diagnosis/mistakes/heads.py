@@ -7,7 +7,7 @@ from torch import Tensor
 from grading.diagnosis.mistakes.record import CROSS, LAYERS, Mistake
 from grading.diagnosis.pipeline import State, Step
 
-_SPLIT = "03_mha.ipynb#Split-and-merge"
+_SPLIT = "mha.ipynb#Split-and-merge"
 Cut = Callable[[Tensor, int], Tensor]
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from grading.diagnosis.evidence import Facts, Shapes
 from grading.diagnosis.mistakes.record import GROUPED, LAYERS, Mistake
 
-_SIZES = "03_mha.ipynb#Parameters"
-_GROUPS = "04_gqa.ipynb#Parameters"
-_ONE = "06_mqa.ipynb#Parameters"
+_SIZES = "mha.ipynb#Parameters"
+_GROUPS = "gqa.ipynb#Parameters"
+_ONE = "mqa.ipynb#Parameters"
 _NAMES = ("q_proj", "k_proj", "v_proj", "o_proj")
 _Widths = tuple[int, int, int, int]
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from grading.diagnosis.mistakes.record import CAUSAL, CROSS, MASKED, Mistake, Swap
 from grading.diagnosis.pipeline import State
 
-_FORM = "03_mha.ipynb#Mask-shapes"
-_POLARITY = "02_causal_mask.ipynb#Polarity"
-_FILL = "02_causal_mask.ipynb#Fill"
+_FORM = "mha.ipynb#Mask-shapes"
+_POLARITY = "causal_mask.ipynb#Polarity"
+_FILL = "causal_mask.ipynb#Fill"
 
 
 def _mask(step: str, change: Callable[[Tensor], Tensor | None]) -> Swap:

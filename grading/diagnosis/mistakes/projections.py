@@ -4,7 +4,7 @@ from grading.diagnosis.mistakes.record import CROSS, LAYERS, Mistake, Swap
 from grading.diagnosis.mistakes.ways import leave
 from grading.diagnosis.pipeline import State, linear
 
-_SECTION = "03_mha.ipynb#Projections"
+_SECTION = "mha.ipynb#Projections"
 
 
 def _feed(query: str, key: str, value: str) -> Swap:
@@ -48,7 +48,7 @@ def _out_untransposed(state: State) -> State:
 
 
 def _fed(name: str, sentence: str, symptom: str, roles: Swap) -> Mistake:
-    return Mistake(name, CROSS, "feed", sentence, symptom, "03_mha.ipynb#Cross-attention", (roles,))
+    return Mistake(name, CROSS, "feed", sentence, symptom, "mha.ipynb#Cross-attention", (roles,))
 
 
 def _made(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from grading.diagnosis.mistakes.record import ATTENTION, LAYERS, Mistake, Swap
 from grading.diagnosis.pipeline import State
 
-_SCALE = "01_sdpa.ipynb#Scale"
-_HALF = "01_sdpa.ipynb#Half-precision"
+_SCALE = "sdpa.ipynb#Scale"
+_HALF = "sdpa.ipynb#Half-precision"
 
 
 def _scale_weights(state: State) -> State:

@@ -3,7 +3,7 @@
 from grading.diagnosis.mistakes.record import ATTENTION, Mistake
 from grading.diagnosis.pipeline import State
 
-_SUM = "01_sdpa.ipynb#Weighted-sum"
+_SUM = "sdpa.ipynb#Weighted-sum"
 
 
 def _value_scores(state: State) -> State:

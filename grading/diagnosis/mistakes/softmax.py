@@ -10,8 +10,8 @@ from grading.diagnosis.mistakes.record import ATTENTION, LAYERS, Mistake, Swap
 from grading.diagnosis.mistakes.ways import cut_empty, leave
 from grading.diagnosis.pipeline import State
 
-_SOFTMAX = "01_sdpa.ipynb#Softmax"
-_HALF = "01_sdpa.ipynb#Half-precision"
+_SOFTMAX = "sdpa.ipynb#Softmax"
+_HALF = "sdpa.ipynb#Half-precision"
 
 
 def _softmax(weights: Callable[[Tensor], Tensor]) -> Swap:

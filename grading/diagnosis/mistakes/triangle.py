@@ -9,9 +9,9 @@ from torch import Tensor
 from grading.diagnosis.mistakes.record import Mistake, Swap
 from grading.diagnosis.pipeline import State
 
-_BUILD = "02_causal_mask.ipynb#Triangle"
-_ALIGN = "02_causal_mask.ipynb#Alignment"
-_POLARITY = "02_causal_mask.ipynb#Polarity"
+_BUILD = "causal_mask.ipynb#Triangle"
+_ALIGN = "causal_mask.ipynb#Alignment"
+_POLARITY = "causal_mask.ipynb#Polarity"
 _KATA = ("causal_mask",)
 
 

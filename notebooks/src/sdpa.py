@@ -1,11 +1,11 @@
 # %% [markdown]
-# # 1. Scaled dot-product attention
+# # Scaled dot-product attention
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/01_sdpa.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/sdpa.ipynb)
 #
 # **After this page** you can write attention on a whiteboard, say where the square root comes from and what it
 # does not do, survive float16, long inputs and a mask that forbids everything, and correct what tutorials get
-# wrong about all of it. Sources A to E are five of them ([which](00_start_here.ipynb#What-the-sources-get-wrong)).
+# wrong about all of it. Sources A to E are five of them ([which](start_here.ipynb#What-the-sources-get-wrong)).
 #
 # Short of time? [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
 # precision](#Half-precision), the pictures of [Break it](#Break-it), and the questions at the end.
@@ -553,7 +553,7 @@ show(
 #
 # ### Masks
 # `mask-added`: True is 1, so allowed keys get a factor of $e$ and the future keeps its weight; no error. `fill-zero`:
-# exp(0) is 1. `mask-after-softmax`: rows sum to what was left. More in [2. Causal mask](02_causal_mask.ipynb#Fill).
+# exp(0) is 1. `mask-after-softmax`: rows sum to what was left. More in [Causal mask](causal_mask.ipynb#Fill).
 #
 # ### Inputs
 # `query-changed-in-place`, `mask-changed-in-place`: `query /= 4` inside the function scales the caller's tensor. The
@@ -799,7 +799,7 @@ print("dropout: rows no longer sum to one:", True)
 # %% [markdown]
 # ## Equivalences
 #
-# Kata 1 is kata 3 with one head and identity projections; and the whole tensor is a loop of `attend_one`.
+# The sdpa kata is the mha kata with one head and identity projections; and the whole tensor is a loop of `attend_one`.
 
 # %%
 x = torch.randn(1, 5, 4)
@@ -908,4 +908,4 @@ assert round(274_877_906_944 / 1e9) == 275
 #
 # - Write the kata; then give it an empty row in float16 and look at the gradient.
 # - Extend `Running` to return the log-sum-exp and combine two halves of a cache: that is flash decoding.
-# - Go on to [2. Causal mask](02_causal_mask.ipynb): which keys a query may see, and what that makes possible.
+# - Go on to [the causal mask](causal_mask.ipynb): which keys a query may see, and what that makes possible.

@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 4. Grouped-query attention
+# # Grouped-query attention
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/04_gqa.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/gqa.ipynb)
 #
 # H query heads, K key/value heads, K between 1 and H. After this notebook you can say which key/value head each
 # query head reads, prove that the layer is multi-head attention with tied weights, state what K shrinks and what
@@ -879,4 +879,4 @@ assert cache_bytes_per_token(80, 8192, 64, 64) // cache_bytes_per_token(80, 8192
 # - Write it: `problems/gqa.py`, then `python grader.py check gqa`. Avoid the repeat if you can; one reshape does
 #   it.
 # - Set `rho` to 0.99 with one head left: mean pooling then loses about 0.20 of the output.
-# - On to [the cache](05_gqa_kv_cache.ipynb), where a smaller K pays, and [one head](06_mqa.ipynb), its limit.
+# - On to [the cache](gqa_kv_cache.ipynb), where a smaller K pays, and [one head](mqa.ipynb), its limit.

@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 6. Multi-query attention
+# # Multi-query attention
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/06_mqa.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/mqa.ipynb)
 #
 # One key, one value, many questions. After this notebook you can say what multi-query attention (MQA) shares,
 # prove that it is multi-head attention (MHA) with tied rows, say *which* bytes it saves and when that matters,
@@ -853,5 +853,5 @@ assert round(100 * (1 - cost["Llama-2-7B", 1][1] / cost["Llama-2-7B", 32][1])) =
 # * Write it: `problems/mqa.py`, then `python grader.py check mqa`. Aim at 15 minutes with this page shut.
 # * Give the copy experiment correlated tokens (rank 8 in 32 features). Where is the floor now?
 # * Plot the byte saving of Llama-2-70B from GQA-8 to MQA. Is the crossing still at $n=D$? Why must it be?
-# * State every result of [grouped-query attention](04_gqa.ipynb) at K = 1, then go back to [the
-#   cache](05_gqa_kv_cache.ipynb).
+# * State every result of [grouped-query attention](gqa.ipynb) at K = 1, then go back to [the
+#   cache](gqa_kv_cache.ipynb).

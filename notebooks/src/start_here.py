@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Start here
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/00_start_here.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/start_here.ipynb)
 #
 # Six katas, one idea. This page says what follows from what, proves it in one cell, shows the commands, and gives you
 # a plan for the hour before an interview.
@@ -48,16 +48,16 @@ def show(fig, alt):
 
 # %%
 boxes = {  # place, kata, what is new
-    "1 sdpa": (0.0, 0.5, "weighted mean\nof the values", 0),
-    "2 causal_mask": (1.25, 1.0, "only the past\ncounts", 2),
-    "3 mha": (1.25, 0.0, "H means\nside by side", 1),
-    "4 gqa": (2.5, 0.0, "K < H heads\nof keys, values", 1),
-    "5 gqa_kv_cache": (3.75, 0.5, "the past is\nnot recomputed", 3),
-    "6 mqa": (3.75, -0.45, "K = 1", 1),
+    "sdpa": (0.0, 0.5, "weighted mean\nof the values", 0),
+    "causal_mask": (1.25, 1.0, "only the past\ncounts", 2),
+    "mha": (1.25, 0.0, "H means\nside by side", 1),
+    "gqa": (2.5, 0.0, "K < H heads\nof keys, values", 1),
+    "gqa_kv_cache": (3.75, 0.5, "the past is\nnot recomputed", 3),
+    "mqa": (3.75, -0.45, "K = 1", 1),
 }
 roads = [
-    ("1 sdpa", "2 causal_mask"), ("1 sdpa", "3 mha"), ("3 mha", "4 gqa"), ("2 causal_mask", "5 gqa_kv_cache"),
-    ("4 gqa", "5 gqa_kv_cache"), ("4 gqa", "6 mqa"),
+    ("sdpa", "causal_mask"), ("sdpa", "mha"), ("mha", "gqa"), ("causal_mask", "gqa_kv_cache"),
+    ("gqa", "gqa_kv_cache"), ("gqa", "mqa"),
 ]  # fmt: skip
 fig, ax = plt.subplots(figsize=(9.5, 3.6))
 for start, end in roads:
@@ -87,12 +87,12 @@ show(
 #
 # | | equality | notebook |
 # |---|---|---|
-# | 1 | equal scores give the plain mean | [sdpa](01_sdpa.ipynb) |
-# | 2 | row i under a causal mask is attention over the first i + 1 keys alone | [causal_mask](02_causal_mask.ipynb) |
-# | 3 | H heads are H attentions on blocks of features | [mha](03_mha.ipynb) |
-# | 4 | K = H is multi-head; K < H is multi-head with repeated keys and values | [gqa](04_gqa.ipynb) |
-# | 5 | the last tokens over a cache are the last rows of one pass | [gqa_kv_cache](05_gqa_kv_cache.ipynb) |
-# | 6 | K = 1: one key and value for all heads | [mqa](06_mqa.ipynb) |
+# | 1 | equal scores give the plain mean | [sdpa](sdpa.ipynb) |
+# | 2 | row i under a causal mask is attention over the first i + 1 keys alone | [causal_mask](causal_mask.ipynb) |
+# | 3 | H heads are H attentions on blocks of features | [mha](mha.ipynb) |
+# | 4 | K = H is multi-head; K < H is multi-head with repeated keys and values | [gqa](gqa.ipynb) |
+# | 5 | the last tokens over a cache are the last rows of one pass | [gqa_kv_cache](gqa_kv_cache.ipynb) |
+# | 6 | K = 1: one key and value for all heads | [mqa](mqa.ipynb) |
 #
 # Below, H = 6, K = 2, five tokens. The letters are explained at the end of this page.
 
@@ -166,9 +166,9 @@ print("same shapes, other numbers:", True)
 #
 # | minutes | do |
 # |---|---|
-# | 0-10 | write kata 1 from memory, with a mask; say aloud what a query sees that may attend to nothing |
-# | 10-25 | write kata 4; K = H and K = 1 give you katas 3 and 6 |
-# | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](05_gqa_kv_cache.ipynb) |
+# | 0-10 | write sdpa from memory, with a mask; say aloud what a query sees that may attend to nothing |
+# | 10-25 | write gqa; K = H and K = 1 give you mha and mqa |
+# | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](gqa_kv_cache.ipynb) |
 # | 35-60 | the questions at the end of each notebook, one of each, aloud |
 #
 # ## Letters
@@ -185,13 +185,13 @@ print("same shapes, other numbers:", True)
 #
 # | source | it says or does | in fact | treated in |
 # |---|---|---|---|
-# | A | a mask gets `unsqueeze(1)` whatever its shape | with L = H each head gets a query's mask | [mha](03_mha.ipynb) |
-# | B | grouped attention takes a mask | and ignores it | [gqa](04_gqa.ipynb) |
-# | C | FlashAttention is 2-4x faster | version 1 is, in attention alone | [sdpa](01_sdpa.ipynb#Online-softmax) |
-# | D | `F.scaled_dot_product_attention` on (B, L, H, E) | tokens never mix | [sdpa](01_sdpa.ipynb#Heads-as-positions) |
-# | D | an einsum for grouped scores | sums the group's queries | [gqa](04_gqa.ipynb) |
-# | E | cross-attention: queries from the encoder | from the decoder | [mha](03_mha.ipynb) |
-# | E | multi-query is fast because it has fewer parameters | because it reads a smaller cache | [mqa](06_mqa.ipynb) |
+# | A | a mask gets `unsqueeze(1)` whatever its shape | with L = H each head gets a query's mask | [mha](mha.ipynb) |
+# | B | grouped attention takes a mask | and ignores it | [gqa](gqa.ipynb) |
+# | C | FlashAttention is 2-4x faster | version 1 is, in attention alone | [sdpa](sdpa.ipynb#Online-softmax) |
+# | D | `F.scaled_dot_product_attention` on (B, L, H, E) | tokens never mix | [sdpa](sdpa.ipynb#Heads-as-positions) |
+# | D | an einsum for grouped scores | sums the group's queries | [gqa](gqa.ipynb) |
+# | E | cross-attention: queries from the encoder | from the decoder | [mha](mha.ipynb) |
+# | E | multi-query is fast because it has fewer parameters | because it reads a smaller cache | [mqa](mqa.ipynb) |
 #
 # `docs/sources.md` in this repository lists every claim of the five, the verdict, the number measured, and the
 # section that deals with it.
@@ -203,4 +203,4 @@ print("same shapes, other numbers:", True)
 #
 # ## Next
 #
-# [1. Scaled dot-product attention](01_sdpa.ipynb)
+# [Scaled dot-product attention](sdpa.ipynb)

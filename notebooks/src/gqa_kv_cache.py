@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 5. Grouped-query attention with a KV cache
+# # Grouped-query attention with a KV cache
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/05_gqa_kv_cache.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/gqa_kv_cache.ipynb)
 #
 # After this notebook you can prove that a cache changes nothing, write down its size for any model, say why
 # decoding waits for memory and not for arithmetic, and name the test that catches each way to get the mask or the
@@ -110,7 +110,7 @@ print("one pass [6, 4, 2], chunk after a cache [4, 2], top-left [6, 4], no mask 
 # %% [markdown]
 # ## Derivation
 #
-# **Claim** ([proved](02_causal_mask.ipynb#Prefixes-do-not-change) in the second notebook, by induction over layers):
+# **Claim** ([proved](causal_mask.ipynb#Prefixes-do-not-change) in the notebook on masks, by induction over layers):
 # in a causal decoder $h^\ell_t$, and so $k^\ell_t$ and $v^\ell_t$, depends on $x_0, \dots, x_t$ only, in every layer.
 #
 # **Corollary.** Whatever tokens follow, the keys and values of the past stay what they were: store them. Row t
@@ -545,8 +545,8 @@ assert round(copied / 2**30) == 1024
 #
 # ## Break it
 #
-# Which test sees a mask at the wrong corner, and which a missing one, is in [the second
-# notebook](02_causal_mask.ipynb#Which-test-sees-a-wrong-mask). New here is the store. Three new tokens on four old
+# Which test sees a mask at the wrong corner, and which a missing one, is in [the notebook
+# on masks](causal_mask.ipynb#Which-test-sees-a-wrong-mask). New here is the store. Three new tokens on four old
 # ones: what may each read?
 
 # %%
@@ -709,8 +709,8 @@ for name, memory in (("with gradients", with_graph), ("under no_grad", without_g
 # ## Equivalences
 #
 # Single steps over a list = PyTorch's attention with its bottom-right mask = PyTorch's multi-head layer with a
-# causal mask and key/value rows tied in groups ([the notebook before](04_gqa.ipynb#Derivation)). With K = 1 the
-# same code is [multi-query attention](06_mqa.ipynb).
+# causal mask and key/value rows tied in groups ([grouped-query attention](gqa.ipynb#Derivation)). With K = 1 the
+# same code is [multi-query attention](mqa.ipynb).
 
 # %%
 w, memory = layers[0], []
@@ -866,4 +866,4 @@ assert not seen["cache-not-extended"]["5 then 7"]
 # - Change the pieces in the detection table to `[11, 1]`: which mistakes go into hiding again?
 # - In transformers, generation uses a cache by default (`use_cache` is True in a Llama's configuration; in
 #   `GenerationConfig()` it is None in 5.23, that is, left to the model).
-# - On to [one kv head](06_mqa.ipynb), the far end of the roofline.
+# - On to [one kv head](mqa.ipynb), the far end of the roofline.

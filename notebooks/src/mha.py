@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 3. Multi-head attention
+# # Multi-head attention
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/03_mha.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/mha.ipynb)
 #
 # H attentions side by side, each in its own slice of the model. After this notebook you can write the layer as a sum
 # over heads, say which of its parameters do nothing, prove what one softmax cannot do and two can, and recognise the
@@ -747,8 +747,8 @@ print("two calls agree: training False, eval True")
 # %% [markdown]
 # ## Equivalences
 #
-# One head is kata 1 between projections. H heads are kata 1 with two leading dimensions. And grouped attention with as
-# many key/value heads as heads (kata 4, K = H) is this layer.
+# One head is the sdpa kata between projections. H heads are the sdpa kata with two leading dimensions. And grouped
+# attention with as many key/value heads as heads (the gqa kata at K = H) is this layer.
 
 
 # %%
@@ -954,4 +954,4 @@ assert (4_096 // 128, 8_192 // 128) == (32, 64)
 # - Load a layer with `split-interleaved` weights and find the permutation of rows that repairs it.
 # - Delete one head at a time from a trained layer: by the sum, that is subtracting one term. Which matter?
 # - Three wanted sources, two heads: what share of the variance must be lost?
-# - `python grader.py check mha`, then [grouped-query attention](04_gqa.ipynb).
+# - `python grader.py check mha`, then [grouped-query attention](gqa.ipynb).

@@ -11,9 +11,9 @@
 # ---
 
 # %% [markdown]
-# # 2. Causal mask
+# # Causal mask
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/02_causal_mask.ipynb)
+# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/causal_mask.ipynb)
 #
 # A triangle of booleans, and the mistakes that survive longest in real code. After this notebook you can place the
 # triangle when there are more keys than queries, prove that filling with minus infinity is the only fill that works
@@ -253,7 +253,7 @@ show(
 #
 # ## The row that sees nothing
 #
-# If $A$ is empty the limit does not exist, and [every fill invents its own answer](01_sdpa.ipynb#Empty-rows): a finite
+# If $A$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
 # one attends to what is forbidden, $-\infty$ gives 0/0, and `nan_to_num` repairs the output but not the gradient. The
 # convention here and in PyTorch is a **zero** row.
 #
@@ -695,8 +695,8 @@ print("dead rows of 7 queries over 4 keys:", (~too_many_queries.any(1)).sum().it
 # %% [markdown]
 # ## Equivalences
 #
-# Causal attention *is* unmasked attention over each prefix: row $p$ is kata 1 without a mask over the first $p+1$
-# keys. That is the definition to test against. The five spellings below are one function, and the last one is the
+# Causal attention *is* unmasked attention over each prefix: row $p$ is the sdpa kata without a mask over the first
+# $p+1$ keys. That is the definition to test against. The five spellings below are one function, and the last one is the
 # step of the kata with the cache.
 
 # %%
@@ -877,4 +877,4 @@ assert round(score_flops(4096, 4096, 32, block=128) / score_flops(4096, 4096, 32
 # - Write the mask of a sliding window of size w, bottom-right, and predict its count of Trues.
 # - Write a prefix mask: the first P keys are seen by all, the rest causally. Is that relation transitive?
 # - Two documents in one sequence: block-diagonal and causal. Which rows change if you forget the blocks?
-# - `python grader.py check causal_mask`, then [multi-head attention](03_mha.ipynb).
+# - `python grader.py check causal_mask`, then [multi-head attention](mha.ipynb).
