@@ -14,7 +14,6 @@ from rich.cells import cell_len
 
 from grading.catalog import ROOT, Catalog
 from grading.diagnosis.mistakes import CATALOGUE
-from grading.practice.questions import questions
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 from grading.reports import columns, html, terminal
 from grading.texts import FOLDER, Texts, chosen, tables
@@ -39,14 +38,10 @@ def fields(text):
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-def numbers(text):
-    return sorted(re.findall(r"\d+(?:[.,]\d+)*", text))
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_key_of_a_translation_is_in_the_catalogues(language):
     own = tables(language)
-    assert set(own) <= {"words", "titles", "hints", "mistakes", "checks", "drills", "questions"}
+    assert set(own) <= {"words", "titles", "hints", "mistakes", "checks", "drills"}
     assert set(own["words"]) <= set(ENGLISH["words"])
     assert set(own["titles"]) | set(own["hints"]) <= set(Catalog().stems)
     assert set(own["mistakes"]) <= {mistake.name for mistake in CATALOGUE}
@@ -54,16 +49,6 @@ def test_every_key_of_a_translation_is_in_the_catalogues(language):
     assert not left_over, f"no grader test has these titles (any more): change the keys in texts/{language}.toml"
     left_over = {name for name in own["drills"] if not (WRONG / f"{name}.py").is_file()}
     assert not left_over, f"no such wrong submissions (any more): change the keys in texts/{language}.toml"
-    left_over = set(own["questions"]) - {each.text for kata in Catalog().katas for each in questions(kata)}
-    assert not left_over, f"no notebook has these questions (any more): change the keys in texts/{language}.toml"
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_translated_question_has_the_numbers_of_the_english_one(language):
-    for kata in Catalog().katas:
-        for each in questions(kata):
-            own = Texts(language).question(each.text, each.answer)
-            assert numbers(" ".join(own)) == numbers(f"{each.text} {each.answer}"), f"{kata.stem}: {each.text}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
