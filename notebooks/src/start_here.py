@@ -1,25 +1,23 @@
 # %% [markdown]
 # # Start here
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/start_here.ipynb)
+# <!-- badge -->
 #
 # Six katas, one idea. This page says what follows from what, proves it in one cell, shows the commands, and gives you
 # a plan for the hour before an interview.
 #
-# Reading time: 6 minutes. Grade what you have written: `python grader.py`
+# Reading time: 8 minutes; the six notebooks about 40 minutes each, their short paths a third of that. Grade what you
+# have written: `python grader.py`
 
-# %% tags=["colab"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    repository = "https://github.com/OWNER/attention-katas"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+# %% tags=["setup"]
+# build.py puts the set-up here
 
 # %%
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
@@ -31,12 +29,15 @@ OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
 
 
-def show(fig, alt):
-    """Display the figure as one PNG with alt text, and close it."""
-    png = io.BytesIO()
-    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+def show(fig, caption):
+    """Display the figure, sharp on any screen, and its caption, which is its alt text too."""
+    png, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", dpi=2 * fig.dpi)
     plt.close(fig)
-    display(Image(png.getvalue(), alt=alt))
+    picture = PIL.Image.open(png).convert("RGB").quantize(128)
+    picture.save(small, format="png", optimize=True)
+    display(Image(small.getvalue(), width=picture.width // 2, alt=caption))
+    print(textwrap.fill(caption, 100, break_on_hyphens=False))
 
 
 # %% [markdown]
@@ -126,9 +127,9 @@ assert all(equalities.values())
 print(equalities)
 
 # %% [markdown]
-# **Two that look as true, and fail.** Key heads repeated as a tile (0 1 0 1 0 1 instead of 0 0 0 1 1 1) give the right
-# shape and wrong numbers. So does PyTorch's `is_causal=True` for two new tokens over five keys: its triangle starts
-# at the top left, and a cache needs it at the bottom right.
+# **Two statements that look just as plausible and are false.** Key heads repeated as a tile (0 1 0 1 0 1 instead of 0
+# 0 0 1 1 1) give the right shape and wrong numbers. So does PyTorch's `is_causal=True` for two new tokens over five
+# keys: its triangle starts at the top left, and a cache needs it at the bottom right.
 
 # %%
 tiled = attend(q, k.repeat(3, 1, 1), v.repeat(3, 1, 1), see)
@@ -148,9 +149,10 @@ print("same shapes, other numbers:", True)
 # 3. Grade. A failure shows the call, what was wanted and what came. A *cause*, where there is one, is proven;
 #    `docs/mistakes.md` names it and the notebook section that explains it.
 # 4. Stuck? Ask for a hint. Each call gives one more, three in all, and never the code.
-# 5. Passed? Compare with the reference. Then read the notebook, *predict* before each experiment, and answer its
-#    questions aloud before you open them.
-# 6. Next day, and a week later: reset, and write it again. The second time is the one that stays.
+# 5. Passed? Compare with the reference. Then read the notebook: write each *prediction* down before you look at the
+#    cell below it, do the exercises, write the kata again in the graded cell at its end, and answer the questions
+#    aloud.
+# 6. Next day, and a week later: reset, and write it again. It is the second time that makes it stick.
 #
 # | in a terminal | what it does |
 # |---|---|
@@ -173,8 +175,9 @@ print("same shapes, other numbers:", True)
 #
 # ## Letters
 #
-# B batch, L queries, S keys, D model width, H query heads, K key/value heads, E = D / H head size. Masks are
-# boolean, True means *may attend*. Papers on grouped attention write G for K.
+# B batch, L queries, S keys, D model width (the papers' $d_{model}$), H query heads, K key/value heads (papers on
+# grouped attention write G), E head size ($d_k$ or $d_{head}$; in these katas D / H). Masks are boolean, True means
+# *may attend*.
 
 # %% [markdown]
 # ## What the sources get wrong
@@ -199,7 +202,7 @@ print("same shapes, other numbers:", True)
 # The einsum has a story. It comes from a public implementation of grouped attention that was wrong from its first
 # draft, in July 2023, until May of the next year. It had tests, and they passed: they looked at shapes, and one of
 # them asserted the bug's own. This is why the graders here compare numbers, with sizes that are all different, and
-# why every claim in these notebooks is an `assert`.
+# why the numbers in these notebooks are asserted where they are printed.
 #
 # ## Next
 #

@@ -33,9 +33,7 @@ def _strict_uniform(state: State) -> State:
 
 
 def _cached(name: str, step: str, sentence: str, symptom: str, *swaps: Swap, error: bool = False) -> Mistake:
-    return Mistake(
-        name, CACHED, step, sentence, symptom, "gqa_kv_cache.ipynb#Causal-mask-top-left", swaps, error=error
-    )
+    return Mistake(name, CACHED, step, sentence, symptom, "gqa_kv_cache.ipynb#Causal-mask-top-left", swaps, error=error)
 
 
 MISTAKES = (
