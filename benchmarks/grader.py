@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from grading.catalog import Catalog
-from grading.examine import Examiner
-from grading.practice.warm import Warm
+from grading.examination.examiner import Examiner
+from grading.practice.watch.stoppable_examiner import StoppableExaminer
 
 STEMS = Catalog().stems
 SOLUTIONS = ROOT / "solutions"
@@ -31,7 +31,7 @@ SOLUTIONS = ROOT / "solutions"
 def main() -> None:
     unfenced = Examiner(host=_host_without_layers())  # before this process holds more than PyTorch
     fenced = Examiner()
-    watching = Warm()
+    watching = StoppableExaminer()
     from benchmarks.measure import interleaved, options, save
 
     parser = options(__doc__)
@@ -46,7 +46,10 @@ def main() -> None:
             "ways": interleaved(ways(fenced, unfenced), arguments.rounds, arguments.seconds),
             "diagnosis": interleaved(diagnosis(fenced), arguments.rounds, arguments.seconds),
         }
-        save("grader", {"checks": {kata.stem: kata.checks for kata in Catalog().katas}, **figures})
+        save(
+            "grader",
+            {"checks": {result.kata: result.expected for result in fenced.grade(STEMS, SOLUTIONS).katas}, **figures},
+        )
     for examiner in (watching, fenced, unfenced):  # the later ones hold the sockets of those before them
         examiner.close()
 
@@ -71,10 +74,10 @@ def _run(command: list[str]) -> None:
     subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=True)
 
 
-def warm(watching: Warm) -> dict[str, Callable[[], Any]]:
+def warm(watching: StoppableExaminer) -> dict[str, Callable[[], Any]]:
     """A process that has graded before, from the file to the verdict, as when watching."""
-    one = {stem: functools.partial(watching.grade_unless_cut, [stem], SOLUTIONS) for stem in STEMS}
-    return {**one, "all": functools.partial(watching.grade_unless_cut, STEMS, SOLUTIONS)}
+    one = {stem: functools.partial(watching.grade_unless_stopped, [stem], SOLUTIONS) for stem in STEMS}
+    return {**one, "all": functools.partial(watching.grade_unless_stopped, STEMS, SOLUTIONS)}
 
 
 def ways(fenced: Examiner, unfenced: Examiner) -> dict[str, Callable[[], Any]]:
@@ -95,7 +98,7 @@ def diagnosis(examiner: Examiner) -> dict[str, Callable[[], Any]]:
 
 
 def _without_causes(grade: Callable[[], Any]) -> None:
-    import grading.examine as module
+    import grading.examination.examiner as module
 
     kept, module._causes = module._causes, lambda *_: ()
     try:
@@ -127,7 +130,7 @@ def profile(examiner: Examiner) -> None:
         examiner.grade(STEMS, SOLUTIONS)
     stats = pstats.Stats(profiler)
     stats.strip_dirs().sort_stats("tottime").print_stats(25)
-    stats.sort_stats("cumulative").print_stats("examine|plugin|remote|transport|wire|compare|oracle|runner")
+    stats.sort_stats("cumulative").print_stats("examin|plugin|learner|connection|transport|wire|checks|oracle|runner")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from grading.diagnosis.mistakes import CATALOGUE  # noqa: E402
-from grading.examine import Examiner  # noqa: E402
+from grading.examination.examiner import Examiner  # noqa: E402
 
 HEAD = """# The mistakes that the grader can name
 

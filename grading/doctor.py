@@ -1,4 +1,4 @@
-"""The verb `doctor`: which layers fence a submission in on this machine."""
+"""The verb `doctor`: which fences hold a submission on this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 from grading.console import FAIL, PASS, Verbs
 
 KERNEL = ("landlock", "seccomp")
-LAYERS = {
+FENCES = {
     "process": "a process of its own, without the examiner's memory",
     "memory": "limited memory",
     "cpu": "limited CPU time",
@@ -25,26 +25,26 @@ def register(verbs: Verbs) -> None:
 
 
 def missing() -> list[str]:
-    """The kernel's layers that are not there."""
-    found = _layers()
-    return [layer for layer in KERNEL if layer not in found]
+    """The kernel's fences that are not there."""
+    found = _fences()
+    return [fence for fence in KERNEL if fence not in found]
 
 
-def _layers() -> tuple[str, ...]:
-    from grading.examine import Examiner
+def _fences() -> tuple[str, ...]:
+    from grading.examination.examiner import Examiner
 
     examiner = Examiner()
     try:
-        return examiner.layers()
+        return examiner.fences()
     finally:
         examiner.close()
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    layers = _layers()
+    fences = _fences()
     import torch
 
     print(f"{platform.platform()}, Python {platform.python_version()}, PyTorch {torch.__version__}\n")
-    for layer, what in LAYERS.items():
-        print(f"{'yes' if layer in layers else 'NO':>4}  {layer:<10} {what}")
-    return PASS if all(layer in layers for layer in KERNEL) else FAIL
+    for fence, what in FENCES.items():
+        print(f"{'yes' if fence in fences else 'NO':>4}  {fence:<10} {what}")
+    return PASS if all(fence in fences for fence in KERNEL) else FAIL

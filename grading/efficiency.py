@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from grading.candidate.remote import Learner
+from grading.candidate.learner import Learner
 from grading.records import CheckFailed, Star
 from grading.texts import ENGLISH, Texts
 

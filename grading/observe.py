@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grading.answer import Answer, patient
-from grading.candidate.remote import Learner
-from grading.diagnosis.compare import TOLERANCE, close, same
+from grading.candidate.learner import Learner
+from grading.candidate.pending import Pending, on_arrival
 from grading.diagnosis.evidence import Decode, Facts, Observation
 from grading.diagnosis.mistakes.record import CROSS, LAYERS, MASKED
 from grading.diagnosis.pipeline import run
 from grading.diagnosis.probes import Probe, dropout_probe, probes
+from grading.examination.checks import TOLERANCE, close, same
 from grading.records import CheckFailed
 
 
@@ -31,7 +31,7 @@ def agree(learner: Learner, seed: int) -> None:
         _agree(_outputs(learner, probe), run(probe), probe.name, exact=learner.kata.stem == "causal_mask")
 
 
-@patient
+@on_arrival
 def _agree(got: dict[str, Any], wanted: dict[str, Tensor], case: str, exact: bool) -> None:
     for name, right in wanted.items():
         if exact:
@@ -50,11 +50,11 @@ def _observation(learner: Learner, probe: Probe) -> Observation:
     return Observation(probe, outputs)
 
 
-def _outputs(learner: Learner, probe: Probe) -> Answer:
+def _outputs(learner: Learner, probe: Probe) -> Pending:
     """What it gives for a probe, by name."""
     called, inputs = _given(learner, probe)
     if not probe.chunks:
-        asked: Answer = called.ahead(*inputs)
+        asked: Pending = called.ahead(*inputs)
         return asked.reading(lambda output: {"output": output})
     x = probe.inputs["x"]
     assert isinstance(x, Tensor)

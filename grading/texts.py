@@ -1,27 +1,29 @@
 """Every text that a reader may want in another language, by key.
 
-English titles and hints stand in katas.toml, sentences of mistakes in the catalogue and in the wrong submissions,
-the words of the screens in texts/en.toml. texts/<language>.toml holds the same under the same keys; what it lacks stays
-English. Interview questions and their translations stand beside their kata (practice/questions.py). KATA_LANG chooses.
-Only what is shown is translated, and at the last moment: records and JSON are English.
+English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions,
+interview questions in questions.toml, the words of the screens in texts/en.toml. A translation has the words of the
+screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share in
+a folder of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and
+at the last moment: records and JSON are English.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import Kata
+from grading.catalog import ROOT, Kata, KataFault, read_toml
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 ENGLISH = "en"
+TABLES = ("words", "titles", "hints", "mistakes", "checks", "drills", "questions")
 
 
 def chosen() -> str:
@@ -101,8 +103,20 @@ def word(key: str, **values: object) -> str:
 
 @cache
 def tables(language: str) -> Mapping[str, Mapping[str, Any]]:
-    """What the language's file holds; nothing where there is no such file."""
+    """What the language's files hold, by table and key; nothing where there is no such language."""
     path = FOLDER / f"{language}.toml"
     if not re.fullmatch("[a-z]{2,3}", language) or not path.is_file():
         return {}
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | read_toml(path)
+    for path in sorted((ROOT / "katas").glob(f"*/{language}.toml")):
+        try:
+            stem, entry = path.parent.name, read_toml(path)
+        except KataFault as fault:
+            print(f"grader: {fault}", file=sys.stderr)
+            continue
+        own = {"titles": {stem: entry.get("title")}, "hints": {stem: entry.get("hints")}}
+        drills = {f"{stem}/{file}": sentence for file, sentence in entry.get("drills", {}).items()}
+        for name, more in (entry | own | {"drills": drills}).items():
+            if name in TABLES:
+                found[name] |= {key: text for key, text in more.items() if text}
+    return found

@@ -1,4 +1,4 @@
-"""Build the notebooks: notebooks/src/NN_name.py (jupytext percent format) -> notebooks/NN_name.ipynb, executed.
+"""Build the notebooks: notebooks/src/NAME.py (jupytext percent format) -> notebooks/NAME.ipynb, executed.
 
     python notebooks/build.py                 every notebook
     python notebooks/build.py --check         build in memory; exit 1 where the committed file differs
@@ -123,7 +123,7 @@ def _stub(stem: str) -> str:
 def folded_questions(stem: str) -> str:
     """The questions of a kata, numbered, each folded over what to say and what comes of it."""
     from grading.catalog import Catalog
-    from grading.practice.questions import questions
+    from grading.practice.interview.questions import questions
 
     every = questions(Catalog()[stem]) if stem in Catalog().stems else []
     return "\n\n".join(_folded(number, question) for number, question in enumerate(every, start=1))

@@ -1,4 +1,4 @@
-"""Kata 2 of 6: causal and additive masks, about 10 minutes.
+"""Causal and additive masks, about 10 minutes.
 
 Grade it with: python grader.py check causal_mask
 

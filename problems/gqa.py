@@ -1,4 +1,4 @@
-"""Kata 4 of 6: grouped-query attention, about 25 minutes.
+"""Grouped-query attention, about 25 minutes.
 
 Grade it with: python grader.py check gqa
 

@@ -1,4 +1,4 @@
-"""Kata 5 of 6: grouped-query attention with a KV cache, about 30 minutes.
+"""Grouped-query attention with a KV cache, about 30 minutes.
 
 Grade it with: python grader.py check gqa_kv_cache
 

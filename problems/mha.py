@@ -1,4 +1,4 @@
-"""Kata 3 of 6: multi-head attention, about 25 minutes.
+"""Multi-head attention, about 25 minutes.
 
 Grade it with: python grader.py check mha
 

@@ -1,4 +1,4 @@
-"""Kata 6 of 6: multi-query attention, about 15 minutes.
+"""Multi-query attention, about 15 minutes.
 
 Grade it with: python grader.py check mqa
 

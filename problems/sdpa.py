@@ -1,4 +1,4 @@
-"""Kata 1 of 6: scaled dot-product attention, about 15 minutes.
+"""Scaled dot-product attention, about 15 minutes.
 
 Grade it with: python grader.py check sdpa
 

@@ -1,12 +1,12 @@
 """The grader's fixtures and options, for every test."""
 
-from grading.plugin import (  # noqa: F401
+from grading.examination.plugin import (  # noqa: F401
     draw,
     learner,
     pytest_addoption,
+    pytest_collection_modifyitems,
     pytest_configure,
     pytest_report_header,
-    pytest_runtest_call,
-    pytest_runtest_makereport,
+    pytest_runtest_protocol,
     seed,
 )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from grading.diagnosis.compare import holds, same, shaped, typed
+from grading.examination.checks import holds, same, shaped, typed
 from grading.observe import agree
 
 INF = float("inf")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from grading.diagnosis.compare import numbers, raises, shaped
-from grading.diagnosis.oracle import layer_weights
-from tests.layer_rules import *
+from grading.examination.checks import numbers, raises, shaped
+from katas.attention.layer_rules import *
+from katas.attention.oracle import layer_weights
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_query_heads_of_a_group_have_their_own_scores(learner):
     )
 
 
-from tests.layer_numbers import *
+from katas.attention.layer_numbers import *
 
 
 @pytest.mark.parametrize("heads", [(1, 1), (6, 1), (18, 2), (9, 3), (8, 4), (5, 5)], ids=str)

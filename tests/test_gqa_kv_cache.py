@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
-from grading.answer import patient
-from grading.diagnosis.compare import close, describe, holds, numbers, parameters, raises, shaped, typed
-from grading.diagnosis.oracle import attend_cached, layer_weights, plain_weights, project, split
+from grading.candidate.pending import on_arrival
+from grading.examination.checks import close, describe, holds, numbers, parameters, raises, shaped, typed
 from grading.observe import agree
+from katas.attention.oracle import attend_cached, layer_weights, plain_weights, project, split
 
 HALF = {torch.float16: 2e-2, torch.bfloat16: 1.5e-1, torch.float32: 2e-5, torch.float64: 1e-12}
 SYMBOL = "CachedGroupedQueryAttention"
@@ -40,7 +40,7 @@ def unpacked(value):
     return output, cache[0], cache[1]
 
 
-@patient
+@on_arrival
 def agrees(value, wanted, when=""):
     """Output and cache are the wanted ones."""
     output, keys, values = unpacked(value)
@@ -49,7 +49,7 @@ def agrees(value, wanted, when=""):
     close(values, wanted[1][1], f"the values in the cache{when}")
 
 
-@patient
+@on_arrival
 def in_a_row(values, wanted):
     """What calls in a row gave is what is wanted."""
     for i, (got, right) in enumerate(zip(values, wanted, strict=True), start=1):
@@ -94,7 +94,7 @@ def test_returns_output_and_cache(learner, draw):
     shaped(output, (2, 5, D))
 
 
-@patient
+@on_arrival
 def cache_shaped(value, shape):
     """Keys and values in the cache have that shape."""
     _, keys, values = unpacked(value)
@@ -211,7 +211,7 @@ def test_one_pass(learner, draw):
         agrees(layer.ahead(x), attend_cached(x, None, weights, H))
 
 
-@patient
+@on_arrival
 def decoded(value, chunks, wanted, cache):
     """What each chunk gave, and the cache at the end, are the wanted ones."""
     outputs, caches = value

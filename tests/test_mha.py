@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from grading.diagnosis.compare import close, numbers, shaped
-from grading.diagnosis.oracle import layer_weights
-from tests.layer_rules import *
+from grading.examination.checks import close, numbers, shaped
+from katas.attention.layer_rules import *
+from katas.attention.oracle import layer_weights
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_each_head_reads_its_own_block(learner, family):
     )
 
 
-from tests.layer_numbers import *
+from katas.attention.layer_numbers import *
 
 
 @pytest.mark.parametrize("bias", [True, False])

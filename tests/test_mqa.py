@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from grading.diagnosis.compare import numbers, shaped
-from tests.layer_rules import *
+from grading.examination.checks import numbers, shaped
+from katas.attention.layer_rules import *
 
 
 @pytest.fixture(scope="module")
@@ -45,4 +45,4 @@ def test_heads_have_their_own_scores(learner, family):
     )
 
 
-from tests.layer_numbers import *
+from katas.attention.layer_numbers import *

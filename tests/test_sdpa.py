@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grading.diagnosis.compare import close, close_each, holds, numbers, shaped, typed
+from grading.examination.checks import close, close_each, holds, numbers, shaped, typed
 from grading.observe import agree
 
 HALF = {torch.float16: 1e-2, torch.bfloat16: 8e-2, torch.float32: 1e-5, torch.float64: 1e-12}

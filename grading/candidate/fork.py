@@ -10,15 +10,15 @@ from collections import deque
 from dataclasses import dataclass
 
 from grading.candidate import server
-from grading.candidate.ending import Ending
 from grading.candidate.limits import Limits
-from grading.candidate.transport import EngineFault, PipeWords, Process
+from grading.candidate.transport import Ending, PipeWords, Process
+from grading.records import EngineFault
 
 SERVER_SECONDS = 30.0
 
 
 @dataclass
-class _Answer:
+class _Reply:
     """The server's reply to a request, once it is there: a pid and a wait status."""
 
     value: tuple[int, int] | None = None
@@ -30,7 +30,7 @@ class _Started:
 
     channel: socket.socket
     words: int
-    answer: _Answer
+    reply: _Reply
 
 
 class ForkHost:
@@ -53,7 +53,7 @@ class ForkHost:
         theirs.close()
         self.control.settimeout(SERVER_SECONDS)
         self.started: deque[_Started] = deque()  # candidates that nobody has asked for yet
-        self.unanswered: deque[_Answer] = deque()  # what the server owes, in the order of the requests
+        self.owed: deque[_Reply] = deque()  # what the server owes, in the order of the requests
         server.prctl(server.PR_SET_DUMPABLE, 0)  # no process of this user may look into the examiner's memory
 
     def expect(self, count: int) -> None:
@@ -71,7 +71,7 @@ class ForkHost:
             one.channel.close()
             os.close(one.words)
             self._ending(one).begin()
-        while self.unanswered:
+        while self.owed:
             self._next()
 
     def _start(self) -> _Started:
@@ -84,9 +84,9 @@ class ForkHost:
         finally:
             theirs.close()
             os.close(writing)
-        answer = _Answer()
-        self.unanswered.append(answer)
-        return _Started(ours, reading, answer)
+        reply = _Reply()
+        self.owed.append(reply)
+        return _Started(ours, reading, reply)
 
     def close(self) -> None:
         self.control.close()
@@ -96,23 +96,23 @@ class ForkHost:
             pass
         shutil.rmtree(self.workplace, ignore_errors=True)
 
-    def _ending(self, one: _Started) -> Ending[_Answer]:
-        return Ending(lambda: self._kill(one), lambda answer: os.waitstatus_to_exitcode(self._await(answer)[1]))
+    def _ending(self, one: _Started) -> Ending[_Reply]:
+        return Ending(lambda: self._kill(one), lambda reply: os.waitstatus_to_exitcode(self._await(reply)[1]))
 
-    def _kill(self, one: _Started) -> _Answer:
-        pid, _ = self._await(one.answer)
+    def _kill(self, one: _Started) -> _Reply:
+        pid, _ = self._await(one.reply)
         try:
             self.control.sendall(server.REQUEST.pack(b"k", pid))
         except OSError as error:
             raise EngineFault(f"the fork server does not answer: {error}") from error
-        answer = _Answer()
-        self.unanswered.append(answer)
-        return answer
+        reply = _Reply()
+        self.owed.append(reply)
+        return reply
 
-    def _await(self, answer: _Answer) -> tuple[int, int]:
-        while answer.value is None:
+    def _await(self, reply: _Reply) -> tuple[int, int]:
+        while reply.value is None:
             self._next()
-        return answer.value
+        return reply.value
 
     def _next(self) -> None:
         """Receive what the server has owed for longest."""
@@ -123,4 +123,4 @@ class ForkHost:
         if len(reply) != server.REPLY.size:
             raise EngineFault("the fork server is gone")
         pid, status = server.REPLY.unpack(reply)
-        self.unanswered.popleft().value = pid, status
+        self.owed.popleft().value = pid, status

@@ -20,7 +20,7 @@ _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 
 
 def confine() -> tuple[str, ...]:
-    """Confine this process, its threads and its children for good; the names of the layers that hold."""
+    """Confine this process, its threads and its children for good; the names of the fences that hold."""
     if sys.platform != "linux":
         return ()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -31,8 +31,8 @@ def confine() -> tuple[str, ...]:
     # late imports (torch.utils.checkpoint, torch.optim) want a folder for a cache: one that is there already, for
     # nothing can be made or written any more
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = os.getcwd()
-    layers = {"landlock": _landlock, "seccomp": _seccomp}
-    return tuple(name for name, layer in layers.items() if layer(libc.syscall))
+    fences = {"landlock": _landlock, "seccomp": _seccomp}
+    return tuple(name for name, fence in fences.items() if fence(libc.syscall))
 
 
 def _call(function: ctypes._NamedFuncPointer, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:

@@ -7,17 +7,15 @@ import selectors
 import signal
 import socket
 import time
-from typing import IO, Any, Protocol
+from collections.abc import Callable
+from typing import IO, Any, Generic, Protocol, TypeVar
 
 from grading.candidate import wire
-from grading.candidate.ending import Ending
 from grading.candidate.limits import Limits
 
-SEND_BUFFER = 1 << 18  # takes what is asked ahead (exchange.BYTES_AHEAD) while nobody reads it
+Begun = TypeVar("Begun")
 
-
-class EngineFault(Exception):
-    """The engine itself failed: never the learner's fault, and never a verdict."""
+SEND_BUFFER = 1 << 18  # takes what is asked ahead (connection.BYTES_AHEAD) while nobody reads it
 
 
 class Stopped(Exception):
@@ -31,7 +29,7 @@ class Died(Exception):
 class Candidate(Protocol):
     """A process, or the examiner's own when debugging, that answers requests about one learner's file."""
 
-    layers: tuple[str, ...]
+    fences: tuple[str, ...]
 
     def send(self, frame: bytes, seconds: float) -> None:
         """Send a request. Raises Stopped or Died; after either the candidate is of no more use."""
@@ -130,6 +128,26 @@ class FileWords:
         self.file.close()
 
 
+class Ending(Generic[Begun]):
+    """Ends a process, once: `begin` without waiting for it, a call waits and gives the exit code."""
+
+    def __init__(self, begin: Callable[[], Begun], finish: Callable[[Begun], int]) -> None:
+        self._begin = begin
+        self._finish = finish
+        self._begun: list[Begun] = []
+        self._code: int | None = None
+
+    def begin(self) -> None:
+        if not self._begun:
+            self._begun.append(self._begin())
+
+    def __call__(self) -> int:
+        self.begin()
+        if self._code is None:
+            self._code = self._finish(self._begun[0])
+        return self._code
+
+
 class Process:
     """A candidate in a process of its own, which `end` kills."""
 
@@ -142,7 +160,7 @@ class Process:
         channel.setblocking(False)
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         hello = self._receive(time.monotonic() + limits.load_seconds, limits.load_seconds)
-        self.layers = tuple(str(layer) for layer in hello.get("layers", []))
+        self.fences = tuple(str(fence) for fence in hello.get("fences", []))
 
     def receive(self, seconds: float) -> dict[str, Any]:
         return self._receive(time.monotonic() + seconds, seconds)

@@ -3,14 +3,22 @@
 import pytest
 
 from grading.candidate.limits import Limits
-from grading.examine import Examiner
-from grading.plugin import KEY
+from grading.catalog import Catalog
+from grading.examination.examiner import Examiner
+from grading.examination.plugin import KEY
 
 
 @pytest.fixture(scope="session")
 def examiner(request):
     """An examiner that shares the run's fork server."""
     return Examiner(host=request.config.stash[KEY].host)
+
+
+@pytest.fixture(scope="session")
+def checks(examiner, tmp_path_factory):
+    """How many checks each kata has: they are collected whether or not there is a file to grade."""
+    report = examiner.grade(Catalog().stems, tmp_path_factory.mktemp("nothing"), asked=False)
+    return {result.kata: result.expected for result in report.katas}
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def copied(folder):
     """The repository without what a learner does not need; problems/ is full of fresh stubs."""
     target = folder / "katas"
     target.mkdir()
-    for name in ("grader.py", "grading", "problems", "solutions", "katas", "tests", "notebooks", "pyproject.toml"):
+    for name in ("grader.py", "grading", "katas", "problems", "solutions", "tests", "notebooks", "pyproject.toml"):
         source = ROOT / name
         if source.is_dir():
             leave_out = shutil.ignore_patterns("__pycache__", "right", "hostile", "*.ipynb", "engine")

@@ -74,7 +74,7 @@ def test_a_grade_imports_nothing_that_is_slow(tmp_path):
     """Some calls of PyTorch import sympy, torch._dynamo or torch.distributed.tensor: half a second each."""
     code = (
         "import sys; from pathlib import Path; from grading.catalog import ROOT, Catalog\n"
-        "from grading.examine import Examiner\n"
+        "from grading.examination.examiner import Examiner\n"
         "examiner = Examiner()\n"
         "report = examiner.grade(Catalog().stems, ROOT / 'solutions')\n"
         "examiner.close()\n"

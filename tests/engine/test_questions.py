@@ -7,8 +7,8 @@ import tomllib
 import pytest
 
 from grading.catalog import ROOT, Catalog
-from grading.practice import questions as module
-from grading.practice.questions import TEXTS, Question, questions, some, translated
+from grading.practice.interview import questions as module
+from grading.practice.interview.questions import TEXTS, Question, questions, some, translated
 
 KATAS = Catalog().katas
 EVERY = [each for kata in KATAS for each in questions(kata) if kata.stem not in each.katas]

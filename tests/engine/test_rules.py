@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from grading.candidate.rules import violations
+from tests.engine.katas import ATTENTION
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHT = [*sorted((ROOT / "solutions").glob("*.py")), *sorted((ROOT / "tests/submissions/right").rglob("*.py"))]
@@ -21,9 +22,9 @@ STAR = "name what you import: a star takes in parts of {} that a solution avoids
 ADVICE = {
     "import os": NOT_AMONG.format("os"),
     "import os.path as p": NOT_AMONG.format("os"),
-    "from solutions.sdpa import scaled_dot_product_attention": NOT_AMONG.format("solutions"),
+    f"from solutions.{ATTENTION} import scaled_dot_product_attention": NOT_AMONG.format("solutions"),
     "def f():\n    import subprocess": NOT_AMONG.format("subprocess"),
-    "from . import sdpa": "each kata stands alone in one file, so a solution has no relative imports",
+    f"from . import {ATTENTION}": "each kata stands alone in one file, so a solution has no relative imports",
     "exec('x = 1')": NO_NEED.format("exec"),
     "run = eval": NO_NEED.format("eval"),
     "exec = exec": NO_NEED.format("exec"),

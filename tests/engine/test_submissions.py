@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from grading.catalog import ROOT, Catalog
-from grading.plugin import KEY
+from grading.examination.plugin import KEY
+from tests.engine.katas import ATTENTION
 
 SUBMISSIONS = ROOT / "tests" / "submissions"
 
@@ -54,7 +55,7 @@ def tree_before():
 
 def tree() -> dict[str, tuple[int, int]]:
     """Size and time of each file of the repository, without what Python and the tools write there."""
-    folders = ("problems", "solutions", "tests", "grading", "docs", "notebooks")
+    folders = ("problems", "solutions", "tests", "grading", "katas", "docs", "notebooks")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
     paths += [path for path in ROOT.iterdir() if path.is_file()]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file()}
@@ -81,7 +82,7 @@ def test_hostile_submissions_left_nothing_behind(request, tree_before):
 def test_the_other_katas_keep_their_verdicts_beside_hostile_ones(examiner, tmp_path):
     for kata in Catalog().katas:
         shutil.copy(kata.solution, tmp_path)
-    shutil.copy(SUBMISSIONS / "hostile" / "tamper_left_behind.py", tmp_path / "sdpa.py")
+    shutil.copy(SUBMISSIONS / "hostile" / "tamper_left_behind.py", tmp_path / f"{ATTENTION}.py")
     outcomes = [result.outcome for result in examiner.grade(Catalog().stems, tmp_path).katas]
     assert outcomes[0] != "passed"
     assert outcomes[1:] == ["passed"] * 5

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from grading.catalog import Catalog
-from grading.practice.questions import Question, questions
+from grading.practice.interview.questions import Question, questions
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"

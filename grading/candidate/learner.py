@@ -1,0 +1,215 @@
+"""The learner's file as a test sees it: its functions and layers, which are a process away.
+
+A test calls `learner.causal_mask(3, 5)`; what that does is asked of the candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grading.candidate.connection import Connection
+from grading.candidate.hosts import Host
+from grading.candidate.limits import Limits
+from grading.candidate.pending import Pending
+from grading.candidate.wording import arguments, cache_name, describe_value, odd_ones
+from grading.catalog import ROOT, Kata
+from grading.records import CheckFailed, Failure
+
+
+class Learner(Connection):
+    """The learner's file. Its symbols are attributes: `learner.causal_mask(3, 5)`."""
+
+    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits) -> None:
+        super().__init__(kata, path, host, limits)
+        self._layers = 0
+
+    def __getattr__(self, symbol: str) -> Function | LayerFactory:
+        if symbol not in self.kata.symbols:
+            raise AttributeError(symbol)
+        return LayerFactory(self, symbol) if symbol[0].isupper() else Function(self, symbol)
+
+    def next_layer(self) -> int:
+        """The number of a layer that is to be made."""
+        self._layers += 1
+        return self._layers
+
+    def set_first(self, layer: int, weights: Mapping[str, Tensor], **modes: bool | torch.dtype) -> None:
+        """Have the next request copy those weights before anything else: it saves a round trip."""
+        self._first.append({"layer": layer, "weights": dict(weights), **modes})
+
+    def decode(self, steps: Sequence[tuple[Layer, Tensor, int | None]]) -> Pending:
+        """Run steps (layer, x, index of the earlier step whose cache goes in) without copying anything between them.
+
+        Returns:
+            an answer: the list of the outputs, and that of the caches as they are after the last step.
+        """
+        call = " ; ".join(f"step {i}: x {tuple(x.shape)} on {cache_name(p)}" for i, (_, x, p) in enumerate(steps))
+        layer = steps[0][0]
+        plan = [[each.number, x, parent] for each, x, parent in steps]
+        asked = self.ask({"do": "decode", "steps": plan}, lambda: f"{layer.made} {call}", layer.symbol)
+        return asked.reading(self._decoded)
+
+    def _decoded(self, reply: dict[str, Any]) -> Any:
+        if "odd" in reply:
+            message = "forward has to return (output, kv_cache)"
+            raise self.failed(message, "a tuple of two", describe_value(reply["odd"][1]))
+        return reply["value"]
+
+    def failed(self, message: str, wanted: str, got: str) -> CheckFailed:
+        """A failure of the latest call."""
+        return CheckFailed(Failure(message, wanted, got, self.call, self.line))
+
+    def where(self, line: int) -> str:
+        """That line of the file, as a learner names it: problems/gqa.py:31."""
+        path = self.path.resolve()
+        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        return f"{shown}:{line}" if line else str(shown)
+
+
+@dataclass(frozen=True)
+class Backward:
+    """What backward gave: the output, and the gradients of the inputs (in order) and of the parameters."""
+
+    output: Any
+    inputs: list[Any]
+    parameters: dict[str, Any]
+
+
+class _Callable:
+    def __init__(
+        self, learner: Learner, symbol: str, layer: int | None, shown: str, parameters: tuple[str, ...]
+    ) -> None:
+        self._learner = learner
+        self.symbol = symbol
+        self.number = layer
+        self._shown = shown
+        self._parameters = parameters
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The value that the learner's code returns."""
+        return self.ahead(*args, **kwargs).wait()
+
+    def ahead(self, *args: Any, **kwargs: Any) -> Pending:
+        """The same value without waiting for it: a check takes the answer in its place."""
+        return self._ahead(args, kwargs).reading(lambda reply: reply["value"])
+
+    def echo(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any], dict[str, Any]]:
+        """The value, and the arguments as they are over there after the call."""
+        reply = self._ahead(args, kwargs, echo=True).wait()
+        after_args, after_kwargs = reply["echo"]
+        return reply["value"], after_args, after_kwargs
+
+    def several(self, *calls: tuple[Any, ...], reuse: bool = False) -> Pending:
+        """The values of calls in a row, looked at after the last.
+
+        Args:
+            reuse: write the arguments of each call into the memory of the first one's, as a loop with buffers does.
+        """
+        request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls), "reuse": reuse}
+        how = "in the same memory" if reuse else "in a row"
+        asked = self._learner.ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}", self.symbol)
+        return asked.reading(lambda reply: reply["value"])
+
+    def backward(self, cotangent: Tensor, *args: Any, leaves: bool = True, **kwargs: Any) -> Pending:
+        """The gradients of (output * cotangent).sum(): an answer, a Backward.
+
+        Args:
+            leaves: whether the inputs want gradients; the parameters do in any case.
+        """
+        asked = self._ahead(args, kwargs, cotangent=cotangent, leaves=leaves)
+        return asked.reading(lambda reply: Backward(reply["value"], reply["input_grads"], reply["parameter_grads"]))
+
+    def flops(self, *args: Any, **kwargs: Any) -> int:
+        """The FLOPs of the matrix products in a call."""
+        return int(self._ahead(args, kwargs, meter=True).wait()["flops"])
+
+    def _ahead(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        **options: Any,
+    ) -> Pending:
+        request: dict[str, Any] = {"do": "call", "layer": self.number, "symbol": self.symbol}
+        same = [next(i for i, other in enumerate(args) if other is arg) for arg in args]
+        request |= {"args": list(args), "same": same, "kwargs": kwargs, **options}
+        return self._learner.ask(request, lambda: self._call(args, kwargs), self.symbol)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        return self._shown + arguments(self._parameters, args, kwargs)
+
+
+class Function(_Callable):
+    """A function of the learner's."""
+
+    def __init__(self, learner: Learner, symbol: str) -> None:
+        super().__init__(learner, symbol, None, symbol, learner.kata.signatures[symbol])
+
+
+class LayerFactory:
+    """A class of the learner's."""
+
+    def __init__(self, learner: Learner, symbol: str) -> None:
+        self._learner = learner
+        self.symbol = symbol
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Layer:
+        """A layer, made over there. An error in making it is raised when `parameters` or an output is asked for."""
+        names = self._learner.kata.signatures[f"{self.symbol}.__init__"]
+        made = self.symbol + arguments(names, args, kwargs)
+        number = self._learner.next_layer()
+        request = {"do": "make", "layer": number, "symbol": self.symbol, "args": list(args), "kwargs": kwargs}
+        return Layer(self._learner, self.symbol, number, made, self._learner.ask(request, lambda: made, self.symbol))
+
+
+class Layer(_Callable):
+    """A layer of the learner's."""
+
+    def __init__(self, learner: Learner, symbol: str, number: int, made: str, asked: Pending) -> None:
+        super().__init__(learner, symbol, number, made, learner.kata.signatures[f"{symbol}.forward"])
+        self.made = made
+        self._shapes = asked.reading(_shapes)
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of its parameters."""
+        shapes: dict[str, tuple[int, ...]] = self._shapes.wait()
+        return shapes
+
+    def set(
+        self,
+        weights: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.float64,
+        training: bool = False,
+        grad: bool | None = None,
+    ) -> Layer:
+        """Copy weights into the parameters of the same names; CheckFailed where these are not the contract's.
+
+        Args:
+            grad: whether calls record gradients; None: as usual, in training they do and in evaluation not.
+        """
+        wanted = {name: tuple(weight.shape) for name, weight in weights.items()}
+        self._shapes.then(lambda shapes: self._compare(shapes, wanted))
+        assert self.number is not None
+        grad = training if grad is None else grad
+        self._learner.set_first(self.number, weights, dtype=dtype, training=training, grad=grad)
+        return self
+
+    def _compare(self, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+        if shapes != wanted:
+            message = "the layers do not have the contract's parameters"
+            raise self._learner.failed(message, odd_ones(wanted, shapes), odd_ones(shapes, wanted))
+
+    def peak(self, *args: Any) -> int:
+        """The most bytes that a call holds at a time in inference, without its arguments, which may come expanded."""
+        request = {"do": "peak", "layer": self.number, "args": list(args)}
+        return int(self._learner.ask(request, lambda: self._call(args, {}), self.symbol).wait()["peak"])
+
+
+def _shapes(made: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in made["value"].items()}

@@ -1,0 +1,8 @@
+"""The examination of a learner's file by the tests of its kata.
+
+In: the stems of katas and the folder of a learner. Out: a Report, with a KataResult for each.
+
+Read: examiner (a grade from its start to its report), examination (the checks of one grade, and what each came to),
+plugin (the fixtures of the tests; how pytest comes to the examination), checks (wanted against got: what a test calls
+to compare).
+"""

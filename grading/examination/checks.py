@@ -1,0 +1,198 @@
+"""Wanted against got: exact comparisons that say in a few words how the two differ.
+
+Every function returns when they agree and raises CheckFailed when they do not. What came from the candidate is an
+exact torch.Tensor or plain data; nothing of the learner's runs here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from grading.candidate.pending import on_arrival
+from grading.records import CheckFailed, Failure, Map
+
+TOLERANCE = 1e-9
+SIDE = 12  # of the part of a tensor that a report draws
+
+
+@on_arrival
+def close(got: Any, wanted: Tensor, what: str = "the output", tolerance: float = TOLERANCE) -> None:
+    """Shape and dtype are the same, and no number is further off than `tolerance` times the largest wanted."""
+    shaped(got, tuple(wanted.shape), what)
+    typed(got, wanted.dtype, what)
+    if not wanted.numel():
+        return
+    difference = (got.double() - wanted.double()).abs()
+    allowed = tolerance * max(1.0, wanted.abs().amax().item())
+    if not difference.amax().item() <= allowed:  # NaN is wrong
+        raise _differs(got, wanted, ~(difference <= allowed), difference, what)
+
+
+@on_arrival
+def close_each(got: Any, wanted: Sequence[Tensor], names: Sequence[str] = ()) -> None:
+    """What several calls gave, each as above; `names` says what it is, instead of which call."""
+    if not isinstance(got, list) or len(got) != len(wanted):
+        raise CheckFailed(Failure("the calls gave no list of outputs", str(len(wanted)), describe(got)))
+    names = names or [f"the output of call {i} of {len(wanted)}" for i in range(1, len(wanted) + 1)]
+    for each, right, name in zip(got, wanted, names, strict=True):
+        close(each, right, name)
+
+
+def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, what: str) -> CheckFailed:
+    count, total = int(wrong.sum()), wrong.numel()
+    bad = got.isnan() | got.isinf()
+    at = int((bad.double() if bad.any() else difference.nan_to_num(posinf=1e300)).argmax())
+    place = _place(at, got.shape)
+    kind = "has NaN or infinity in it" if bad.any() else "has the right shape and other numbers"
+    where = f"at {place}" if place else ""
+    return CheckFailed(
+        Failure(
+            f"{what} {kind}",
+            f"{_number(wanted.flatten()[at])} {where}",
+            f"{_number(got.flatten()[at])} {where}; {count} of {total} numbers differ",
+            **maps(got, wanted, place),
+        )
+    )
+
+
+def _place(at: int, shape: Sequence[int]) -> list[int]:
+    """The indices of the number that is the at-th of a flattened tensor; torch.unravel_index imports sympy (0.3 s)."""
+    place: list[int] = []
+    for length in reversed(shape):
+        at, index = divmod(at, length)
+        place.insert(0, index)
+    return place
+
+
+@on_arrival
+def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
+    """It is a tensor of that shape."""
+    if not isinstance(got, Tensor):
+        raise CheckFailed(Failure(f"{what} is no plain tensor", f"Tensor {shape}", describe(got)))
+    if tuple(got.shape) != shape:
+        raise CheckFailed(Failure(f"{what} has the wrong shape", str(shape), str(tuple(got.shape))))
+
+
+@on_arrival
+def typed(got: Tensor, dtype: torch.dtype, what: str = "the output") -> None:
+    """It has that dtype."""
+    if got.dtype != dtype:
+        raise CheckFailed(Failure(f"{what} has the wrong dtype", _name(dtype), _name(got.dtype)))
+
+
+@on_arrival
+def same(got: Any, wanted: Tensor, what: str = "the mask") -> None:
+    """Equal in every element, and in shape and dtype: for masks, which are drawn where they differ."""
+    shaped(got, tuple(wanted.shape), what)
+    typed(got, wanted.dtype, what)
+    if not torch.equal(got, wanted):
+        place = (got != wanted).nonzero()[0].tolist()
+        raise CheckFailed(Failure(f"{what} differs", grid(wanted), grid(got), **maps(got, wanted, place)))
+
+
+def numbers(got: Sequence[float], wanted: Sequence[float], meaning: str, message: str) -> None:
+    """A short row of small numbers that stands for the rule: `wanted 0 0 1 1 2 2`."""
+    if len(got) != len(wanted) or any(not abs(g - w) <= 1e-6 for g, w in zip(got, wanted, strict=True)):
+        rows = maps(torch.tensor(got), torch.tensor(wanted), [0]) if 0 < len(got) == len(wanted) else {}
+        raise CheckFailed(Failure(message, f"{_row(wanted)}    {meaning}", _row(got), **rows))
+
+
+def parameters(got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], made: str) -> None:
+    """A layer has the parameters of those names and shapes, and no others."""
+    odd = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
+    if odd:
+        show = [", ".join(f"{name} {shapes[name]}" for name in odd if name in shapes) for shapes in (wanted, got)]
+        message = f"the parameters of {made} are not the contract's"
+        raise CheckFailed(Failure(message, show[0] or "no others", show[1] or "none of these"))
+
+
+def raises(name: str, thunk: Callable[[], Any], call: str) -> None:
+    """The learner's code raises an exception of that class; the wording is free."""
+    try:
+        thunk()
+    except CheckFailed as error:
+        if name in getattr(error.failure, "bases", ()):
+            return
+        if error.failure.kind != "raised":
+            raise
+        failure = error.failure
+        raise CheckFailed(Failure(f"{call} raises another error", name, failure.message, call, failure.line)) from None
+    raise CheckFailed(Failure(f"{call} raises nothing", name, "no error", call))
+
+
+def holds(condition: bool, message: str, wanted: str = "", got: str = "") -> None:
+    """A condition of the contract that the other functions have no form for."""
+    if not condition:
+        raise CheckFailed(Failure(message, wanted, got))
+
+
+def grid(mask: Tensor) -> str:
+    """A mask as lines: `x` may attend, `.` may not; an additive one `0` and `-`; anything else by its number."""
+    if mask.dim() != 2 or max(mask.shape) > 12:
+        return str(mask.tolist())[:200]
+    signs = {True: "x", False: "."} if mask.dtype == torch.bool else {0.0: "0", float("-inf"): "-"}
+    return "\n".join(" ".join(signs.get(value, _short(value)) for value in row) for row in mask.tolist())
+
+
+def describe(value: Any) -> str:
+    """What came in place of a tensor."""
+    if value is None:
+        return "None"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {len(value)}"
+    text = getattr(value, "text", None)
+    return text if isinstance(text, str) else type(value).__name__
+
+
+def _number(value: Tensor) -> str:
+    return f"{value.item():.6g}"
+
+
+def _short(value: float) -> str:
+    return "n" if value != value else f"{value:g}"
+
+
+def _row(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+# ------------------------------------------------------------ small parts of two tensors, for reports that draw them
+
+
+class Maps(TypedDict, total=False):
+    """The fields of a Failure that hold the parts."""
+
+    wanted_map: Map
+    got_map: Map
+    map_at: str
+
+
+def maps(got: Tensor, wanted: Tensor, place: Sequence[int]) -> Maps:
+    """The window of the last two axes around `place` in both: at most 12 x 12. Nothing for a single number."""
+    if not place:
+        return {}
+    fixed, inner = [*place[:-2]], [*place[-2:]]
+    windows = [_window(at, size) for at, size in zip(inner, wanted.shape[-len(inner) :], strict=True)]
+    index: tuple[int | slice, ...] = (*fixed, *windows)
+    shown = [str(at) for at in fixed] + [f"{window.start}:{window.stop}" for window in windows]
+    return {"wanted_map": _rows(wanted[index]), "got_map": _rows(got[index]), "map_at": f"[{', '.join(shown)}]"}
+
+
+def _window(at: int, size: int) -> slice:
+    """At most SIDE positions of an axis, with `at` in the middle where there is room."""
+    start = max(0, min(at - SIDE // 2, size - SIDE))
+    return slice(start, min(start + SIDE, size))
+
+
+def _rows(part: Tensor) -> Map:
+    rows = part.double().reshape(-1, part.shape[-1]).tolist()
+    return tuple(tuple(value if math.isfinite(value) else str(value) for value in row) for row in rows)

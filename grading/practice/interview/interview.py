@@ -1,0 +1,171 @@
+"""The verb `interview`: a bare stub, a clock, no hints and no causes; a card and five questions at the end."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from grading.catalog import ROOT, Catalog, Kata
+from grading.console import PASS, USAGE, Verbs, grade, kata_named, verdict, width
+from grading.practice.interview.workspace import CARD, Work, Workspace
+from grading.practice.progress.status import length
+from grading.records import KataResult, Report
+from grading.stubs import stub
+from grading.texts import Texts, word
+
+if TYPE_CHECKING:
+    from grading.practice.interview.questions import Question
+
+ACTIONS = {"start": "begin, and leave", "run": "grade what is there", "finish": "grade once more, and the card"}
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    does = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
+    interview = verbs.add_parser("interview", help="a bare stub, a clock, no hints", epilog=f"In steps: {does}.")
+    interview.add_argument("words", nargs="*", metavar="[start|run|finish] [KATA]")
+    interview.add_argument("--minutes", type=_minutes, help="instead of the kata's own")
+    interview.set_defaults(run=_interview)
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= 24 * 60:
+        raise ValueError(text)
+    return minutes
+
+
+def _interview(arguments: argparse.Namespace) -> int:
+    words, workspace = list(arguments.words), Workspace("interview")
+    action = words.pop(0) if words and words[0] in ACTIONS else ""
+    try:
+        katas = [kata_named(word) for word in words]
+    except argparse.ArgumentTypeError as error:
+        return _refused(str(error))
+    if len(katas) > 1 or (katas and action in ("run", "finish")):
+        return _refused("one interview at a time, about one kata; run and finish go on with it")
+    if action in ("run", "finish"):
+        work = workspace.under_way()
+        if not work:
+            return _refused("no interview is under way: python grader.py interview start KATA")
+        return _run(workspace, work, _graded) if action == "run" else _finish(workspace, work, _graded)
+    kata = katas[0] if katas else random.choice(Catalog().sound)
+    live = not action and sys.stdin.isatty() and sys.stdout.isatty()
+    work = _start(workspace, kata, arguments.minutes or kata.minutes, live)
+    if not live:
+        return PASS
+    from grading.practice.interview.clock import sit
+
+    return sit(workspace, work, _run, _finish)
+
+
+def _refused(why: str) -> int:
+    print(f"grader: {why}", file=sys.stderr)
+    return USAGE
+
+
+def _start(workspace: Workspace, kata: Kata, minutes: float, live: bool) -> Work:
+    work = Work(kata.stem, time.time(), float(minutes), stub(kata, steps=False))
+    workspace.begin(work)
+    level = word(kata.difficulty)
+    print(word("interview-start", title=Texts().title(kata), difficulty=level, minutes=float(minutes)))
+    print(word("interview-file", file=workspace.file(kata.stem).relative_to(ROOT)))
+    if not live:
+        print(word("interview-steps"))
+    return work
+
+
+Grade = Callable[[Workspace, Work], Report]
+
+
+def _graded(workspace: Workspace, work: Work) -> Report:
+    return grade([work.stem], workspace.folder)
+
+
+def _run(workspace: Workspace, work: Work, grade: Grade) -> int:
+    """A grade, with what an interviewer would show: how many checks pass, and what raised."""
+    report = grade(workspace, work)
+    work.ran(report, time.time())
+    workspace.note(work)
+    left = work.began + 60 * work.minutes - time.time()
+    clock = word("clock-left" if left >= 0 else "clock-over", time=length(abs(left)))
+    print(word("run-line", clock=clock, result=_shown(Texts().result(report.katas[0]))))
+    return verdict(report, named=True)
+
+
+def _shown(result: KataResult) -> str:
+    if result.outcome == "broken":
+        return word("run-broken", message=result.message, where=result.where)
+    parts = [word("run-checks", passed=result.passed, expected=result.expected)]
+    failed = result.first_failure
+    if failed and failed.kind == "raised":
+        parts.append(word("run-raised", message=failed.message, where=failed.where))
+    if failed:
+        parts.append(word("run-first", title=failed.title))
+    return word("semicolon").join(parts)
+
+
+def _finish(workspace: Workspace, work: Work, grade: Grade) -> int:
+    ended = time.time()
+    report = grade(workspace, work)
+    if not work.green:
+        work.ran(report, ended)
+    workspace.end()
+    result = report.katas[0]
+    print("\n" + card(work, result, ended))
+    _ask(work.kata)
+    return verdict(report, named=True)
+
+
+def card(work: Work, result: KataResult, ended: float) -> str:
+    """What the interview came to."""
+    from grading.reports.columns import labelled
+
+    taken, limit = (work.green or ended) - work.began, 60 * work.minutes
+    spent = {"part": length(taken), "whole": length(limit)}
+    late = taken > limit
+    rows = [
+        ("time", word("card-over", over=length(taken - limit), **spent) if late else word("card-of", **spent)),
+        ("first", word("card-after", time=length(work.first_run - work.began))),
+        ("green", str(work.runs) if work.green else word("card-red", runs=work.runs)),
+        ("checks", word("card-of", part=result.passed, whole=result.expected)),
+        ("causes", Texts().causes(work.causes) or word("card-none")),
+    ]
+    head = word("interview-card", title=Texts().title(work.kata))
+    return f"{head}\n" + labelled(((word(f"card-{key}"), text) for key, text in rows), CARD, width())
+
+
+def _ask(kata: Kata) -> None:
+    """Five questions. On a terminal each answer waits for Enter; elsewhere the answers come after the questions."""
+    from grading.practice.interview.questions import some
+    from grading.reports.columns import wrap
+
+    drawn, waits = some(kata), sys.stdin.isatty() and sys.stdout.isatty()
+    if not drawn:
+        return
+    print("\n" + word("questions-enter" if waits else "questions"))
+    for number, question in enumerate(drawn, start=1):
+        print("\n" + "\n".join(wrap(f"{number}. {question.question}", width(), "   ")))
+        if waits:
+            try:
+                input()
+            except EOFError:
+                waits = False
+            print(_answer(question))
+    if not waits:
+        print("\n" + word("answers"))
+        for number, question in enumerate(drawn, start=1):
+            print(f"{number}. {_answer(question).lstrip()}")
+
+
+def _answer(question: Question) -> str:
+    """What to say, the number behind it, what is asked next, and what costs the offer."""
+    from grading.reports.columns import wrap
+
+    parts = [question.say, question.measured]
+    parts += [word("question-next", text=question.follow_up), word("question-red-flag", text=question.red_flag)]
+    return "\n".join("   " + line for part in parts if part for line in wrap(part, width() - 3))

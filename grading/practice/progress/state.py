@@ -1,0 +1,98 @@
+"""The forms of what is remembered about a kata, and their way from and to plain JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+PAUSE = 30 * 60.0  # a longer gap between two grades is no work on the kata
+
+
+@dataclass
+class Attempt:
+    """From a fresh stub to a pass. `seconds` is time at work: long gaps between grades count as PAUSE."""
+
+    began: float = 0.0
+    last: float = 0.0
+    seconds: float = 0.0
+    runs: int = 0
+    hints: int = 0
+    revealed: bool = False
+    causes: dict[str, str] = field(default_factory=dict)
+
+    def tick(self, now: float) -> None:
+        """Time went on to `now`."""
+        self.began = self.began or now
+        self.seconds += min(max(now - (self.last or now), 0.0), PAUSE)
+        self.last = now
+
+
+@dataclass
+class Record:
+    """One kata in one round. Times are seconds since 1970; `causes` counts each mistake that was named.
+
+    `digest` and `outcome` are of the file as it was last graded, so that grading it again counts once.
+    """
+
+    hints: int = 0
+    attempts: int = 0
+    passes: int = 0
+    first_pass: float = 0.0
+    best_seconds: float = 0.0
+    hints_used: int = 0
+    outcome: str = ""
+    digest: str = ""
+    causes: dict[str, int] = field(default_factory=dict)
+    attempt: dict[str, Any] | None = None
+
+
+@dataclass
+class Review:
+    """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy."""
+
+    at: float
+    rating: int
+    seconds: float = 0.0
+    runs: int = 0
+    hints: int = 0
+    revealed: bool = False
+    causes: dict[str, str] = field(default_factory=dict)
+
+
+def plain(value: object) -> dict[str, Any]:
+    """As JSON has it."""
+    return asdict(value)  # type: ignore[call-overload,no-any-return]
+
+
+def form(kind: type[T], data: object) -> T:
+    """The data as one of the forms above; ValueError where it is none. What a later version added is dropped."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{data!r} is no {kind.__name__}")
+    known = {each.name: each.type for each in fields(kind)}  # type: ignore[arg-type]
+    kept = {name: value for name, value in data.items() if name in known}
+    for name, value in kept.items():
+        if not _fits(value, str(known[name])):
+            raise ValueError(f"{name}: {value!r}")
+    try:
+        return kind(**kept)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _fits(value: object, kind: str) -> bool:
+    if kind.startswith("dict"):
+        return isinstance(value, dict) or (value is None and kind.endswith("None"))
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    return isinstance(value, {"str": (str,), "int": (int,), "float": (int, float)}[kind])
+
+
+def digest(path: Path) -> str:
+    """A short name of what is in the file; empty where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""

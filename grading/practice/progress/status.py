@@ -1,0 +1,62 @@
+"""The verb `status`: how far each kata is, this round and before."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from grading.catalog import Catalog
+from grading.console import PASS, Verbs
+from grading.practice.progress.progress import Progress
+from grading.practice.progress.state import Record, form
+from grading.texts import word
+
+NAMED = 2  # mistakes that fit on a line
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    verbs.add_parser("status", help="attempts, times, hints and mistakes so far").set_defaults(run=_status)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    progress, katas = Progress(), Catalog().katas
+    rounds = progress.rounds()
+    records = [progress.kata(kata.stem) for kata in katas]
+    passed = sum(bool(record.passes) for record in records)
+    print(word("status-round", number=len(rounds) + 1, passed=passed, count=len(katas)) + "\n")
+    print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints", "mistakes"))))
+    for kata, record in zip(katas, records, strict=True):
+        print(_line(f"{kata.number} {kata.stem}", record))
+    for number, ended in enumerate(rounds, start=1):
+        stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
+        names = word("list-comma").join(stems) or word("status-none")
+        print("\n" + word("status-ended", number=number, day=day(float(ended.get("ended", 0))), katas=names))
+    return PASS
+
+
+def _line(name: str, record: Record) -> str:
+    often = sorted(record.causes, key=lambda cause: -record.causes[cause])
+    counted = [f"{cause} ({record.causes[cause]})" if record.causes[cause] > 1 else cause for cause in often[:NAMED]]
+    more = [word("status-more", count=len(often) - NAMED)] if len(often) > NAMED else []
+    first = day(record.first_pass) if record.passes else "-"
+    best = length(record.best_seconds) if record.best_seconds else "-"
+    mistakes = word("list-comma").join(counted + more)
+    return _row(name, str(record.attempts), first, best, str(record.hints_used), mistakes).rstrip()
+
+
+def _row(name: str, attempts: str, first: str, best: str, hints: str, mistakes: str) -> str:
+    from grading.reports.columns import flush, padded
+
+    cells = (flush(attempts, 8), padded(first, 10), flush(best, 7), flush(hints, 5), mistakes)
+    return padded(name, 16) + "  ".join(cells)
+
+
+def day(at: float) -> str:
+    """That moment's date, here."""
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def length(seconds: float) -> str:
+    """A time in minutes and seconds: 12:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
