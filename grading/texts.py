@@ -2,9 +2,9 @@
 
 English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions,
 interview questions in questions.toml, the words of the screens in texts/en.toml. A translation has the words of the
-screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share in
-a folder of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and
-at the last moment: records and JSON are English.
+screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share
+in a folder of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated,
+and at the last moment: records and JSON are English.
 """
 
 from __future__ import annotations
