@@ -287,19 +287,3 @@ def test_watch_is_chinese(copy):
     watching.press("q")
     assert watching.finish() == 0
     watching.close()
-
-
-def test_the_chinese_readme_has_the_catalogues_katas_and_the_same_commands():
-    text = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
-    english = (ROOT / "README.md").read_text(encoding="utf-8")
-    for kata in Catalog().katas:
-        row = f"| {kata.number} | [{Texts('zh').title(kata)}](problems/{kata.stem}.py) |"
-        assert row in text, row
-        assert f"| {kata.minutes} | [{kata.notebook}](notebooks/{kata.notebook}) |" in text, kata.stem
-    for command in (
-        "git clone <your fork> katas && cd katas\nmake\n",
-        "-m pip install -r requirements.txt",
-        "hint KATA",
-    ):
-        assert command in text, command
-        assert command in english, command
