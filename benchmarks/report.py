@@ -68,7 +68,9 @@ def decode(data: dict[str, Any]) -> str:
             f"## One decode step\n\n{on(data['machine'])}",
             f"{data['heads']} query heads of {data['head_dim']} over 8 key/value heads, float32, one new token;"
             "\nmilliseconds, and in brackets times the floor, which reads each key and value once and computes nothing."
-            "\nThe fold is what solutions/gqa_kv_cache.py does; with the query first, what solutions/gqa.py does.\n",
+            "\nThe fold is what solutions/gqa_kv_cache.py does; with the query first, what solutions/gqa.py does."
+            "\nA copy per query head moves up to 1 + 2r times the bytes, 9 for r = 4. What goes beyond that is the"
+            "\nallocator: above 32 MiB glibc maps each new buffer afresh, and its pages are zeroed at each call.\n",
             table(["tokens", *(way.removesuffix(", K=8") for way in ways)], rows),
             "How many times faster with fewer key/value heads (the fold; paper: GQA, arXiv 2305.13245, table 1, a whole"
             "\nmodel on TPUs, so that only the order is to be compared):\n",
@@ -97,7 +99,8 @@ def cache(data: dict[str, Any]) -> str:
             table(["T", "FLOPs cached", "uncached", "ratio", "ms cached", "uncached", "ratio"], rows),
             f"Exponents of T, fitted: {fitted}.\n",
             "One step of 32 query heads over 8 key/value heads of 128, milliseconds. torch.cat copies the whole cache"
-            "\nat each step; the contract of the kata asks for it, since the cache handed in has to stay as it was:\n",
+            "\nat each step; the contract of the kata asks for it, since the cache handed in has to stay as it was."
+            "\nThree times the traffic by count; above 32 MiB a copy is a fresh mapping too, and pays for its pages:\n",
             table(["tokens cached", *data["appending"][0]["ms"]], list(appending)),
         ]
     )

@@ -86,8 +86,7 @@ class Kata:
 
     @property
     def notebook(self) -> str:
-        sources = (ROOT / "notebooks" / "src").glob(f"*{self.stem}.py")
-        return next((f"{source.stem}.ipynb" for source in sources), f"{self.stem}.ipynb")
+        return f"{self.stem}.ipynb"
 
     @property
     def symbols(self) -> tuple[str, ...]:

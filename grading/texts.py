@@ -1,10 +1,10 @@
 """Every text that a reader may want in another language, by key.
 
 English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions,
-questions in the notebooks, the words of the screens in texts/en.toml. A translation has the words of the screens in
-texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share in a folder
-of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and at the
-last moment: records and JSON are English.
+interview questions in questions.toml, the words of the screens in texts/en.toml. A translation has the words of the
+screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share
+in a folder of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated,
+and at the last moment: records and JSON are English.
 """
 
 from __future__ import annotations
@@ -62,11 +62,6 @@ class Texts:
         sentences = [self._found("mistakes", name, "") for name in names]
         both = self.word("and").join(sentences) if all(sentences) else english
         return str(self._found("drills", f"{kata}/{file}", both))
-
-    def question(self, text: str, answer: str) -> tuple[str, str]:
-        """An interview question and its answer."""
-        own = self._found("questions", text, (text, answer))
-        return own[0], own[1]
 
     def star(self, star: Star) -> str:
         """What there is to say about an efficiency star."""

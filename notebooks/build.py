@@ -1,9 +1,12 @@
-"""Build the notebooks: notebooks/src/NN_name.py (jupytext percent format) -> notebooks/NN_name.ipynb, executed.
+"""Build the notebooks: notebooks/src/NAME.py (jupytext percent format) -> notebooks/NAME.ipynb, executed.
 
     python notebooks/build.py                 every notebook
-    python notebooks/build.py 01_sdpa sdpa    some, by stem or by kata
     python notebooks/build.py --check         build in memory; exit 1 where the committed file differs
     python notebooks/build.py --fresh         do not carry timings over
+
+What is the same in all of them, or stands elsewhere, is put in here: the set-up (a cell tagged `setup`), the Colab
+badge (`<!-- badge -->`), the interview questions of katas/<kata>/questions.toml (`<!-- questions -->`), and the stub of
+the kata as a cell that is graded (a cell tagged `graded`).
 
 A rebuild on the same machine is byte-identical: cell ids are numbers and times of execution are not recorded. The
 outputs of a cell tagged nbval-ignore-output (timings) are carried over from the committed file as long as its source
@@ -12,12 +15,33 @@ and those of the cells before it stand as they are.
 
 import argparse
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = FOLDER / "src"
+START = "start_here"
+sys.path.insert(0, str(FOLDER.parent))  # the catalog of katas
 NOT_COMPARED = "nbval-ignore-output"
+SETUP = """import subprocess
+import sys
+from pathlib import Path
+
+# The repository is wherever grader.py is: above this notebook, or, for a notebook opened alone, in a clone of its own.
+clone, address = Path("attention-katas"), "{address}"
+if "google.colab" in sys.modules and address and not clone.exists():
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", address, str(clone)], check=False)
+folders = [folder for folder in (Path.cwd(), *Path.cwd().parents, clone) if (folder / "grader.py").is_file()]
+if folders:
+    sys.path.insert(0, str(folders[0].resolve()))
+else:
+    print("This notebook runs without its repository, but the cell at its end cannot be graded: clone it first.")"""
+BADGE = (
+    "[![Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{name}/blob/HEAD/notebooks/{stem}.ipynb)"
+)
 # One thread: with several, the order of a sum, and so its last digit, is not fixed.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -29,8 +53,10 @@ ENVIRONMENT = {
 
 
 def stems() -> list[str]:
-    """Every notebook's stem, in order."""
-    return sorted(path.stem for path in SOURCES.glob("[0-9][0-9]_*.py"))
+    """The map, then the notebook of every kata that has one, in the order of the catalog."""
+    from grading.catalog import Catalog
+
+    return [stem for stem in (START, *Catalog().stems) if (SOURCES / f"{stem}.py").exists()]
 
 
 def target(stem: str) -> Path:
@@ -38,8 +64,22 @@ def target(stem: str) -> Path:
     return FOLDER / f"{stem}.ipynb"
 
 
-def read_source(stem: str):
-    """The notebook that a percent script describes: ids and metadata set, nothing executed."""
+def repository() -> str:
+    """owner/name on GitHub, as the remote `origin` has it; empty without one."""
+    command = ["git", "-C", str(FOLDER), "remote", "get-url", "origin"]
+    remote = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    found = re.fullmatch(r"(?:https://|ssh://git@|git@)github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?", remote)
+    return found[1] if found else ""
+
+
+def repository_in(setup: str) -> str:
+    """The owner/name that a notebook's set-up was built with: a fork's remote is another one than its notebooks'."""
+    found = re.search(r'address = Path\("attention-katas"\), "https://github\.com/([^"]*)"', setup)
+    return found[1] if found else ""
+
+
+def read_source(stem: str, name: str):
+    """The notebook that a percent script describes: all of it there, ids and metadata set, nothing executed."""
     import jupytext
     from nbformat.v4 import new_notebook
 
@@ -47,12 +87,59 @@ def read_source(stem: str):
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number:02d}"
         tags = cell.metadata.get("tags", [])
-        cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type == "markdown":
+            cell.source = _with_badge(cell.source, stem, name).replace("<!-- questions -->", folded_questions(stem))
+        elif "setup" in tags:
+            cell.source = SETUP.format(address=f"https://github.com/{name}" if name else "")
+        elif "graded" in tags:
+            cell.source = f"%%kata {stem}\n{_stub(stem)}"
+        cell.metadata = ({"tags": tags} if tags else {}) | (
+            {"jupyter": {"source_hidden": True}} if _folds(cell) else {}
+        )
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"},
     }
     return new_notebook(cells=cells, metadata=metadata)
+
+
+def _with_badge(text: str, stem: str, name: str) -> str:
+    return text.replace("<!-- badge -->\n\n", f"{BADGE.format(name=name, stem=stem)}\n\n" if name else "")
+
+
+def _folds(cell) -> bool:
+    """Set-up and plotting are folded: a cell that opens with the figure, or the one that defines `show`."""
+    opening = cell.source.split("\n", 1)[0]
+    return cell.cell_type == "code" and bool(re.match(r"fig, ", opening) or "def show(" in cell.source)
+
+
+def _stub(stem: str) -> str:
+    from grading.catalog import Catalog
+    from grading.stubs import stub
+
+    return stub(Catalog()[stem])
+
+
+def folded_questions(stem: str) -> str:
+    """The questions of a kata, numbered, each folded over what to say and what comes of it."""
+    from grading.catalog import Catalog
+    from grading.practice.interview.questions import questions
+
+    every = questions(Catalog()[stem]) if stem in Catalog().stems else []
+    return "\n\n".join(_folded(number, question) for number, question in enumerate(every, start=1))
+
+
+def _folded(number: int, question) -> str:
+    rows = {"": question.say, "**Behind it.** ": question.measured}
+    rows |= {"**Asked next.** ": question.follow_up, "**Red flag.** ": question.red_flag}
+    text = "\n\n".join(_literal(f"{label}{row}") for label, row in rows.items() if row)
+    heading = f"Q{number}. {question.question} <i>({question.level}, {question.topic})</i>"
+    return f"<details><summary>{heading}</summary>\n\n{text}\n\n</details>"
+
+
+def _literal(text: str) -> str:
+    """A plain text as Markdown: a star between spaces is a product, an underscore is one."""
+    return text.replace(" * ", " \\* ").replace("_", "\\_")
 
 
 def execute(notebook, timeout: int = 60):
@@ -102,18 +189,20 @@ def build(stem: str, fresh: bool = False) -> str:
     """The text of the executed notebook."""
     import nbformat
 
-    notebook = execute(read_source(stem))
-    if not fresh and target(stem).exists():
-        carry_over(notebook, nbformat.read(target(stem), as_version=4))
+    committed = nbformat.read(target(stem), as_version=4) if target(stem).exists() else None
+    name = repository() or (repository_in(committed.cells[1].source) if committed else "")
+    notebook = execute(read_source(stem, name))
+    if not fresh and committed:
+        carry_over(notebook, committed)
     return nbformat.writes(notebook) + "\n"
 
 
 def chosen(names: list[str]) -> list[str]:
-    """Stems for names: a stem, or what follows its number."""
+    """The notebooks of these names, all where there are none, in their order."""
     known = stems()
-    if unknown := [name for name in names if not any(name in (stem, stem[3:]) for stem in known)]:
+    if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no such notebook: {' '.join(unknown)}; there are {' '.join(known)}")
-    return [stem for stem in known if not names or stem in names or stem[3:] in names]
+    return [stem for stem in known if not names or stem in names]
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import PASS, USAGE, Verbs, grade, kata_named, verdict, width
@@ -15,6 +16,9 @@ from grading.practice.progress.status import length
 from grading.records import KataResult, Report
 from grading.stubs import stub
 from grading.texts import Texts, word
+
+if TYPE_CHECKING:
+    from grading.practice.interview.questions import Question
 
 ACTIONS = {"start": "begin, and leave", "run": "grade what is there", "finish": "grade once more, and the card"}
 
@@ -144,22 +148,27 @@ def _ask(kata: Kata) -> None:
     from grading.reports.columns import wrap
 
     drawn, waits = some(kata), sys.stdin.isatty() and sys.stdout.isatty()
+    if not drawn:
+        return
     print("\n" + word("questions-enter" if waits else "questions"))
     for number, question in enumerate(drawn, start=1):
-        print("\n" + "\n".join(wrap(f"{number}. {question.text}", width(), "   ")))
+        print("\n" + "\n".join(wrap(f"{number}. {question.question}", width(), "   ")))
         if waits:
             try:
                 input()
             except EOFError:
                 waits = False
-            print(_answer(question.answer))
+            print(_answer(question))
     if not waits:
         print("\n" + word("answers"))
         for number, question in enumerate(drawn, start=1):
-            print(f"{number}. {_answer(question.answer).lstrip()}")
+            print(f"{number}. {_answer(question).lstrip()}")
 
 
-def _answer(text: str) -> str:
+def _answer(question: Question) -> str:
+    """What to say, the number behind it, what is asked next, and what costs the offer."""
     from grading.reports.columns import wrap
 
-    return "\n".join("   " + line for line in wrap(text, width() - 3))
+    parts = [question.say, question.measured]
+    parts += [word("question-next", text=question.follow_up), word("question-red-flag", text=question.red_flag)]
+    return "\n".join("   " + line for part in parts if part for line in wrap(part, width() - 3))

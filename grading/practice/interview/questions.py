@@ -1,42 +1,66 @@
-"""The interview questions of a kata, with their answers, as its notebook has them."""
+"""The interview questions of a kata: katas/<kata>/questions.toml, and their translations.
+
+A question without a translation stays English, and so does each of its texts. A kata without a file has no questions.
+"""
 
 from __future__ import annotations
 
 import random
-import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
-from grading.catalog import ROOT, Kata
-from grading.texts import Texts
+from grading.catalog import ROOT, Kata, KataFault, read_toml
+from grading.texts import chosen, tables
 
-TEX = {"$": "", "\\lfloor ": "floor(", " \\rfloor": ")", "\\bmod": "mod"}
+FOLDER = ROOT / "katas"
+TEXTS = ("question", "say", "measured", "follow_up", "red_flag")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its model answer, each one paragraph."""
+    """A question, what to say in thirty seconds, and what an interviewer makes of it. The key never changes."""
 
-    text: str
-    answer: str
+    key: str
+    question: str
+    say: str
+    topic: str
+    level: str  # easy, medium or hard
+    follow_up: str  # what is asked next
+    red_flag: str  # what costs the offer
+    measured: str = ""  # the number or the derivation behind what is said
+    katas: tuple[str, ...] = ()  # further katas that it is asked about
 
 
 def questions(kata: Kata) -> list[Question]:
-    """All of them, in the notebook's order."""
-    source = (ROOT / "notebooks" / "src" / kata.notebook).with_suffix(".py").read_text(encoding="utf-8")
-    markdown = "\n".join(line[1:].removeprefix(" ") for line in source.splitlines() if line.startswith("#"))
-    pattern = r"<details><summary>(?:Q\d+\.)?\s*(.*?)</summary>(.*?)</details>"
-    return [Question(_line(text), _line(answer)) for text, answer in re.findall(pattern, markdown, re.DOTALL)]
+    """Those of its own file, in its order, then those of other katas that name it."""
+    files = sorted(FOLDER.glob("*/questions.toml"))
+    elsewhere = [each for path in files if path.parent.name != kata.stem for each in _read(path)]
+    return [*_read(FOLDER / kata.stem / "questions.toml"), *(each for each in elsewhere if kata.stem in each.katas)]
 
 
 def some(kata: Kata, count: int = 5, seed: int | None = None) -> list[Question]:
-    """So many of them, drawn, in the notebook's order and the reader's language."""
-    every = [Question(*Texts().question(each.text, each.answer)) for each in questions(kata)]
-    chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)))
-    return [every[i] for i in sorted(chosen)]
+    """So many of them, drawn, in the file's order and the reader's language."""
+    every = questions(kata)
+    drawn = random.Random(seed).sample(range(len(every)), min(count, len(every)))
+    return [translated(every[i], chosen()) for i in sorted(drawn)]
 
 
-def _line(text: str) -> str:
-    """As a terminal shows it: one paragraph, no TeX."""
-    for tex, plain in TEX.items():
-        text = text.replace(tex, plain)
-    return " ".join(text.split())
+def translated(question: Question, language: str) -> Question:
+    """The question in another language, as far as katas/*/<language>.toml has it."""
+    own = tables(language).get("questions", {}).get(question.key, {})
+    return replace(question, **{name: own[name] for name in TEXTS if own.get(name)})
+
+
+@cache
+def _read(path: Path) -> tuple[Question, ...]:
+    """None, and a line that says why, where the file is broken: the questions of other katas are asked all the same."""
+    if not path.is_file():
+        return ()
+    try:
+        entries = read_toml(path).get("question", [])
+        return tuple(Question(**{**entry, "katas": tuple(entry.get("katas", ()))}) for entry in entries)
+    except (KataFault, TypeError) as error:
+        print(f"grader: {error if isinstance(error, KataFault) else KataFault(path, error)}", file=sys.stderr)
+        return ()

@@ -1,31 +1,28 @@
 # %% [markdown]
-# # 1. Scaled dot-product attention
+# # Scaled dot-product attention
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/01_sdpa.ipynb)
+# <!-- badge -->
 #
 # **After this page** you can write attention on a whiteboard, say where the square root comes from and what it
 # does not do, survive float16, long inputs and a mask that forbids everything, and correct what tutorials get
-# wrong about all of it. Sources A to E are five of them ([which](00_start_here.ipynb#What-the-sources-get-wrong)).
+# wrong about all of it. Sources A to E are five of them ([which](start_here.ipynb#What-the-sources-get-wrong)).
 #
-# Short of time? [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
+# Short of time? Fifteen minutes: [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
 # precision](#Half-precision), the pictures of [Break it](#Break-it), and the questions at the end.
 #
-# Reading time: 25 minutes. Kata: `python grader.py check sdpa`
+# Reading time: 45 minutes. Kata: `python grader.py check sdpa`
 
-# %% tags=["colab"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    repository = "https://github.com/OWNER/attention-katas"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+# %% tags=["setup"]
+# build.py puts the set-up here
 
 # %%
 import io
 import math
+import textwrap
 import time
 
 import matplotlib.pyplot as plt
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
@@ -39,12 +36,15 @@ OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
 
 
-def show(fig, alt):
-    """Display the figure as one PNG with alt text, and close it."""
-    png = io.BytesIO()
-    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+def show(fig, caption):
+    """Display the figure, sharp on any screen, and its caption, which is its alt text too."""
+    png, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", dpi=2 * fig.dpi)
     plt.close(fig)
-    display(Image(png.getvalue(), alt=alt))
+    picture = PIL.Image.open(png).convert("RGB").quantize(128)
+    picture.save(small, format="png", optimize=True)
+    display(Image(small.getvalue(), width=picture.width // 2, alt=caption))
+    print(textwrap.fill(caption, 100, break_on_hyphens=False))
 
 
 def near(got, wanted, relative):
@@ -60,8 +60,10 @@ def near(got, wanted, relative):
 # The formula is $\mathrm{softmax}(QK^\top/\sqrt{E})\,V$. Source A calls it "single-head self-attention". It is
 # neither: it has no projections and no heads, and nothing says that queries and keys come from one sequence.
 # Source E dates attention to 2017; Bahdanau et al. had it in 2014, with a decoder state as the query and the
-# encoder's states as keys and values at once; self-attention followed in 2016. New in 2017 were the scale and
-# doing without recurrence.
+# encoder's states as keys and values at once (arXiv 1409.0473); self-attention followed in 2016 (1601.06733,
+# 1606.01933). Convolutions had done without recurrence a month before the Transformer (1705.03122). New in the
+# Transformer (1706.03762, June 2017) were the scale, several heads with projections of their own for queries, keys and
+# values, and self-attention as the only layer that mixes positions.
 
 # %% [markdown]
 # ## Three tokens by hand
@@ -74,6 +76,8 @@ def near(got, wanted, relative):
 # | $q_0$ | $\ln 2,\ 0,\ 0$ | 2, 1, 1 | 1/2, 1/4, 1/4 | (5, 2) |
 # | $q_1$ | $0,\ \ln 8,\ 0$ | 1, 8, 1 | 0.1, 0.8, 0.1 | (1.2, 3.6) |
 # | $q_2$ | 0, 0, 0 | 1, 1, 1 | 1/3, 1/3, 1/3 | (4, 8/3) |
+#
+# **Predict.** Cover the last two columns. Which of the three outputs lies closest to the plain mean (4, 8/3)?
 #
 # As a person does it, one query at a time, without a tensor:
 
@@ -105,7 +109,8 @@ as_tensors = (torch.tensor(x, dtype=torch.float32) for x in (queries, keys, valu
 torch_says = F.scaled_dot_product_attention(*as_tensors)
 assert torch.allclose(torch_says, by_hand, atol=1e-6)
 assert torch_says.shape == (3, 2)
-print("same as PyTorch, shape", tuple(torch_says.shape))
+print("by hand   ", [[float(f"{x:.3g}") for x in row] for row in by_hand.tolist()])
+print("PyTorch   ", [[float(f"{x:.3g}") for x in row] for row in torch_says.tolist()])
 
 # %% [markdown]
 # ## A weighted mean
@@ -119,6 +124,9 @@ print("same as PyTorch, shape", tuple(torch_says.shape))
 # 3. Any number of keys will do. There is no parameter that knows S.
 # 4. The weights are computed from the input. A fully connected layer across positions has the same weights for
 #    every input, and one size.
+#
+# **Predict.** Six keys become five. Which of the two layers below still runs, attention or a linear layer across
+# positions?
 
 # %%
 q, k, v = torch.randn(4, 8).double(), torch.randn(6, 8).double(), torch.randn(6, 3).double()
@@ -143,6 +151,58 @@ for fact, holds in facts.items():
 assert all(facts.values())
 
 # %% [markdown]
+# ### Self-attention
+#
+# *Self*-attention is this function with all three inputs made from one sequence: $Q=XW_Q$, $K=XW_K$, $V=XW_V$. In
+# *cross*-attention the queries come from one sequence and keys and values from another
+# ([more](mha.ipynb#Cross-attention)). The function has no parameters; all that is learned stands in the three
+# projections.
+#
+# **Why a dot product?** All $L\cdot S$ of them are one matrix product, which is what hardware does best. Additive
+# attention, $w^\top\tanh(W_1q+W_2k)$, needs a hidden vector for every *pair*: at 4,096 tokens and width 128 that is
+# 4 GiB a head in 16 bits, against 32 MiB of scores. The Transformer paper (3.2.1) finds both about equally good for
+# small heads, and the unscaled product worse for large ones: hence the root below.
+#
+# **One step between any two tokens.** $o_i$ is a direct sum over all $j$, so a signal and its gradient cross any
+# distance in one layer. A recurrent network needs $|i-j|$ steps; a convolution of width $w$ needs $|i-j|/(w-1)$
+# layers, or their logarithm when dilated. And since no $o_i$ waits for another, all queries of a known input are
+# computed **in parallel**; generation stays serial, because there the next input is not known. The price is a score
+# for each pair.
+#
+# ### Order is not seen
+#
+# For a permutation $P$, $\mathrm{softmax}(PSP^\top)\,PV=P\,\mathrm{softmax}(S)V$: shuffle the tokens of
+# self-attention and the outputs are shuffled alike (it is *permutation equivariant*). "Dog bites man" and "man bites
+# dog" give the same three vectors. Hence **positions** must be put in: added to the input (sinusoids, 1706.03762),
+# rotated into queries and keys (RoPE, 2104.09864, [derived here](gqa_kv_cache.ipynb#Positions)), or added to the
+# scores (ALiBi, 2108.12409). A causal mask breaks the symmetry too.
+#
+# **Predict.** Shuffle all tokens; then shuffle only keys and values. In which case does a row of the output change?
+
+# %%
+# checks: dot-product, shuffle
+x, w_q, w_k, w_v = torch.randn(5, 8).double(), *torch.randn(3, 8, 8).double()
+shuffled_x = x[torch.tensor([3, 0, 4, 1, 2])]
+self_attention = F.scaled_dot_product_attention(x @ w_q, x @ w_k, x @ w_v)
+both = F.scaled_dot_product_attention(shuffled_x @ w_q, shuffled_x @ w_k, shuffled_x @ w_v)
+keys_only = F.scaled_dot_product_attention(x @ w_q, shuffled_x @ w_k, shuffled_x @ w_v)
+assert torch.allclose(both, self_attention[torch.tensor([3, 0, 4, 1, 2])])
+assert torch.allclose(keys_only, self_attention)
+assert (4096**2 * 128 * 2, 4096**2 * 2) == (4 * 2**30, 32 * 2**20)  # a hidden vector for each pair; a score
+assert round(math.sqrt(8), 2) == 2.83
+for name, rows in (("as they are", self_attention), ("all shuffled", both), ("keys shuffled", keys_only)):
+    print(f"{name:14} first feature of each output: {[float(f'{r:.2f}') for r in rows[:, 0].tolist()]}")
+
+# %% [markdown]
+# ### Without the softmax
+#
+# Replace $e^{q^\top k}$ by $\phi(q)^\top\phi(k)$ and the sums over keys can be taken first:
+# $o_i=\phi(q_i)^\top\big(\sum_j\phi(k_j)v_j^\top\big)\big/\,\phi(q_i)^\top\sum_j\phi(k_j)$. That is **linear
+# attention** (2006.16236): a state of fixed size instead of a cache, updated token by token like a recurrent network.
+# It costs linear time and cannot look up one key among thousands as sharply as an exponential can; models that use it
+# mix it with some layers of softmax attention.
+
+# %% [markdown]
 # ## Why the square root
 #
 # **Assume** that the components of $q$ and $k$ have mean 0 and variance 1, that $q$ and $k$ are independent, and
@@ -151,10 +211,11 @@ assert all(facts.values())
 #
 # $$\mathrm{Var}(q^\top k)=E,\qquad \mathrm{Var}\big(q^\top k/\sqrt E\big)=1.$$
 #
-# Nothing needs to be Gaussian. E is the size of *one head*. Source E writes "the embedding dimension", and in one
-# place "divide by d_k".
+# None of this needs a Gaussian. E (the papers' $d_k$) is the size of *one head*. Source E writes "the embedding
+# dimension", and in one place "divide by d_k".
 #
-# **Predict:** variance over E is 1 at any E, for signs ($\pm1$) too.
+# **Predict.** What is the variance of $q^\top k$ over E at E = 4 and at 1024, and what if all components are signs,
+# $\pm1$?
 
 # %%
 sizes = [4, 16, 64, 256, 1024]
@@ -169,15 +230,16 @@ assert near((q * k).sum(-1).var().item() / 64, 1, 0.06)
 print("variance / E, rounded:", [round(m / E, 1) for m, E in zip(measured, sizes, strict=True)])
 
 # %% [markdown]
-# **Break the assumptions.** E = 64, and the scores before the root:
+# It is 1 each time. **Break the assumptions.** E = 64, and the scores before the root:
 #
-# - mean $\mu$ instead of 0: mean $E\mu^2$, variance $E(1+2\mu^2)$. At $\mu=0.5$ that is 16 and 96. Scaling makes
-#   the mean 2, not 0: "scaling gives mean 0 and variance 1" (source E) has it from the assumption.
+# - mean $\mu$ instead of 0: mean $E\mu^2$, variance $E(1+2\mu^2)$. At $\mu=0.5$ that is 16 and 96. Scaling makes the
+#   mean 2, not 0: in source E's "scaling gives mean 0 and variance 1" the mean of 0 is the assumption, not a result.
 # - all components equal: variance $E^2=4096$. The root is too weak.
-# - $q=k$, as on the diagonal of self-attention with tied projections: mean 64, variance 128.
+# - $q=k$, as on the diagonal of self-attention with tied projections: mean 64. Here the distribution does matter: the
+#   variance is $E(\kappa-1)$ with the kurtosis $\kappa$ of a component, 128 for normal ones ($\kappa=3$), 0 for signs.
 
 # %%
-# checks: Q2
+# checks: standard-normal
 E, many = 64, 100_000
 q, k = torch.randn(2, many, E)
 shifted = ((q + 0.5) * (k + 0.5)).sum(-1)
@@ -189,18 +251,21 @@ assert near(shifted.mean().item() / math.sqrt(E), 2.0, 0.02)
 assert near(equal.var().item(), 4096, 0.05)
 assert near(same.mean().item(), 64, 0.01)
 assert near(same.var().item(), 128, 0.03)
+assert q.sign().square().sum(-1).var() == 0  # signs: every q.q is 64
 for name, score in {"mean 0.5": shifted, "all equal": equal, "q = k": same}.items():
     print(f"{name:10} mean {abs(score.mean()):.0f}, variance about {float(f'{score.var():.2g}'):.0f}")
 print(f"mean 0.5, after scaling: mean {shifted.mean() / math.sqrt(E):.0f}")
 
 # %% [markdown]
+# **Predict.** PyTorch's `nn.Linear` has smaller weights than Xavier's. Does a fresh layer without the root look broken?
+#
 # **Real layers.** PyTorch's default `nn.Linear` draws weights from $U(\pm1/\sqrt d)$: variance $1/(3d)$, so $q_i$
 # has variance 1/3 and the scaled score 1/9. A fresh layer attends almost uniformly and *hides a wrong scale from a
 # test*. Xavier gives 1. T5 divides by nothing and trains: source E credits "T5's Xavier initialisation", but T5
 # draws $W_Q$ with standard deviation $(d\,E)^{-1/2}$. The root has moved into the weights.
 
 # %%
-# checks: Q3
+# checks: t5-no-scale
 x, y = torch.randn(2, 2000, 512)
 E = 64
 
@@ -228,13 +293,14 @@ print(f"score variance: default {default:.1f}, Xavier {xavier:.0f}, T5 without a
 # $$J=\frac{\partial p}{\partial s}=\mathrm{diag}(p)-pp^\top,\qquad J\mathbf 1=0,\qquad
 # u^\top Ju=\mathrm{Var}_{j\sim p}(u_j)\ \ge 0,\qquad \mathrm{tr}J=1-\|p\|^2 .$$
 #
-# For $\|u\|=1$ a variance is at most a quarter of the squared range, and the squared range at most 2: so
+# A variance is at most a quarter of the squared range (Popoviciu: the variance is at most the mean square distance from
+# the middle of the range). For a unit vector the squared range is at most 2, because $(a-b)^2\le2(a^2+b^2)$. So
 # $\|J\|\le 1/2$, with equality at $p=(\frac12,\frac12)$. And if the best score leads by a gap $\Delta$ over $n-1$
 # others, then $1-p_{\max} \le(n-1)e^{-\Delta}$, hence $\mathrm{tr}J\le2(n-1)e^{-\Delta}$: the gradient dies
 # exponentially in the gap, and unscaled gaps grow like $\sqrt E$.
 
 # %%
-# checks: Q4
+# checks: softmax-jacobian
 s = torch.randn(64, dtype=torch.float64)
 p = s.softmax(0)
 formula = p.diag() - p.outer(p)
@@ -250,7 +316,7 @@ print("the formula is autograd's Jacobian:", True)
 print(f"largest norm in 1,000 rows: {largest:.2f}")
 
 # %%
-# checks: Q4
+# checks: softmax-jacobian
 leads = torch.zeros(64, dtype=torch.float64)
 leads[0] = 10  # one score leads 63 others by 10
 others, trace = 1 - leads.softmax(0).max(), 1 - leads.softmax(0).square().sum()
@@ -287,12 +353,12 @@ show(
 # %% [markdown]
 # Without a scale no score moves any weight: nothing to learn from.
 #
-# **Predict:** many queries, 64 keys. Without the root, trace and entropy collapse as E grows; with it, nothing
-# happens. Divided by E, the trace is as good as can be, but the entropy reaches its maximum, $\ln 64=4.16$: the layer
-# has become a mean.
+# **Predict.** Many queries, 64 keys, so an entropy of at most $\ln 64=4.16$. What happens to the entropy as E grows
+# without a scale, with the root, and divided by E?
 
 # %%
-# checks: Q1
+# checks: root-of-e
+assert round(math.sqrt(8), 2) == 2.83  # 8 heads, scaled by the width of the model
 torch.manual_seed(0)
 n = 64
 trace, entropy, dead, gradient = {}, {}, {}, {}
@@ -310,11 +376,13 @@ for E in (16, 64, 256, 1024):
 assert near(trace["no scale", 64], 0.23, 0.1)
 assert trace["no scale", 1024] < 1e-3
 assert all(0.95 < trace["root", E] < 0.98 for E in (16, 64, 256, 1024))
-assert [round(entropy[name, 64], 1) for name in ("no scale", "root", "E")] == [0.6, 3.7, 4.2]
+assert [round(entropy[name, 64], 1) for name in ("no scale", "root")] == [0.6, 3.7]
+assert round(entropy["E", 64], 2) == 4.15
 assert round(math.log(64), 2) == 4.16
-print("at E = 64    trace  entropy")
+assert gradient["E", 64] < gradient["root", 64] / 5  # a full trace, and a tenth of the gradient: the scale is in it too
+print("at E = 64    trace  entropy  gradient to the query")
 for name in ("no scale", "root", "E"):
-    print(f"{name:12} {trace[name, 64]:5.2f} {entropy[name, 64]:8.1f}")
+    print(f"{name:12} {trace[name, 64]:5.2f} {entropy[name, 64]:8.2f} {gradient[name, 64]:12.2g}")
 
 # %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.1), constrained_layout=True)
@@ -344,18 +412,22 @@ show(
 )
 
 # %% [markdown]
+# Without the root, trace and entropy collapse as E grows; with it, nothing happens. Divided by E, the entropy is at its
+# maximum: the layer is a plain mean. (The trace alone would praise that. It says how much weights can move, not whether
+# they say anything.)
+#
 # **An honest caveat.** "Without the root gradients vanish" is half the truth. Without it the gradient to the query
 # also lacks a factor $1/\sqrt E$, so the *median* gradient is larger up to E = 256. What grows is the share of
-# queries that learn nothing (norm below 0.001): about 0%, 2%, 12% and a third for E = 16, 64, 256, 1024. With the
-# root: none. Training fails one row at a time.
+# queries whose gradient is practically zero (norm below 0.001): about 0%, 2%, 12% and a third for E = 16, 64, 256,
+# 1024. With the root: none.
 
 # %%
-# checks: Q1
+# checks: root-of-e
 for E, wanted in {16: 0.00, 64: 0.02, 256: 0.12, 1024: 0.33}.items():
     assert abs(dead["no scale", E] - wanted) < 0.03
     assert dead["root", E] == 0
     assert (gradient["no scale", E] > gradient["root", E]) == (E <= 256)
-assert [round(100 * dead["no scale", E]) for E in (64, 256)] == [2, 12]
+assert [round(100 * dead["no scale", E]) for E in (64, 256, 1024)] == [2, 12, 33]
 print("        median gradient       no gradient")
 print("   E   no scale     root   no scale  root")
 for E in (16, 64, 256, 1024):
@@ -363,17 +435,49 @@ for E in (16, 64, 256, 1024):
     print(f"{E:4} {no_scale:>10} {root:>8} {dead['no scale', E]:>10.0%} {dead['root', E]:>5.0%}")
 
 # %% [markdown]
+# ### After initialisation
+#
+# The root is a statement about *fresh* layers. Training aligns queries with keys, and then $q^\top k$ grows like E and
+# not like its root: that is why **muP** (2203.03466) divides by E. Logits keep growing, rows become one-hot, the loss
+# spikes. Models since 2023 hold them down:
+#
+# - **QK-norm** (2010.04245; ViT-22B, OLMo 2, Qwen3, Gemma 3): an RMS norm of each head's $q$ and $k$. With
+#   $\|q\|=\|k\|=\sqrt E$, Cauchy-Schwarz gives $|q^\top k|/\sqrt E\le\sqrt E$, whatever the weights do.
+# - **Soft-capping** (Gemma 2, 2408.00118): $c\tanh(s/c)$ with $c=50$. Gemma 3 went back to QK-norm, which stays outside
+#   the kernel.
+#
+# **Predict.** Scale fresh queries and keys by 10, as training might. How large can a score get with QK-norm, E = 64?
+
+# %%
+# checks: qk-norm
+grown_q, grown_k = 10 * torch.randn(2, 1000, 64)
+plain_scores = grown_q @ grown_k.T / 8
+unit = [t / t.square().mean(-1, keepdim=True).sqrt() for t in (grown_q, grown_k)]
+normed = unit[0] @ unit[1].T / 8
+capped = 50 * (plain_scores / 50).tanh()
+along = unit[0] @ unit[0].T / 8  # a query that is its own key: the bound is reached
+assert normed.abs().max() < math.sqrt(64) == 8
+assert near(along.max().item(), 8, 1e-4)
+assert capped.abs().max() <= 50 < plain_scores.abs().max()
+for name, s in (("as it is", plain_scores), ("QK-norm", normed), ("capped at 50", capped)):
+    print(f"{name:13} largest score {s.abs().max():5.3g}, mean largest weight {s.softmax(-1).amax(-1).mean():.2f}")
+
+# %% [markdown]
+# At most 8. (A learned gain on the norm lets the model ask for more; the root stays in all three.)
+#
 # ## Empty rows
 #
 # For a non-empty set $M$ of allowed keys,
 # $\lim_{c\to\infty}\mathrm{softmax}(s-c\,1_{\bar M})_j=e^{s_j}1_M(j)\big/ \sum_{i\in M}e^{s_i}$. So filling with
 # $-\infty$ equals zeroing after the softmax *and renormalising*. Zeroing alone leaves rows that do not sum to one.
 #
-# For an empty $M$ there is no limit, and each recipe falls somewhere else. An empty row with scores 1, 2, 3, and the
-# grader's names for what comes out:
+# If $M$ is empty the limit does not exist, and every implementation gives something different.
+#
+# **Predict.** An empty row with scores 1, 2, 3. What comes out of a fill of -1e9, of a fill of $-\infty$, and of
+# *adding* -1e4?
 
 # %%
-# checks: Q5
+# checks: empty-row
 scores = torch.tensor([1.0, 2.0, 3.0])
 nothing = torch.tensor([False, False, False])
 recipes = {
@@ -414,15 +518,17 @@ show(
 )
 
 # %% [markdown]
-# Sources A, B and E fill with a finite number: their empty row is the plain mean of values it must not see. In B's
-# own example the second sample is such a row. The contract here is PyTorch's: zeros.
+# (The names beside the recipes are the grader's.) Sources A, B and E fill with a finite number: their empty row is the
+# plain mean of values it must not see. In B's own example the second sample is such a row. The contract here is zeros.
+# PyTorch's function does the same **since 2.5** (pull request 131060, `_safe_softmax`), without saying so: the
+# pseudo-code in its documentation gives NaN, and so did the function before 2.5 (issue 103963).
 #
 # **Gradients are the trap behind the trap** (`empty-row-nan-gradient`). With -inf *added*, cleaning up NaN after the
 # softmax mends the output and not the backward pass, because NaN times 0 is NaN. (With `masked_fill` the gradient is
 # spared by luck: its backward zeroes what was filled.)
 
 # %%
-# checks: Q5
+# checks: empty-row
 k, v = torch.randn(3, 4), torch.randn(3, 2)
 forbid = torch.full((3,), -math.inf)
 
@@ -441,16 +547,37 @@ assert q.grad.eq(0).all()
 q = torch.ones(1, 4, requires_grad=True)
 F.scaled_dot_product_attention(q, k, v, attn_mask=torch.zeros(1, 3, dtype=torch.bool)).sum().backward()
 assert q.grad.eq(0).all()
-print("NaN cleaned up after the softmax: output finite, gradient NaN:", True)
-print("PyTorch's gradient for the empty row is zero:", True)
+print("gradient of the query, NaN cleaned up after the softmax:", query_gradient(torch.nan_to_num).tolist())
+print("gradient of the query, PyTorch's function:             ", q.grad[0].tolist())
+
+# %% [markdown]
+# ### Sinks
+#
+# Softmax weights sum to one, so a head that has nothing to fetch must still put its weight somewhere. Trained decoders
+# put it on the first token, which every query sees, and give that token a small value: an **attention sink**
+# (StreamingLLM, 2309.17453). Throw the first tokens out of a sliding cache and the model breaks down; keep four of them
+# and it does not. gpt-oss (2508.10925) gives each head a learned logit that joins the denominator only,
+# $p_j=e^{s_j}/(e^{b}+\sum_ie^{s_i})$: a row may sum to less than one, and an empty row is 0 without a special case.
+
+# %%
+# checks: sinks
+low = torch.tensor([-4.0, -4.0, -4.0])
+with_sink = torch.cat([low, torch.zeros(1)]).softmax(0)[:3]  # a sink logit of 0, and no value behind it
+assert near(low.softmax(0).sum().item(), 1, 1e-6)
+assert round(with_sink.sum().item(), 2) == 0.05
+print("nothing to fetch, softmax  :", [float(f"{w:.2f}") for w in low.softmax(0).tolist()])
+print("nothing to fetch, with sink:", [float(f"{w:.2f}") for w in with_sink.tolist()])
 
 # %% [markdown]
 # ## Half precision
 #
-# float16 ends at 65,504. Fills that do not fit, a fill that fits and is not low enough, a product that overflows:
+# float16 ends at 65,504. bfloat16 has the range of float32 and 8 bits of precision.
+#
+# **Predict.** q = k = 30 in 128 features. Which of these is finite in float16: the product divided by the root, or the
+# product of the divided query? And what is the sum of 512 ones, added one after the other in bfloat16?
 
 # %%
-# checks: Q6
+# checks: float16
 half_scores = torch.zeros(2, dtype=torch.float16)
 hide_first = torch.tensor([True, False])
 refused = []
@@ -472,14 +599,42 @@ assert after.isinf().all()
 assert near(before.item(), 128 * 30 * 30 / math.sqrt(128), 0.01)
 assert 128 * 30 * 30 == 115_200 > torch.finfo(torch.float16).max == 65_504
 assert F.scaled_dot_product_attention(q, k, k).isfinite().all()
+
+share = 128 ** (-1 / 4)  # of the scale, for query and key alike, as on PyTorch's plain path
+assert near(((q * share) @ (k * share).T).item(), before.item(), 0.01)
+
+total = torch.zeros((), dtype=torch.bfloat16)
+for one in torch.ones(512, dtype=torch.bfloat16):
+    total = total + one
+assert total == 256  # 256 + 1 rounds to 256
+assert torch.ones(512, dtype=torch.bfloat16).sum(dtype=torch.float32) == 512
+
+torch.manual_seed(0)
+q, k, v = torch.randn(3, 64, 128).to(torch.float16)
+exact = F.scaled_dot_product_attention(q.double(), k.double(), v.double())
+in_half = ((q / math.sqrt(128)) @ k.T).softmax(-1) @ v
+upcast = ((q.float() @ k.float().T) / math.sqrt(128)).softmax(-1).half() @ v  # float32 scores and softmax, half out
+errors = [(t.double() - exact).abs().mean().item() for t in (in_half, upcast)]
+assert errors[1] < errors[0]
 print("fills refused by float16:", refused)
 print(f"scaled after the product: {after.item()}, before: {before.item():.3g}")
+print("512 ones in bfloat16:", int(total))
+print(f"mean error, all in float16 against scores and softmax in float32: {errors[0] / errors[1]:.0f} times")
 
 # %% [markdown]
-# Divide the query, not the product, as PyTorch does. Source E's Llama block does not, and one such row is NaN for the
-# rest of the run. The grader's names: `fill-overflows-half`, `fill-not-low-enough`, `scale-after-product`. Two more
-# are about the dtype: `softmax-in-float32` throws away half the digits of float64 inputs, `result-in-float32` forgets
-# to cast back.
+# **Inputs and outputs in half precision, scores and softmax in float32**: that is the answer to "would you ship it".
+# Fused kernels keep the scores in a float32 accumulator and never store them; an eager version upcasts,
+# `softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)`, as source E's Llama block does and says ("upcast
+# attention to fp32").
+#
+# If scores must be written out in float16, scale *before* the product. PyTorch's plain path multiplies query **and**
+# key by $E^{-1/4}$; its documentation scales the product; its fused kernels scale the float32 product, where nothing
+# overflows. Source E's block scales after a half-precision product, and one overflowing row is NaN for the rest of
+# the run. Dividing the query saves the range; only float32 saves the precision of the sums.
+#
+# The grader's names: `fill-overflows-half`, `fill-not-low-enough`, `scale-after-product`. `softmax-in-float32` is about
+# *float64* inputs, where it throws away half the digits; for half-precision inputs it is right. `result-in-float32`
+# forgets to cast back.
 
 # %% [markdown]
 # ## Break it
@@ -543,7 +698,8 @@ show(
 #
 # ### Softmax
 # `softmax-over-queries`, `dim=-2`: columns sum to one, and with L = S no shape complains. `softmax-dim-1`,
-# `softmax-without-dim`, `softmax-over-heads`, `softmax-over-batch`: another axis, right where that axis is the last.
+# `softmax-without-dim`, `softmax-over-heads` and `softmax-over-batch` normalise over another axis; they are right only
+# when it happens to be the last.
 # `softmax-missing`, `softmax-undivided`: rows do not sum to one. `softmax-without-maximum`: right until a score
 # passes 88 in float32.
 #
@@ -553,7 +709,9 @@ show(
 #
 # ### Masks
 # `mask-added`: True is 1, so allowed keys get a factor of $e$ and the future keeps its weight; no error. `fill-zero`:
-# exp(0) is 1. `mask-after-softmax`: rows sum to what was left. More in [2. Causal mask](02_causal_mask.ipynb#Fill).
+# exp(0) is 1. `mask-after-softmax`: rows sum to what was left. Source E adds its mask and takes the maximum with the
+# lowest finite number: that saves a row from $-\infty$ and makes an empty row uniform, and a boolean mask is added as
+# 1 and 0. More in [Causal mask](causal_mask.ipynb#Fill).
 #
 # ### Inputs
 # `query-changed-in-place`, `mask-changed-in-place`: `query /= 4` inside the function scales the caller's tensor. The
@@ -590,9 +748,11 @@ for name, output in wrong_sums.items():
 # ### Heads as positions
 # Source D hands `F.scaled_dot_product_attention` a tensor (B, L, H, E). It takes the last two axes, so heads
 # attend to heads and tokens never meet (`heads-as-positions`). The shape is right, and its "test" prints the shape.
+#
+# **Predict.** Independent normal values: what is the spread of a mean of 256 of them, and of a mean of 8?
 
 # %%
-# checks: Q7
+# checks: wrong-axes
 torch.manual_seed(1)
 q, k, v = torch.randn(3, 1, 256, 8, 64)  # (B, L, H, E), as in source D
 good = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v))).transpose(1, 2)
@@ -635,12 +795,16 @@ show(
 # ## Online softmax
 #
 # The weights of 8,192 tokens, 32 heads, in float16, are 4 GiB, written and read back to be averaged away. They are
-# never needed whole. Read keys in blocks, keep per query a maximum $m$, a sum $\ell$ and a vector $O$:
+# never needed whole (Milakov and Gimelshein 2018, 1805.02867; Rabe and Staats 2021, 2112.05682). Read keys in blocks;
+# with the scores $s$ and the values $V$ of the block in hand, keep per query a maximum $m$, a sum $\ell$ and a vector
+# $O$:
 #
-# $$m'=\max(m,\max S^{(j)}),\quad \ell'=e^{m-m'}\ell+\textstyle\sum e^{S^{(j)}-m'},\quad
-# O'=e^{m-m'}O+e^{S^{(j)}-m'}V^{(j)},\quad\text{out}=O/\ell .$$
+# $$m'=\max(m,\max s),\quad \ell'=e^{m-m'}\ell+\textstyle\sum e^{s-m'},\quad
+# O'=e^{m-m'}O+e^{s-m'}V,\quad\text{out}=O/\ell .$$
 #
-# **Invariant.** After any set $B$ of keys: $m=\max_Bs$, $\ell=\sum_Be^{s_i-m}$, $O=\sum_Be^{s_i-m}v_i$. **Proof.**
+# **Predict.** Which block sizes of 100 keys give the exact result, and what goes wrong without the factor $e^{m-m'}$?
+#
+# **Invariant.** After any set $J$ of keys: $m=\max_Js$, $\ell=\sum_Je^{s_i-m}$, $O=\sum_Je^{s_i-m}v_i$. **Proof.**
 # The factor $e^{m-m'}$ changes the reference from $m$ to $m'$ in the old terms; the block adds its own, in that
 # reference. At the end $m$ cancels in $O/\ell$. Merging two states is associative and commutative, so blocks may
 # even be computed on different machines.
@@ -681,13 +845,18 @@ for dtype in (torch.float64, torch.float32):
             state.read(scores[piece : piece + block], values[piece : piece + block])
         error[dtype, block] = (state.mix / state.total - exact).abs().max().item()
         assert error[dtype, block] < (1e-14 if dtype == torch.float64 else 2e-6)
-print("exact for every block size, in float64 and float32:", True)
+for block in (1, 7, 32, 100):
+    state = Running(8, torch.float64)
+    for piece in range(0, 100, block):
+        state.read((k @ q / 4)[piece : piece + block], v[piece : piece + block])
+    print(f"blocks of {block:3}: {[float(f'{x:.2f}') for x in (state.mix / state.total).tolist()[:5]]}")
+print(f"in one go    : {[float(f'{x:.2f}') for x in exact.tolist()[:5]]}")
 
 # %% [markdown]
-# Exact. Now break it, and try what makes it worth having:
+# Exact up to rounding, for each of them. Now break it, and try what makes it worth having:
 
 # %%
-# checks: Q8
+# checks: flash
 scores = k @ q / 4
 no_correction, first, second = Running(8, torch.float64), Running(8, torch.float64), Running(8, torch.float64)
 for piece in range(0, 100, 7):
@@ -724,9 +893,6 @@ one.legend(frameon=False, ncol=2, fontsize=8, loc="upper left", bbox_to_anchor=(
 lengths = torch.tensor([512, 1024, 2048, 4096, 8192, 16384])
 two.loglog(lengths, 8 * lengths**2 * 2 * 4 / 2**20, "-", label="computed: scores and weights")
 two.loglog(lengths, 8 * lengths * (64 + 2) * 4 / 2**20, "-", label="computed: running m, l, O")
-two.loglog([4096, 4096], [1031, 12], "X", color="black", markersize=8, label="measured growth of the process")
-two.text(4096 * 1.15, 800, "+1,031 MiB", va="top", fontsize=9)
-two.text(4096 * 1.15, 8, "+12 MiB", va="top", fontsize=9)
 two.set(xlabel="tokens", ylabel="MiB (8 heads of 64, float32)", title="Quadratic against linear")
 two.set_xticks(lengths.tolist()[::2], ["512", "2,048", "8,192"])
 two.minorticks_off()
@@ -735,19 +901,42 @@ two.set(ylim=(0.5, 5e5), xlim=(400, 25000))
 show(
     fig,
     "Left: error of the online softmax near 1e-16 in float64 and 1e-7 in float32 for every block size, above 0.1 "
-    "without the correction. Right: computed memory of all weights grows quadratically, of the running state linearly; "
-    "measured at 4,096 tokens, 1,031 and 12 MiB, on the two lines.",
+    "without the correction. Right: computed memory of all scores and weights grows quadratically with the length, "
+    "that of the running state linearly.",
 )
 
 # %% [markdown]
-# **"FlashAttention: 2-4x faster"** (source C, naming version 2 in its code). The figure is version *1*'s: the
-# abstract of version 2 quotes "2-4x over optimized baselines" for its predecessor and adds about 2x. It is
-# attention alone; whole models gained 15% (BERT-large) to 3x (GPT-2). It does *more* FLOPs: what falls is traffic
-# to memory. PyTorch has it built in; source C's switch for Hugging Face needs the flash-attn package, a GPU and
-# half precision, and as printed lacks its import.
+# ### FlashAttention
 #
-# The idea pays on a CPU too, whose near memory is the cache. Eight heads of 64, 4,096 tokens, as for the crosses above
-# (measured once, each in a process of its own):
+# The recurrence is half of **FlashAttention** (2205.14135, May 2022). The other half is where things lie. A GPU has a
+# large slow memory (HBM, tens of GB at some TB/s) and a small fast one on chip (SRAM, some 100 KB a multiprocessor).
+# Keys and values come in **tiles** that fit on chip; scores live and die there:
+#
+# - *Accesses to HBM.* The plain way writes and reads scores and weights: $\Theta(NE+N^2)$. Tiles of $M/E$ rows, with
+#   $M$ numbers on chip, read all keys once for each of $NE/M$ tiles: $\Theta(N^2E^2/M)$. With E = 128 and 100 KiB in
+#   16 bits, $E^2/M=0.32$.
+# - *Backward.* Weights are not stored but **computed again** from $q$, $k$ and one number a row, the log-sum-exp
+#   $m+\ln\ell$. More FLOPs, fewer bytes, and memory linear in N.
+# - *Versions.* 2 (2307.08691, July 2023): parallel over queries too, fewer operations that are no matrix products,
+#   about twice as fast. 3 (2407.08608, July 2024): Hopper; copies, products and softmax overlap, and FP8.
+# - *Flash decoding.* One query has no rows to spread over a GPU, so the **keys** are split and the states merged, as
+#   `merge` does above.
+#
+# **"FlashAttention: 2-4x faster"** (source C, naming version 2 in its code). The figure is version *1*'s: the
+# abstract of version 2 quotes "2-4x over optimized baselines" for its predecessor. It is attention alone; whole models
+# gained 15% (BERT-large) to 3x (GPT-2). PyTorch has it built in. Source C's switch for Hugging Face lacks its import as
+# printed; it needs a GPU and half precision, and either the flash-attn package or, in transformers 5, the `kernels`
+# package, which loads `kernels-community/flash-attn2` from the Hub (docs, *Loading kernels*).
+#
+# The idea pays on a CPU too, whose near memory is the cache. Eight heads of 64, 4,096 tokens:
+
+# %%
+# checks: flash, long-range
+on_chip = 100 * 1024 // 2  # numbers of 16 bits
+assert on_chip == 51_200
+assert round(128 * 128 / on_chip, 2) == 0.32
+assert 8192**2 * 32 * 2 == 4 * 2**30
+print(f"accesses, tiles against one pass over the scores: {128 * 128 / on_chip:.2f}")
 
 # %% tags=["nbval-ignore-output"]
 q, k, v = torch.randn(3, 1, 8, 4096, 64)
@@ -799,7 +988,7 @@ print("dropout: rows no longer sum to one:", True)
 # %% [markdown]
 # ## Equivalences
 #
-# Kata 1 is kata 3 with one head and identity projections; and the whole tensor is a loop of `attend_one`.
+# The sdpa kata is the mha kata with one head and identity projections; and the whole tensor is a loop of `attend_one`.
 
 # %%
 x = torch.randn(1, 5, 4)
@@ -811,16 +1000,18 @@ with torch.no_grad():
 rows = [attend_one(token, x[0].tolist(), x[0].tolist()) for token in x[0].tolist()]
 assert torch.allclose(from_layer, F.scaled_dot_product_attention(x, x, x), atol=1e-6)
 assert torch.allclose(from_layer[0], torch.tensor(rows), atol=1e-6)
-print("loop = PyTorch's function = PyTorch's layer with one head:", True)
+for name, rows_of in (("loop", rows), ("layer, one head", from_layer[0].tolist())):
+    print(f"{name:16} first row {[float(f'{x:.2f}') for x in rows_of[0]]}")
 
 # %% [markdown]
 # ## What it costs
 #
-# Two products of $L\times S\times E$, a multiplication and an addition each: $4\,L\,S\,E$ FLOPs a head, no
-# parameters. One layer, 4,096 tokens, float16:
+# A product of $m\times k$ with $k\times n$ is $mn$ sums of $k$ multiplications and additions: $2mnk$ FLOPs. Here
+# $2LSE+2LSE_v$ a head, which is $4LSE$ with values as wide as keys, and no parameters. One layer, 4,096 tokens,
+# float16:
 
 # %%
-# checks: Q9
+# checks: flops-sdpa
 E, N = 128, 4096
 models = {"Llama-2-7B": (32, 32), "Llama-2-70B": (64, 8), "Llama-3-8B": (32, 8), "Qwen2-7B": (28, 4)}
 print(f"{'':12} heads  kv  parameters  GFLOP  all weights, MiB  K and V, MiB")
@@ -838,74 +1029,59 @@ assert round(274_877_906_944 / 1e9) == 275
 # %% [markdown]
 # ## Interview questions
 #
-# <details><summary>Q1. Why divide by the root of E, and not by E?</summary>
-#
-# Independent components of mean 0 and variance 1 give a dot product of variance E; the root makes it 1. Without
-# it, with 64 keys and E = 64, the weights' entropy is 0.6 of at most 4.16 nats, and as E goes from 64 to 256 to
-# 1024 the share of queries with no gradient goes from 2% to 12% to a third. Dividing by E gives an entropy of 4.2: a
-# plain mean.
-# </details>
-#
-# <details><summary>Q2. Does scaling make the scores standard normal?</summary>
-#
-# No. It rescales. Mean 0 was an assumption: components of mean 0.5 at E = 64 give scaled scores of mean 2.
-# Correlated components give a variance of up to 4096 instead of 64 before the scale.
-# </details>
-#
-# <details><summary>Q3. T5 has no scale. Why does it train?</summary>
-#
-# It starts with queries that are already small: the root of E = 64 is in the initialisation of the query
-# projection. Not "Xavier". Beware the opposite: PyTorch's default linear layer gives scaled scores a variance of
-# 1/9, which hides a missing scale.
-# </details>
-#
-# <details><summary>Q4. What is the gradient of softmax, and how large can it be?</summary>
-#
-# diag(p) - p p^T. Symmetric, kills constants, its quadratic form is a variance under p, its norm is at most 0.5.
-# With a lead of 10 over 63 others its trace is below 2 * 63 * exp(-10).
-# </details>
-#
-# <details><summary>Q5. A query may attend to no key. What comes out?</summary>
-#
-# By convention zeros, with finite gradients. -inf gives NaN; a finite fill gives 1/3 to each of 3 forbidden keys;
-# adding -1e4 gives the unmasked weights 0.090, 0.245, 0.665. Replacing NaN after the softmax leaves NaN gradients.
-# </details>
-#
-# <details><summary>Q6. What breaks in float16?</summary>
-#
-# Fills like -1e9 do not fit (the largest number is 65,504), and 128 products of 30 by 30 are 115,200: infinite
-# unless the query is scaled before the product. A fill of -1e4 is not safe either: a real score of -12,000 loses
-# to it.
-# </details>
-#
-# <details><summary>Q7. Your attention has the right shape and the model does not learn. First suspicion?</summary>
-#
-# The axes: (B, L, H, E) instead of (B, H, L, E). For 256 tokens and 8 heads of 64 the output's spread is 0.48
-# instead of 0.10, because it averages 8 values and not 256. Test: change another token's value; nothing moves.
-# </details>
-#
-# <details><summary>Q8. How does FlashAttention avoid the L x S matrix, and is it exact?</summary>
-#
-# Exact. Per query a running maximum, sum and weighted sum; a block that raises the maximum rescales the old sums.
-# At 8192 tokens and 32 heads the weights it never stores are 4 GiB in float16. More arithmetic, far less memory
-# traffic.
-# </details>
-#
-# <details><summary>Q9. FLOPs of attention at 4096 tokens in Llama-2-7B, a layer?</summary>
-#
-# 4 N N E H with E = 128, H = 32: 275 GFLOP, without the projections and without counting a causal half. The
-# weights would be 1024 MiB in float16.
-# </details>
-#
-# <details><summary>Q10. Attention or a fully connected layer across positions?</summary>
-#
-# Attention computes its weights from the input, takes any length and follows permutations. A linear layer's
-# weights are the same for every input and belong to positions.
-# </details>
+# <!-- questions -->
+
+# %%
+# checks: self-attention, flops-sdpa
+assert F.scaled_dot_product_attention(torch.randn(4, 8), torch.randn(5, 8), torch.randn(5, 3)).shape == (4, 3)
+assert (4 * 4096 * 4096 * 128 * 32, 2 * 32 * 4096**2 // 2**20) == (274_877_906_944, 1024)
+assert round(274_877_906_944 / 1e9) == 275
 
 # %% [markdown]
-# ## What to try next
+# ## Exercises
 #
-# - Write the kata; then give it an empty row in float16 and look at the gradient.
-# - Extend `Running` to return the log-sum-exp and combine two halves of a cache: that is flash decoding.
-# - Go on to [2. Causal mask](02_causal_mask.ipynb): which keys a query may see, and what that makes possible.
+# **1.** Extend `Running` so that one query reads 100 keys in two halves on two machines that exchange nothing but three
+# things. Which three, and how many numbers is that?
+#
+# <details><summary>Solution</summary>
+#
+# Each half sends its maximum $m$, its sum $\ell$ and its vector $O$: $2 + E_v$ numbers, whatever the number of keys.
+# `second.merge(first)` above is the whole program. (Sending $m+\ln\ell$ and the normalised output is the same
+# in $1+E_v$ numbers: with $L_i=m_i+\ln\ell_i$ the result is the mean of the two outputs with weights
+# $\mathrm{softmax}(L_1,L_2)$. That is how flash decoding and ring attention merge.)
+#
+# </details>
+#
+# **2.** Queries and keys have independent components of variance 1, but the first 8 of the 64 components of every key
+# are one and the same number. Which scale makes the scores' variance 1?
+#
+# <details><summary>Solution</summary>
+#
+# For a key with common part $c$: $\sum_{i\le8}q_ic=c\sum q_i$ has variance $8$ (the components of $q$ are still
+# independent), the other 56 have variance 56. Together 64: the root of E is right. Correlation hurts only when it is in
+# **both**: if $q$ repeats its components too, the first part is $8qc$, variance 64, and the total 120.
+#
+# </details>
+#
+# **3.** Show that a query of norm zero returns the plain mean, and find a second way to get the plain mean.
+#
+# <details><summary>Solution</summary>
+#
+# All scores are 0, so all exponentials are 1. Any set of equal scores does it: for example keys that are all alike.
+#
+# </details>
+#
+# ## Write it
+#
+# The stub of the kata. Write the body and run the cell: it is graded as a file would be.
+
+# %%
+# %load_ext grading
+
+# %% tags=["graded", "nbval-ignore-output"]
+# build.py puts the stub here
+
+# %% [markdown]
+# **Further reading.** Vaswani et al. 2017 (1706.03762), section 3.2. Dao et al. 2022 (2205.14135), sections 2 and 3.
+# Xiao et al. 2023 (2309.17453) on sinks. Next: [the causal mask](causal_mask.ipynb), which says which keys a query
+# may see.

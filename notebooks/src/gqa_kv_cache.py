@@ -1,40 +1,28 @@
-# ---
-# jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
-# # 5. Grouped-query attention with a KV cache
+# # Grouped-query attention with a KV cache
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/05_gqa_kv_cache.ipynb)
+# <!-- badge -->
 #
 # After this notebook you can prove that a cache changes nothing, write down its size for any model, say why
 # decoding waits for memory and not for arithmetic, and name the test that catches each way to get the mask or the
 # order wrong.
 #
-# Reading time: 30 minutes. Kata: `python grader.py check gqa_kv_cache`
+# Short of time? Fifteen minutes: [Derivation](#Derivation), [Experiment 2](#Experiment-2---FLOPs-or-bytes), [Experiment
+# 3](#Experiment-3---how-many-bytes), [A whole model](#A-whole-model), and the questions.
+#
+# Reading time: 45 minutes. Kata: `python grader.py check gqa_kv_cache`
 
-# %% tags=["colab"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    repository = "https://github.com/OWNER/attention-katas"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+# %% tags=["setup"]
+# build.py puts the set-up here
 
 # %%
 import io
 import math
+import textwrap
 import time
 
 import matplotlib.pyplot as plt
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
@@ -51,12 +39,15 @@ OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
 
 
-def show(fig, alt):
-    """Display the figure as one PNG with alt text, and close it."""
-    png = io.BytesIO()
-    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+def show(fig, caption):
+    """Display the figure, sharp on any screen, and its caption, which is its alt text too."""
+    png, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", dpi=2 * fig.dpi)
     plt.close(fig)
-    display(Image(png.getvalue(), alt=alt))
+    picture = PIL.Image.open(png).convert("RGB").quantize(128)
+    picture.save(small, format="png", optimize=True)
+    display(Image(small.getvalue(), width=picture.width // 2, alt=caption))
+    print(textwrap.fill(caption, 100, break_on_hyphens=False))
 
 
 def distance(a, b):
@@ -85,9 +76,10 @@ def distance(a, b):
 # One causal pass: token 0 sees itself, **6**. Token 1: $(1 \cdot 6 + 2 \cdot 3)/3 =$ **4**. Token 2:
 # $(1 \cdot 6 + 2 \cdot 3 + 3 \cdot 0)/6 =$ **2**.
 #
-# Now token 0 is in the cache and tokens 1, 2 arrive together. Rows 4 and 2 must come out. There are two tempting
-# masks for those 2 queries over 3 keys: start the triangle at the top left, so that the first new token sees key 0
-# only, giving 6 and 4 (the right answers, one token late); or no mask at all, giving 2 and 2.
+# Now token 0 is in the cache and tokens 1, 2 arrive together. Rows 4 and 2 must come out.
+#
+# **Predict.** What comes out if the triangle starts at the top left, so that the first new token sees key 0 only? And
+# without a mask?
 
 # %%
 hand_keys, hand_values = torch.tensor([1.0, 2, 3]).log(), torch.tensor([6.0, 3, 0])
@@ -105,12 +97,16 @@ top_left = [read(range(i + 1)) for i in range(2)]
 no_mask = [read(range(3)) for _ in range(2)]
 for got, wanted in ((one_pass, [6, 4, 2]), (chunk, [4, 2]), (top_left, [6, 4]), (no_mask, [2, 2])):
     assert all(abs(a - b) < 1e-12 for a, b in zip(got, wanted, strict=True))
-print("one pass [6, 4, 2], chunk after a cache [4, 2], top-left [6, 4], no mask [2, 2]:", True)
+for name, got in (("one pass", one_pass), ("after a cache", chunk), ("top left", top_left), ("no mask", no_mask)):
+    print(f"{name:14} {[round(x) for x in got]}")
 
 # %% [markdown]
+# Top left gives the right answers, one token late. (Source C's story starts at token 1 and leaves out the **prompt**,
+# which is the longest piece of all: one pass that fills the cache.)
+#
 # ## Derivation
 #
-# **Claim** ([proved](02_causal_mask.ipynb#Prefixes-do-not-change) in the second notebook, by induction over layers):
+# **Claim** ([proved](causal_mask.ipynb#Prefixes-do-not-change) in the notebook on masks, by induction over layers):
 # in a causal decoder $h^\ell_t$, and so $k^\ell_t$ and $v^\ell_t$, depends on $x_0, \dots, x_t$ only, in every layer.
 #
 # **Corollary.** Whatever tokens follow, the keys and values of the past stay what they were: store them. Row t
@@ -179,11 +175,13 @@ w = layers[0]
 q, k, v = (split(tokens @ w[name], n) for name, n in (("q", HEADS), ("k", KV_HEADS), ("v", KV_HEADS)))
 theirs = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True, enable_gqa=True)[0]
 assert distance(attend(tokens, [], w), torch.cat(list(theirs), dim=-1) @ w["o"]) < 1e-12
-print("a list that grows is causal attention, without any mask:", True)
+by_list = attend(tokens, [], w)
+print("a list that grows ", [float(f"{x:.2f}") for x in by_list[-1, :5].tolist()])
+print("PyTorch, is_causal", [float(f"{x:.2f}") for x in (torch.cat(list(theirs), dim=-1) @ w["o"])[-1, :5].tolist()])
 
 # %% [markdown]
-# **Predict.** Replace tokens 7 to 11. Rows 0 to 6 and their stored keys, in every layer, must not
-# move by one bit. In a bidirectional stack everything moves.
+# **Predict.** Replace tokens 7 to 11 of 12. By how much do rows 0 to 6 and their stored keys move, in a causal stack
+# and in a bidirectional one?
 
 
 # %%
@@ -244,7 +242,7 @@ for pieces in ([1] * 12, [5, 7], [3, 1, 4, 4], [11, 1]):
     rows, stored = in_pieces(pieces)
     assert distance(rows, whole) < 1e-12
     assert all(distance(keys_of(a), keys_of(b)) < 1e-12 for a, b in zip(stored, memories, strict=True))
-print("pieces 1x12, 5+7, 3+1+4+4, 11+1: the rows and the memory of one pass:", True)
+    print(f"pieces {pieces}: last row {[float(f'{x:.2f}') for x in rows[-1, :4].tolist()]}")
 
 both_ways = in_pieces([12], everything)[0]
 stale = in_pieces([1] * 12, everything)[0]
@@ -253,14 +251,27 @@ assert distance(stale, whole) < 1e-12  # a "cached" bidirectional decoder is a c
 print("a bidirectional stack with a cache gives the rows of the causal stack:", True)
 
 # %% [markdown]
-# The corollary needs more than a triangle: no dropout (source A's loop runs in train mode, so it
-# cannot be compared with anything), no norm across positions, and a position that stays with its token.
+# Source A stores (B, T, K, E), tokens before heads; the kata's layout is (B, K, T, E). Both are right. The corollary
+# needs more than a triangle: no dropout (source A's loop runs in train mode, so it cannot be compared with anything),
+# no norm across positions, and a position that stays with its token.
 #
 # ### Positions
 #
-# Rotary embeddings turn $q_m$ and $k_j$ by angles proportional to their positions, so that the score depends on
-# $m - j$. A key keeps its turn for ever if the turn is by its *absolute* position: rotate, then store. Count the
-# positions of each piece from 0 and the past moves.
+# Attention does not see order ([why](sdpa.ipynb#Order-is-not-seen)). **Rotary embeddings** (RoPE, 2104.09864) turn
+# pairs of features: pair $i$ of a vector at position $m$ by the angle $m\theta_i$, $\theta_i=10000^{-2i/E}$ (Llama 3:
+# base 500,000, so that the slowest pair turns more slowly still). With $R_m$ the rotation of all pairs,
+#
+# $$(R_mq)^\top(R_jk)=q^\top R_m^\top R_jk=q^\top R_{j-m}k,$$
+#
+# for rotations by $-m\theta$ and $j\theta$ are one by $(j-m)\theta$. The score depends on the distance only. Values
+# are not rotated. Two layouts are in use: neighbouring features as pairs (as here), or first half with second half
+# (Llama in transformers); mixing them up gives fluent nonsense.
+#
+# A key keeps its turn for ever if it is turned by its *absolute* position: rotate, then store. (That is one design.
+# StreamingLLM stores keys unrotated, in order to renumber what is left in its window.)
+#
+# **Predict.** Each piece counts its positions from 0, not from the end of the past. Which distances are wrong: those
+# inside a piece, or those to the cached keys?
 
 # %%
 angles = torch.polar(torch.ones(SIZE // 2), torch.tensor([1.0, 0.1]))
@@ -280,20 +291,30 @@ restarted = rotate(q, [1]) @ torch.cat([rotate(k[:4], range(4)), rotate(k[4:], [
 assert distance(full, shifted) < 1e-12  # only differences count
 assert distance(full, in_two) < 1e-12  # rotated once, stored
 assert distance(full, restarted) > 0.1
-print("rotate then store is exact:", distance(full, in_two) < 1e-12)
-print("counting positions from 0 in each piece is:", distance(full, restarted) < 1e-12)
+for name, row in (
+    ("one pass", full),
+    ("all shifted by 100", shifted),
+    ("rotated, stored", in_two),
+    ("from 0", restarted),
+):
+    print(f"{name:19} scores {[float(f'{s:.2f}') for s in row[0].tolist()]}")
 
 # %% [markdown]
+# If every piece counts its positions from 0, the distances to the cached keys are wrong.
+#
 # ## Experiment 1 - how many FLOPs
 #
-# One layer over N tokens costs $F(N) = 4ND^2 + 4NDKE + 4N^2D$ (projections, then scores and values). A cached step
-# at length t costs $4D^2 + 4DKE + 4tD$. For T tokens
+# One attention layer over N tokens costs $F(N) = 4ND^2 + 4NDKE + 4N^2D$ (projections, then scores and values). A
+# cached step at length t costs $4D^2 + 4DKE + 4tD$. For T tokens
 #
 # $$F_{\text{cache}} = T(4D^2 + 4DKE) + 2T(T+1)D, \qquad
 # F_{\text{no}} = \tfrac{T(T+1)}{2}(4D^2 + 4DKE) + \tfrac23 T(T+1)(2T+1)D .$$
 #
-# **Predict.** The ratio is about $T/2$ while $T \ll D$ and $2T/3$ when $T \gg D$. Count it with source A's sizes
-# (D = 512, 8 and 4 heads), 256 tokens.
+# The ratio has two limits. For $T\ll D$ the first terms lead: $\frac{T(T+1)}2\big/T\approx\frac T2$. For $T\gg D$ the
+# last ones: $\frac23\cdot2T^3\big/2T^2=\frac{2T}3$.
+#
+# **Predict.** About how many times the FLOPs without a cache, for 256 tokens of source A's sizes (D = 512, 8 and 4
+# heads)?
 
 
 # %%
@@ -327,6 +348,10 @@ for T, D, H, K, ratio in ((1024, 512, 8, 8, 569), (2048, 4096, 32, 32, 1062), (2
     found = without_cache(T, D, H, K) / with_cache(T, D, H, K)
     assert round(found) == ratio
     print(f"T = {T}, D = {D}, {H} and {K} heads: {found:.0f} times")
+ffn = 2 * 3 * 4096 * 11_008  # FLOPs of Llama-2-7B's feed-forward layer for a token
+with_ffn = [without_cache(2048, 4096, 32, 32) + 2048 * 2049 // 2 * ffn, with_cache(2048, 4096, 32, 32) + 2048 * ffn]
+assert round(with_ffn[0] / with_ffn[1]) == 1038
+print(f"Llama-2-7B, 2048 tokens, with its feed-forward layers: {with_ffn[0] / with_ffn[1]:.0f} times")
 
 # %%
 lengths = [2**i for i in range(5, 18)]
@@ -359,7 +384,9 @@ print("scores and values cost a cached step as much as its projections at", equa
 # **Explain.** The new token is still projected ("no recomputation of K and V" is about the past), so a step never costs
 # less than one token. Projecting the past again (`all-tokens-projected`) gives the right numbers, at a price that grows
 # with the length again. Source E's $O(n^2 d)$ is half the story: the projections are $O(n d^2)$, and in a multi-head
-# layer both are equal at $n = 2D$.
+# layer both are equal at $n = 2D$, in a whole block with a feed-forward layer at $n=6D$ ([derived
+# here](mha.ipynb#Cost)). Transformers' `generate` uses a cache by default (`use_cache` is True in a Llama's
+# configuration; in `GenerationConfig()` it is None in 5.23, that is, left to the model).
 
 # %%
 shares = []
@@ -378,10 +405,16 @@ assert shares == [89, 67, 50, 33]
 # $$I = \frac{2LH}{Kb} \ \overset{b=2,\,L=1}{=}\ \frac{H}{K} \ \text{FLOP per byte.}$$
 #
 # Neither t nor the batch is in it: each sequence has its own cache, read once. (Weights are shared by the batch:
-# their intensity is the batch size.) An H100 does 989 TFLOP/s and moves 3.35 TB/s: below 295 FLOP per byte it
-# waits for memory; an A100 (312, 2.0) below 156.
+# their intensity is the batch size.) The bytes b are a choice: an FP8 cache, b = 1, doubles the intensity and halves
+# the bytes. An H100 does 989 TFLOP/s and moves 3.35 TB/s: below 295 FLOP per byte it waits for memory; an A100 with
+# 80 GB (312, 2.04) below 153.
 #
-# **Predict.** Each model decodes at H/K, far to the left of that ridge. A prompt of 2,048 tokens is to the right.
+# **Only K and V are counted**, which is right while $L H\ll tK$, as in decoding. In **prefill**, $L=t$, queries and
+# outputs are as many bytes or more: with all four moved once, $I=\frac{4t^2EH}{2tE\,b\,(K+H)}=\frac{2tH}{b(K+H)}$,
+# and half of that if the causal half is skipped.
+#
+# **Predict.** At how many FLOP per byte does Llama-2-70B (H = 64, K = 8) decode? Is a prompt of 2,048 tokens left or
+# right of the ridge?
 
 
 # %%
@@ -394,20 +427,23 @@ MODELS = {  # layers, D, H, K
 
 
 def intensity(new, length, H, K, E=128):
-    """FLOPs of scores and values for each byte of a 16-bit cache, both counted."""
+    """FLOPs of scores and values for each byte moved, all counted; a prompt moves its queries and outputs too."""
     q = torch.empty(K, H // K, new, E, device="meta", dtype=torch.bfloat16)
     cache = torch.empty(2, K, length, E, device="meta", dtype=torch.bfloat16)
     with FlopCounterMode(display=False) as counter:
         scores = torch.einsum("krle,kse->krls", q, cache[0])
         torch.einsum("krls,kse->krle", scores, cache[1])
-    return counter.get_total_flops() / (cache.numel() * cache.element_size())
+    moved = cache.nbytes if new == 1 else cache.nbytes + 2 * q.nbytes
+    return counter.get_total_flops() / moved
 
 
 points = {name: intensity(1, 4096, H, K) for name, (_, _, H, K) in MODELS.items()}
 points |= {"64 heads on one": intensity(1, 4096, 64, 1), "Llama-2-7B, prompt": intensity(2048, 2048, 32, 32)}
-assert list(points.values()) == [1, 8, 4, 7, 64, 2048]
-ridges = {"A100": 312 / 2.0, "H100": 989 / 3.35}
-assert {name: round(ridge) for name, ridge in ridges.items()} == {"A100": 156, "H100": 295}
+assert list(points.values()) == [1, 8, 4, 7, 64, 1024]
+prompts = [intensity(2048, 2048, H, K) for H, K in ((32, 32), (32, 8), (64, 8))]
+assert [int(p) for p in prompts] == [2048 * H // (H + K) for H, K in ((32, 32), (32, 8), (64, 8))] == [1024, 1638, 1820]
+ridges = {"A100": 312 / 2.04, "H100": 989 / 3.35}
+assert {name: round(ridge) for name, ridge in ridges.items()} == {"A100": 153, "H100": 295}
 
 fig, ax = plt.subplots(figsize=(7.5, 3.6), constrained_layout=True)
 line = torch.logspace(-0.5, 5, 200)
@@ -438,9 +474,17 @@ for name in ("Llama-2-7B", "Llama-2-70B"):
 
 # %% [markdown]
 # **Explain.** A step is not compute-intensive: multi-head attention can use 0.34% of the arithmetic. Its time is
-# its bytes, so it falls with K. That also says when grouping does *not* help: with the prompt (L = N, limited by
-# arithmetic), or if you expand the heads first and read r times the bytes. On a CPU, one step over 4,096 positions
-# (shared heads get faster with K, repeated ones do not):
+# its bytes, so it falls with K. That also says when grouping does *not* help: with the prompt (limited by
+# arithmetic), or if you expand the heads first.
+#
+# ### What copies cost
+#
+# A copy per query head reads each number, writes it r times and reads those: up to $1+2r$ times the bytes, 9 for r =
+# 4. A benchmark can show far more, and then it measures the **allocator**: above 32 MiB glibc maps every new buffer
+# afresh, and the kernel must zero its pages, one fault for each 4 KiB. So one column below repeats into a buffer that
+# is kept, and one lets each call allocate.
+#
+# **Predict.** 32 query heads, 4,096 positions on this CPU. Which columns get faster as K falls from 32 to 1?
 
 
 # %% tags=["nbval-ignore-output"]
@@ -458,23 +502,35 @@ def grouped_step(q, k, v):
     return torch.einsum("krs,kse->kre", torch.softmax(scores, dim=-1), v)
 
 
+kept = torch.empty(2, 32, 4096, 128, dtype=torch.float32)
+
+
 def expanded_step(q, k, v):
     k, v = (t.repeat_interleave(q.shape[1], dim=0) for t in (k, v))
     return grouped_step(q.flatten(0, 1)[:, None], k, v).view_as(q)
 
 
+def into_kept_step(q, k, v):
+    for buffer, t in zip(kept, (k, v), strict=True):
+        buffer.view(len(t), -1, 4096, 128).copy_(t[:, None])
+    return grouped_step(q.flatten(0, 1)[:, None], *kept).view_as(q)
+
+
+print("32 query heads    MiB   shared   repeated into a kept buffer   repeated anew")
 for K in (32, 8, 4, 1):
     q = torch.randn(K, 32 // K, 128, dtype=torch.float32)
     k, v = torch.randn(2, K, 4096, 128, dtype=torch.float32)
-    assert distance(grouped_step(q, k, v), expanded_step(q, k, v)) < 1e-5
-    times = [milliseconds(lambda s=step, a=(q, k, v): s(*a)) for step in (grouped_step, expanded_step)]
-    print(f"K = {K:>2}  {2 * k.nbytes >> 20:>4} MiB   shared {times[0]:>6.1f} ms   repeated {times[1]:>6.1f} ms")
+    ways = grouped_step, into_kept_step, expanded_step
+    assert all(distance(grouped_step(q, k, v), way(q, k, v)) < 1e-5 for way in ways)
+    times = [milliseconds(lambda s=step, a=(q, k, v): s(*a)) for step in ways]
+    print(f"K = {K:>2}        {2 * k.nbytes >> 20:>9}   {times[0]:>6.1f}   {times[1]:>27.1f}   {times[2]:>13.1f}  [ms]")
 
 # %% [markdown]
 # ## Experiment 3 - how many bytes
 #
-# Per token and sequence: $2 \cdot \text{layers} \cdot K \cdot E \cdot b$. **Predict** the row of Llama-3-8B: $2
-# \cdot 32 \cdot 8 \cdot 128 \cdot 2$ = 131,072 bytes, 128 KiB.
+# Per token and sequence: $2 \cdot \text{layers} \cdot K \cdot E \cdot b$.
+#
+# **Predict.** Llama-3-8B has 32 layers and 8 kv heads of 128. How many bytes is one token in 16 bits?
 
 
 # %%
@@ -519,15 +575,17 @@ weights = 32 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096) + 2 * 32000 * 4096 + 
 batch = 32 * 4096 * token_bytes(*MODELS["Llama-2-7B"]) / 2**30
 assert weights == 6_738_415_616
 assert batch == 64
-assert math.ceil(2 * weights / token_bytes(*MODELS["Llama-2-7B"])) == 25_706
+assert math.ceil(2 * (weights - 32000 * 4096) / token_bytes(*MODELS["Llama-2-7B"])) == 25_206
 print(f"Llama-2-7B, 32 times 4,096 tokens: {batch:.0f} GiB of cache, {2 * weights / 1e9:.1f} GB of weights")
 
 # %% [markdown]
-# **Explain.** The 70B model needs less cache per token than the 7B one (320 against 512 KiB): K
-# matters, D does not.
+# **Explain.** 131,072. The 70B model needs less cache per token than the 7B one (320 against 512 KiB): 80 layers
+# against 32 are 2.5 times as much, 8 kv heads against 32 a quarter. H and D count only through $E=D/H$; what counts
+# is layers times $KE$.
 #
-# And the weights? They are read once per step for the whole batch, the cache once per sequence. For Llama-2-7B the
-# cache is the larger read from 25,706 tokens on, counted over all sequences in flight.
+# And the weights? They are read once per step for the whole batch (all but the input embedding, of which a token
+# needs one row), the cache once per sequence. For Llama-2-7B the cache is the larger read from 25,206 tokens on,
+# counted over all sequences in flight.
 #
 # One more cost hides in `torch.cat`: each step copies the whole cache to make it one token longer.
 
@@ -539,14 +597,120 @@ print(f"cat writes {copied / 2**30:.0f} GiB to build a cache of {steps * size / 
 assert round(copied / 2**30) == 1024
 
 # %% [markdown]
-# A step reads the cache for its scores anyway; the copy adds a read and a write, so three times the traffic. The
-# kata accepts that (the cache handed in must survive); a server allocates once and writes in place, or keeps
-# pages.
+# A step reads the cache for its scores anyway; the copy adds a read and a write, so three times the traffic (and in
+# docs/performance.md seven times the time, once each copy is a fresh mapping). The kata accepts that (the cache
+# handed in must survive); a server allocates once and writes in place, or keeps pages.
+#
+# ### Models since
+#
+# The factors of $2\cdot\text{layers}\cdot KE\cdot b\cdot\text{tokens}$ have all been worked on: kv heads (GQA, MQA),
+# features (MLA keeps one latent vector, [more](mqa.ipynb#Latent-attention)), bytes (FP8), tokens (windows). $H\cdot
+# E$ need not be D.
+
+# %%
+# checks: cache-70b, quantised-cache
+SINCE = {  # layers, of which see everything, window of the others, numbers a layer and token
+    "Llama-3.1-70B (2024)": (80, 80, 0, 2 * 8 * 128),
+    "DeepSeek-V3 (2024)": (61, 61, 0, 512 + 64),
+    "Gemma 3 4B (2025)": (34, 5, 1024, 2 * 4 * 256),
+    "Qwen3-8B (2025)": (36, 36, 0, 2 * 8 * 128),
+    "gpt-oss-20b (2025)": (24, 12, 128, 2 * 8 * 64),
+}
+print("16 bits                 KiB a token, no window    GiB at 32,768 tokens")
+held = {}
+for name, (depth, seeing, window, numbers) in SINCE.items():
+    held[name] = 2 * numbers * (seeing * 32_768 + (depth - seeing) * min(window, 32_768)) / 2**30
+    print(f"{name:23} {2 * numbers * depth / 1024:>22.1f}    {held[name]:>20.3g}")
+assert SINCE["DeepSeek-V3 (2024)"][3] * 2 * 61 == 70_272
+assert round(70_272 / 1024, 1) == 68.6
+assert token_bytes(*MODELS["Llama-2-70B"]) / 1024 == 320
+assert token_bytes(*MODELS["Llama-2-7B"]) / 1024 == 512
+assert (80 / 32, 8 / 32) == (2.5, 0.25)
+assert [32_768 * 131_072 * bits / 16 / 2**30 for bits in (16, 8, 4)] == [4, 2, 1]
+assert 2 * 32 / 8 == 8  # FP8: 2 H / K FLOPs a byte for Llama-3-8B
+assert 64 < 512
+
+# %% [markdown]
+# ## Serving
+#
+# - **Prefill** runs the prompt in one pass: compute-bound, it sets the time to the first token. **Decode** runs one
+#   row a sequence: memory-bound, it sets the time between tokens. **Chunked prefill** (Sarathi-Serve, 2403.02310)
+#   puts a piece of somebody's prompt into the same step as the others' single rows; that a piece over a cache is
+#   exact is this kata.
+# - **Continuous batching** (Orca, OSDI 2022): sequences join and leave at every step. Their lengths differ, so
+#   kernels take ragged batches, one long row of tokens and cumulative lengths.
+# - **Paged caches** (vLLM, 2309.06180): blocks of some 16 tokens and a block table, so that nothing is reserved for
+#   tokens that may never come. **Prefix caches** (SGLang, 2312.07104) share the blocks of equal first tokens: the
+#   corollary above.
+# - **Quantised caches** (KIVI, 2402.02750): keys by channel, because a few channels are large, values by token;
+#   unpacked in the kernel.
+# - **Speculative decoding** (2211.17192, 2302.01318): a small model drafts, the large one checks L drafts in one pass
+#   of L rows over the cache, and accepts by a rule that keeps its distribution exactly. Memory-bound steps have the
+#   arithmetic to spare.
+# - A **sliding window** needs a ring buffer of $w$ tokens and no more; keep the first few as
+#   [sinks](sdpa.ipynb#Sinks).
+#
+# **Predict.** A draft is accepted with probability 0.8, four drafts a pass. How many tokens does a pass give in
+# expectation?
+
+# %%
+# checks: paged-cache, speculative, prefill-decode, one-pass-or-steps
+drafts, accepted = 4, 0.8
+expected = sum(accepted**i for i in range(drafts + 1))  # i drafts accepted at least, and one token of its own
+assert math.isclose(expected, (1 - 0.8**5) / (1 - 0.8))
+assert round(expected, 2) == 3.36
+assert round(100 * (1 - 500 / 4_096)) == 88
+assert -500 % 16 <= 15
+for pieces in ([5, 7], [3, 1, 4, 4]):
+    assert distance(in_pieces(pieces)[0], in_pieces([12])[0]) < 1e-12
+print(f"{expected:.2f} tokens a pass")
+
+# %% [markdown]
+# ## A whole model
+#
+# *How many tokens a second, and for how many users?* Llama-3-70B in 16 bits on 8 H100s of 80 GB, 8,192 tokens of
+# context.
+#
+# A step reads every weight once and every sequence's cache once. Bytes over bandwidth bound its time from below;
+# FLOPs over arithmetic bound it too. What memory is left beside the weights, over the cache of one user, is the
+# largest batch.
+#
+# **Predict.** Batch 32: which is larger, the time for the bytes or the time for the arithmetic, and by which factor?
+
+# %%
+# checks: whole-model
+depth, D, H, K, wide, vocabulary = 80, 8192, 64, 8, 28_672, 128_256
+block = 2 * D * D + 2 * D * K * (D // H) + 3 * D * wide + 2 * D
+parameters = depth * block + 2 * vocabulary * D + D
+assert parameters == 70_553_706_496
+weight_bytes, read_bytes = 2 * parameters, 2 * (parameters - vocabulary * D)  # of the input embedding, one row a token
+user = 8_192 * token_bytes(depth, D, H, K)
+bandwidth, arithmetic, memory = 8 * 3.35e12, 8 * 989e12, 8 * 80e9
+step_bytes = read_bytes + 32 * user
+bound = step_bytes / bandwidth
+flops = 32 * (read_bytes + 4 * 8_192 * D * depth)  # 2 FLOPs a weight, and two products over the cache
+print(f"weights {weight_bytes / 1e9:.0f} GB, cache of a user {user / 2**30:.1f} GiB")
+print(f"a step of 32 users reads {step_bytes / 1e9:.0f} GB: at least {1e-3 * round(1e6 * bound / 100) / 10:.4f} s")
+print(f"its arithmetic takes at least {flops / arithmetic:.4f} s")
+print(f"at most {1 / bound:.0f} tokens a second for each user, {32 / bound:,.0f} in all")
+print(f"room for {int((memory - weight_bytes) // user)} users")
+assert (round(weight_bytes / 1e9), user / 2**30) == (141, 2.5)
+assert (round(step_bytes / 1e9), round(bandwidth / 1e12, 1)) == (225, 26.8)
+assert (round(1000 * bound, 1), round(1000 * flops / arithmetic, 1)) == (8.4, 0.6)
+assert (int(1 / bound), int(32 / bound / 10) * 10) == (119, 3_810)
+assert int((memory - weight_bytes) // user) == 185
+assert round(100 * read_bytes / step_bytes) == 62
+assert 1000 * bound > 5
+
+# %% [markdown]
+# **Explain.** Thirteen times as long for the bytes. Weights are 62% of them, so FP8 weights help first and the cache
+# next. Real servers reach perhaps half of the bound: communication between cards, kernels that start and end, uneven
+# lengths.
 #
 # ## Break it
 #
-# Which test sees a mask at the wrong corner, and which a missing one, is in [the second
-# notebook](02_causal_mask.ipynb#Which-test-sees-a-wrong-mask). New here is the store. Three new tokens on four old
+# Which test sees a mask at the wrong corner, and which a missing one, is in [the notebook
+# on masks](causal_mask.ipynb#Which-test-sees-a-wrong-mask). New here is the store. Three new tokens on four old
 # ones: what may each read?
 
 # %%
@@ -583,9 +747,8 @@ show(
 )
 
 # %% [markdown]
-# **Predict.** A store that forgets (hands out the new keys alone, or the old ones alone) is right for two pieces: the
-# second still gets all of the first. New before old is right in single steps: without positions attention does not
-# care for the order of what it reads. Who sees all three?
+# **Predict.** Three stores: new tokens before old ones; only the new tokens kept; only the old ones kept. Which of
+# these tests sees all three: one pass, single steps, 5 then 7, or 3, 4, 5?
 
 
 # %%
@@ -620,8 +783,10 @@ for name in ("only-new-handed-out", "cache-not-extended"):
 
 # %% [markdown]
 # Three pieces, the later ones longer than one, or a look at the **stored keys**: each sees all three, and no other
-# test does. Source A tests single steps and asserts shapes only. (Its loop is right all the same.) Source C's story
-# starts at token 1 and so has no prompt, the longest piece of all.
+# test does. A cache that returns only the new keys, or only the old ones, passes any test with two pieces, because
+# the second piece still receives the whole first one. New before old passes single steps: without positions attention
+# does not care for the order of what it reads. Source A tests single steps and asserts shapes only. (Its loop is
+# right all the same.)
 #
 # ### Causal mask top left
 #
@@ -685,7 +850,7 @@ print("first branch right, second branch reads", len(memory) - 5 - len(right), "
 # %% [markdown]
 # ## Edge cases
 #
-# An empty cache, an exact fit, and a graph that nobody asked for.
+# An empty cache, an exact fit, and an autograd graph that keeps all past activations alive.
 
 # %%
 # a past of length 0 needs no case of its own
@@ -709,8 +874,8 @@ for name, memory in (("with gradients", with_graph), ("under no_grad", without_g
 # ## Equivalences
 #
 # Single steps over a list = PyTorch's attention with its bottom-right mask = PyTorch's multi-head layer with a
-# causal mask and key/value rows tied in groups ([the notebook before](04_gqa.ipynb#Derivation)). With K = 1 the
-# same code is [multi-query attention](06_mqa.ipynb).
+# causal mask and key/value rows tied in groups ([grouped-query attention](gqa.ipynb#Derivation)). With K = 1 the
+# same code is [multi-query attention](mqa.ipynb).
 
 # %%
 w, memory = layers[0], []
@@ -729,7 +894,8 @@ with torch.no_grad():
     forbidden = torch.ones(12, 12, dtype=torch.bool).triu(1)  # here True means: may not attend
     theirs = layer(tokens[None], tokens[None], tokens[None], attn_mask=forbidden, need_weights=False)[0][0]
 assert distance(theirs, by_steps) < 1e-12
-print("steps = bottom-right mask = tied multi-head layer:", True)
+for name, rows in (("single steps", by_steps), ("tied multi-head layer", theirs)):
+    print(f"{name:22} {[float(f'{x:.2f}') for x in rows[-1, :5].tolist()]}")
 
 # %% [markdown]
 # ## Cost
@@ -754,78 +920,12 @@ for name, (depth, D, H, K) in MODELS.items():
 # %% [markdown]
 # ## Interview questions
 #
-# <details><summary>Q1. Why may K and V be kept, and Q not?</summary>
-#
-# Causality: row t depends on tokens up to t, so later tokens change no stored key or value, in any layer. A query
-# is used once, by its own row. In a bidirectional stack each new token changes all rows, so nothing can be kept;
-# with a cache it silently becomes the causal stack.
-#
-# </details>
-#
-# <details><summary>Q2. Cache of Llama-3-8B for one token, and for 32,768?</summary>
-#
-# 2 x 32 layers x 8 heads x 128 x 2 bytes = 131,072 bytes, and 4 GiB. H and D are not in the formula.
-#
-# </details>
-#
-# <details><summary>Q3. And Llama-2-70B at 32,768 tokens?</summary>
-#
-# 10 GiB with its 8 kv heads; 80 GiB with 64, more than an 80 GB card holds; 1.25 GiB with one.
-#
-# </details>
-#
-# <details><summary>Q4. Is decoding bound by compute or by memory?</summary>
-#
-# By memory. Per byte of cache there are H/K FLOPs: 1 for Llama-2-7B, 4 for Llama-3-8B, 8 for Llama-2-70B; an H100
-# wants 295. A larger batch helps the weights (shared), not the cache (one per sequence).
-#
-# </details>
-#
-# <details><summary>Q5. How many FLOPs does the cache save?</summary>
-#
-# About T/2 times for T well below D: 135 times for 256 tokens at D = 512 with 8 and 4 heads, 1,062 times for 2,048
-# tokens at D = 4,096.
-#
-# </details>
-#
-# <details><summary>Q6. Three new tokens, four in the cache: the mask?</summary>
-#
-# 3 x 7, rows with 5, 6 and 7 keys, bottom-right. `is_causal=True` gives 1, 2 and 3 keys, top-left.
-#
-# </details>
-#
-# <details><summary>Q7. All single-step tests pass. What can still be wrong?</summary>
-#
-# The mask may be missing (error 0 in single steps) and the cache may be in the wrong order (0 too). Test pieces longer
-# than one after a filled cache, three in all, since a store that forgets is right for two; and the cache itself.
-#
-# </details>
-#
-# <details><summary>Q8. Is self-attention quadratic?</summary>
-#
-# The scores are; the projections are not, and dominate up to n = 2D. At D = 512 they are 89% of the FLOPs for 128
-# tokens, 50% for 1,024, 33% for 2,048.
-#
-# </details>
-#
-# <details><summary>Q9. What is wrong with `torch.cat` in a server?</summary>
-#
-# Each step copies everything: Llama-3-8B writes 1,024 GiB on the way to a cache of 4,096 tokens, which is 0.5 GiB.
-# Allocate once, or use pages.
-#
-# </details>
-#
-# <details><summary>Q10. Is generation parallel? Does grouping speed up the prompt?</summary>
-#
-# The prompt is parallel: one pass, 2,048 FLOP per byte for 2,048 tokens, limited by arithmetic, so fewer kv heads
-# hardly help. Generation stays serial, as in an RNN: token t + 1 needs token t.
-#
-# </details>
+# <!-- questions -->
 #
 # Each number above, asserted:
 
 # %%
-# checks: Q2, Q3
+# checks: cache-size, cache-70b
 assert token_bytes(*MODELS["Llama-3-8B"]) == 2 * 32 * 8 * 128 * 2 == 131_072
 assert 32_768 * 131_072 / 2**30 == 4
 gib = [32_768 * token_bytes(80, 8192, 64, K) / 2**30 for K in (8, 64, 1)]
@@ -833,21 +933,28 @@ assert gib == [10, 80, 1.25]
 assert gib[1] * 2**30 > 80e9
 
 # %%
-# checks: Q4, Q10
+# checks: compute-or-memory, prefill-decode, keep-k-v
+assert distance(whole[:7], changed[:7]) == 0
+assert [len(range(7)), 7 + 4, 6 + 1] == [7, 11, 7]
 assert [points[name] for name in ("Llama-2-7B", "Llama-3-8B", "Llama-2-70B")] == [1, 4, 8]
 assert round(989 / 3.35) == 295
-assert points["Llama-2-7B, prompt"] == 2_048 > 295
+assert [int(p) for p in prompts] == [1_024, 1_638, 1_820]
+assert prompts[0] > 295
+assert 2_048 * 32 // (32 + 32) == 1_024
 
 # %%
-# checks: Q5, Q8, Q9
+# checks: flops-saved, cat-in-server
+assert math.isclose(without_cache(10**7, 512, 8, 8) / with_cache(10**7, 512, 8, 8), 2 * 10**7 / 3, rel_tol=1e-3)
+assert round(with_ffn[0] / with_ffn[1]) == 1_038
 assert round(without_cache(256, 512, 8, 4) / with_cache(256, 512, 8, 4)) == 135
 assert round(without_cache(2_048, 4_096, 32, 32) / with_cache(2_048, 4_096, 32, 32)) == 1_062
-assert dict(zip((128, 512, 1_024, 2_048), shares, strict=True)) == {128: 89, 512: 67, 1_024: 50, 2_048: 33}
 assert round(copied / 2**30) == 1_024
 assert 4_096 * token_bytes(*MODELS["Llama-3-8B"]) / 2**30 == 0.5
 
 # %%
-# checks: Q6, Q7
+# checks: one-pass-or-steps, rope-cache
+assert distance(full, shifted) < 1e-12  # all positions shifted by 100
+assert distance(full, restarted) > 0.1
 assert [len(causal_reads(i, 4, 3)) for i in range(3)] == [5, 6, 7]
 one_hot = F.scaled_dot_product_attention(  # the weights themselves, and from them what the mask allows
     torch.zeros(1, 1, 3, 7), torch.zeros(1, 1, 7, 7), torch.eye(7)[None, None], attn_mask=causal_lower_right(3, 7)
@@ -859,11 +966,38 @@ assert not seen["new-before-old"]["single steps"]
 assert not seen["cache-not-extended"]["5 then 7"]
 
 # %% [markdown]
-# ## What to try next
+# ## Exercises
 #
-# - Write it: `problems/gqa_kv_cache.py`, then `python grader.py check gqa_kv_cache`. Draw the mask for 3 on 4
-#   first.
-# - Change the pieces in the detection table to `[11, 1]`: which mistakes go into hiding again?
-# - In transformers, generation uses a cache by default (`use_cache` is True in a Llama's configuration; in
-#   `GenerationConfig()` it is None in 5.23, that is, left to the model).
-# - On to [one kv head](06_mqa.ipynb), the far end of the roofline.
+# **1.** Change the pieces in the detection table to `[11, 1]`. Which of the three stores go into hiding, and why?
+#
+# <details><summary>Solution</summary>
+#
+# All three. With two pieces the forgetful stores still hand out the whole first piece, and the second piece is a single
+# row, for which the order of the keys does not matter. Only the stored keys show it.
+#
+# </details>
+#
+# **2.** A server keeps pages of 16 tokens. 200 users share a system prompt of 1,000 tokens and have 500 tokens each.
+# How many pages does Llama-3-8B need, with and without sharing, and how many GiB is that?
+#
+# <details><summary>Solution</summary>
+#
+# A page is $16\cdot128$ KiB = 2 MiB. The prompt fills 62 pages and 8 tokens of a 63rd, which each user must copy before
+# writing. Shared: $62+200\cdot\lceil508/16\rceil=62+200\cdot32=6{,}462$ pages, 12.6 GiB. Not shared:
+# $200\cdot\lceil1500/16\rceil=200\cdot94=18{,}800$ pages, 36.7 GiB.
+#
+# </details>
+#
+# ## Write it
+#
+# The stub of the kata. Draw the mask for 3 new tokens on 4 old ones first. Then write the body and run the cell.
+
+# %%
+# %load_ext grading
+
+# %% tags=["graded", "nbval-ignore-output"]
+# build.py puts the stub here
+
+# %% [markdown]
+# **Further reading.** Pope et al. 2022, *Efficiently Scaling Transformer Inference* (2211.05102). Kwon et al. 2023
+# (vLLM, 2309.06180). Su et al. 2021 (RoPE, 2104.09864). Next: [one kv head](mqa.ipynb), the far end of the roofline.

@@ -1,40 +1,28 @@
-# ---
-# jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
-# # 6. Multi-query attention
+# # Multi-query attention
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/06_mqa.ipynb)
+# <!-- badge -->
 #
 # One key, one value, many questions. After this notebook you can say what multi-query attention (MQA) shares,
 # prove that it is multi-head attention (MHA) with tied rows, say *which* bytes it saves and when that matters,
 # and name what it gives up.
 #
-# Reading time: 25 minutes. Kata: `python grader.py check mqa`
+# Short of time? Twelve minutes: [MHA with tied rows](#MHA-with-tied-rows), [Parameters or cache](#Parameters-or-cache),
+# [Several GPUs](#Several-GPUs), and the questions.
+#
+# Reading time: 38 minutes. Kata: `python grader.py check mqa`
 
-# %% tags=["colab"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    repository = "https://github.com/OWNER/attention-katas"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+# %% tags=["setup"]
+# build.py puts the set-up here
 
 # %%
 import io
 import math
+import textwrap
 import time
 
 import matplotlib.pyplot as plt
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
@@ -48,12 +36,15 @@ OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
 
 
-def show(fig, alt):
-    """Display the figure as one PNG with alt text, and close it."""
-    png = io.BytesIO()
-    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+def show(fig, caption):
+    """Display the figure, sharp on any screen, and its caption, which is its alt text too."""
+    png, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", dpi=2 * fig.dpi)
     plt.close(fig)
-    display(Image(png.getvalue(), alt=alt))
+    picture = PIL.Image.open(png).convert("RGB").quantize(128)
+    picture.save(small, format="png", optimize=True)
+    display(Image(small.getvalue(), width=picture.width // 2, alt=caption))
+    print(textwrap.fill(caption, 100, break_on_hyphens=False))
 
 
 # %% [markdown]
@@ -63,13 +54,13 @@ def show(fig, alt):
 # > What gets faster, by how much, and what do you lose?*
 #
 # "K and V have fewer parameters, so it is faster" is the weak answer, and it stands in one of our sources: it
-# names the smaller of two effects, and below you can watch them cross at an exact number of tokens. The strong
+# names the smaller of two effects; below, the two are equal at exactly D cached tokens. The strong
 # answer has four parts:
 #
 # 1. MQA is MHA in which all heads use the same rows of $W_K$ and $W_V$;
 # 2. a decoding step reads $H$ times fewer *cache* bytes and does the same arithmetic on them;
 # 3. the price is how much a token can tell the others, not the number of attention maps;
-# 4. on several GPUs the saving stops early, which is why big models keep 8 key/value heads.
+# 4. big models keep 8 key/value heads for quality, for stable training, and because on several GPUs the saving stops.
 #
 # Letters: $D$ d_model, $H$ query heads, $K$ key/value heads (papers: $G$), $E=D/H$, $L$ queries, $S$ keys.
 
@@ -207,7 +198,8 @@ native = F.scaled_dot_product_attention(q4, k4, v4, enable_gqa=True)
 expanded = F.scaled_dot_product_attention(q4, k4.expand(1, H, S, E), v4.expand(1, H, S, E))
 assert torch.allclose(native, expanded, atol=1e-12)
 assert torch.allclose(native[0].transpose(0, 1).reshape(L, D) @ one[3].T, toy, atol=1e-12)
-print("loop = enable_gqa = expanded heads: True")
+for name, rows in (("loop", toy), ("enable_gqa", native[0].transpose(0, 1).reshape(L, D) @ one[3].T)):
+    print(f"{name:12} {[float(f'{number:.3g}') for number in rows[0, :5].tolist()]}")
 
 # %% [markdown]
 # ## What one head can carry
@@ -297,7 +289,8 @@ show(fig, "Training error of copying a token, for 8, 4, 2 and 1 key/value heads;
 # %% [markdown]
 # ## Parameters or cache
 #
-# One decode step reads every weight once for the whole batch, and every cached key and value once. Per layer:
+# One decode step reads every weight once for the whole batch (but for the input embedding, of which it gathers a row a
+# token), and every cached key and value once. Per layer:
 #
 # | | numbers read | MHA $\to$ MQA saves |
 # |---|---|---|
@@ -308,13 +301,13 @@ show(fig, "Training error of copying a token, for 8, 4, 2 and 1 key/value heads;
 # cached tokens**, for every $K$. The two savings are equal at $n=D$; below, the weights save more; above, the
 # cache, without bound. All else that is read ($W_Q$, $W_O$, FFN, embeddings) only dilutes both.
 #
-# **Predict**, for Llama-2-7B ($D=4096$, $H=32$, 13.5 GB in 16 bits) with one KV head: the byte saving from the
-# smaller weights *alone*, at best? From the smaller cache alone, with 32 sequences of 4096 tokens?
+# **Predict.** Llama-2-7B ($D=4096$, $H=32$, 13.2 GB to read in 16 bits) with one KV head: what is the byte saving from
+# the smaller weights *alone*, at best, and from the smaller cache alone, with 32 sequences of 4096 tokens?
 
 # %%
 layers, d, n_heads, d_ff, vocab = 32, 4096, 32, 11008, 32000
 e = d // n_heads
-weight_bytes = 2 * (2 * vocab * d + layers * (4 * d * d + 3 * d * d_ff + 2 * d) + d)
+weight_bytes = 2 * (vocab * d + layers * (4 * d * d + 3 * d * d_ff + 2 * d) + d)
 saved_weights = 2 * layers * 2 * d * (d - e)  # the K and V projections that go
 mha_token, mqa_token = 2 * 2 * layers * d, 2 * 2 * layers * e  # cache bytes per token
 assert saved_weights == d * (mha_token - mqa_token)  # D tokens' worth, to the byte
@@ -332,7 +325,7 @@ print("tokens in batch   weights only   cache only   both")
 for tokens in (1, 4096, 32 * 4096):
     kinds = speed_up(tokens, cache=False), speed_up(tokens, weights=False), speed_up(tokens)
     print(f"{tokens:15d}" + "".join(f"{s:12.3g}x" for s in kinds))
-assert round(speed_up(0, cache=False), 2) == 1.18
+assert round(speed_up(0, cache=False), 2) == 1.19
 assert math.isclose(speed_up(d, cache=False), speed_up(d, weights=False))
 assert round(speed_up(32 * 4096, cache=False), 2) == 1.03
 assert round(speed_up(32 * 4096, weights=False), 1) == 5.3
@@ -355,11 +348,11 @@ ax.set_title("Llama-2-7B, one decode step: where the saving comes from")
 ax.legend(loc="upper left")
 show(
     fig,
-    "Byte saving against cached tokens: weights alone at most 1.18x and fading, cache alone growing towards 32x",
+    "Byte saving against cached tokens: weights alone at most 1.19x and fading, cache alone growing towards 32x",
 )
 
 # %% [markdown]
-# **Explain.** Source E credits the speed to the smaller K and V matrices. They alone give at most 1.18x, and
+# **Explain.** Source E credits the speed to the smaller K and V matrices. They alone give at most 1.19x, and
 # 1.03x with a full batch, where the cache alone gives 5.3x. E is right only where it hardly matters: with fewer
 # than $D$ cached tokens in all. (Time follows bytes only in a memory-bound step. Is it one?)
 
@@ -371,9 +364,11 @@ show(
 #
 # $$I=\frac{4LtEH}{2tKEb}=\frac{2LH}{Kb}\quad\xrightarrow{\ b=2,\ L=1\ }\quad I=\frac HK\ \text{FLOP per byte}.$$
 #
-# Neither $t$ nor the batch is in it: each sequence brings its own cache. MHA multiplies $H$ different matrices by
-# one vector each; MQA multiplies *one* matrix by $H$ vectors. A GPU needs about 156 FLOP per byte (A100: 312
-# TFLOP/s over 2.0 TB/s) or 295 (H100: 989 over 3.35) before arithmetic is the limit.
+# Neither $t$ nor the batch is in it: each sequence brings its own cache. MHA multiplies $H$ different matrices by one
+# vector each; MQA multiplies *one* matrix by $H$ vectors. A GPU needs about 153 FLOP per byte (A100 80 GB: 312
+# TFLOP/s over 2.04 TB/s) or 295 (H100: 989 over 3.35) before arithmetic is the limit. (Only keys and values are
+# counted: right while $LH\ll tK$, as in decoding. [In prefill](gqa_kv_cache.ipynb#Experiment-2---FLOPs-or-bytes)
+# queries and outputs are bytes too. An FP8 cache, $b=1$, doubles $I$.)
 #
 # **Predict.** Is Llama-2-70B ($H=64$) compute-bound in decoding as MHA, with $K=8$, as MQA? How many rows at once
 # (speculative decoding) would make it so?
@@ -390,7 +385,7 @@ def step_cost(num_heads, num_kv_heads, size, rows, cached, bytes_per_number=2):
     return counter.get_total_flops(), (keys.numel() + values.numel()) * bytes_per_number
 
 
-a100, h100 = 312e12 / 2.0e12, 989e12 / 3.35e12
+a100, h100 = 312e12 / 2.04e12, 989e12 / 3.35e12
 for name, kv_heads in (("MHA", 64), ("GQA-8", 8), ("MQA", 1)):
     flops, read = step_cost(64, kv_heads, 128, 1, 4096)
     intensity = flops / read
@@ -403,7 +398,7 @@ for name, kv_heads in (("MHA", 64), ("GQA-8", 8), ("MQA", 1)):
 # %% [markdown]
 # **Explain.** The FLOPs are the same in all three: MQA skips *reading*. Even at 64 FLOP per byte one-token
 # decoding is memory-bound, so its time follows the bytes. Five speculative rows bring MQA to the limit of an
-# H100; MHA would need 296. In prefill $L$ is in the thousands: compute-bound anyway, so sharing buys little.
+# H100; MHA would need 296. Prefill has thousands of rows: compute-bound anyway, so sharing buys little.
 
 # %% tags=["nbval-ignore-output"]
 batch, cached, size = 2, 2048, 128
@@ -458,6 +453,11 @@ assert round(100 * (math.exp(1.439 - 1.424) - 1), 1) == 1.5  # per cent of perpl
 # so bytes are not all of it. The paper does not say what the rest is; a likely part is that $H$ rows fill a
 # matrix unit that one row leaves idle.
 #
+# The GQA paper (2305.13245) is less kind: MQA "can lead to quality degradation and training instability", 0.6 points
+# on T5 XXL against 0.1 for eight groups, and models that were trained as MQA from the start were unstable on long
+# inputs (its appendix A). Models that do use MQA: PaLM (2204.02311), Falcon-7B (2311.16867), StarCoder (2305.06161),
+# Gemma-2B (2403.08295), most of them small or of 2022 to 2024.
+#
 # ## Several GPUs
 #
 # Tensor parallelism deals the *heads* out to $T$ GPUs. A single KV head cannot be dealt, so every GPU keeps a
@@ -492,8 +492,40 @@ ax.legend()
 show(fig, "Cache per token and GPU against GPUs: MQA is flat at 40 KiB, GQA-8 falls to the same 40 KiB at 8 GPUs")
 
 # %% [markdown]
-# **Explain.** Nothing: each GPU holds one KV head either way, and GQA-8's are eight *different* heads. That is
-# the argument for 8, and the reason to ask about hardware before you answer "MQA".
+# **Explain.** Nothing: each GPU holds one KV head either way, and GQA-8's are eight *different* heads. That is one
+# argument for 8, and the reason to ask about hardware before you answer "MQA". It is not the only one: Llama-3-8B
+# fits on one card and has 8, and the [GQA table](gqa.ipynb#What-the-paper-measured) has the other reason. (One can
+# also split an MQA cache along the batch, as Pope et al. did for PaLM, 2211.05102, or along the tokens, and merge as
+# the [online softmax](sdpa.ipynb#Online-softmax) does.)
+#
+# ## Latent attention
+#
+# Multi-head latent attention (MLA; DeepSeek-V2, 2405.04434) stores one vector $c_j$ of 512 numbers for each token,
+# from which each head makes keys and values of its own, $k_j^h=W_{UK}^hc_j$ and $v_j^h=W_{UV}^hc_j$, and one rotary
+# key of 64 that all heads share. Since $q^\top W_{UK}c=(W_{UK}^\top q)^\top c$, the matrices can be **absorbed** into
+# queries and output, and then decoding *is* MQA with heads 576 wide: 128 query heads read one shared vector. MQA's
+# bytes, and unlike MQA other keys and values for each head. The rotary key is apart because a rotation between the
+# two matrices would depend on the distance, and nothing could be absorbed.
+#
+# **Predict.** How many bytes a token does DeepSeek-V3 (61 layers) store in 16 bits, and is that more or less than
+# Llama-3-8B?
+
+# %%
+# checks: mla, cache-at-4096, tensor-parallel
+latent, rotary, mla_layers = 512, 64, 61
+per_token = {
+    "Llama-2-7B, MHA": 2 * 32 * 32 * 128 * 2,
+    "Llama-3-8B, GQA-8": 2 * 32 * 8 * 128 * 2,
+    "Llama-3-8B if MQA": 2 * 32 * 1 * 128 * 2,
+    "DeepSeek-V3, MLA": mla_layers * (latent + rotary) * 2,
+}
+for name, size in per_token.items():
+    print(f"{name:18} {size:>8,} bytes a token")
+assert per_token["DeepSeek-V3, MLA"] == 61 * (512 + 64) * 2 == 70_272
+assert (512 + 64) / (2 * 128) == 576 / 256 == 2.25
+mla_flops = 2 * 128 * (latent + rotary) + 2 * 128 * latent  # absorbed: 128 heads read one vector
+assert round(mla_flops / (2 * (latent + rotary))) == 242
+assert (kib_per_gpu(1, 8), 8 * kib_per_gpu(1, 8)) == (40, 320)
 
 # %% [markdown]
 # ## Break it
@@ -714,89 +746,19 @@ assert layer_flops(512, 8, 8, 512) == 1_610_612_736
 assert layer_flops(512, 8, 1, 512) == 1_140_850_688
 
 # %% [markdown]
-# One KV head takes 97% off the cache of Llama-2-7B, but only 48% off the attention weights and 32% off the
-# prefill FLOPs.
+# One KV head takes 97% off the cache of Llama-2-7B, but only 48% off the attention weights and 32% off the FLOPs of
+# the *attention layers* in a prefill of 4,096 tokens. The model has feed-forward layers too: 13.8% of the blocks'
+# FLOPs, of work that is compute-bound anyway.
 
 # %% [markdown]
 # ## Interview questions
 #
 # Answer aloud before you open one.
 #
-# <details><summary>Q1. What do the heads of MQA share, and what does each keep?</summary>
-#
-# Shared: one key and one value per token; k_proj in Llama-2-7B's shape would be (128, 4096). Kept: its query
-# rows, its map, its columns of W_O. With keys 0, ln 2, ln 4 and values 7, 0, 14 the queries 1, 0, -1 return 9, 7
-# and 6.
-#
-# </details>
-#
-# <details><summary>Q2. How is it related to MHA and GQA?</summary>
-#
-# GQA with K = 1; MHA with the K and V rows of all heads tied. nn.MultiheadAttention with the rows repeated gives
-# the same output to 1e-12.
-#
-# </details>
-#
-# <details><summary>Q3. Is it faster because K and V have fewer parameters?</summary>
-#
-# Hardly. K/V weights weigh what D cached tokens weigh, so for Llama-2-7B the cache's saving passes theirs at 4096
-# tokens in the batch. With 32 sequences of 4096 the weights alone save a factor 1.03, the cache alone 5.26, both
-# 6.07; weights alone never more than 1.18. Shazeer kept the parameters equal (FFN 5440) and decoded 12 times as
-# fast.
-#
-# </details>
-#
-# <details><summary>Q4. How much cache does it save at 4096 tokens?</summary>
-#
-# A factor H. Llama-2-7B: 2 GiB to 64 MiB. Llama-2-70B's real GQA-8 takes 1.25 GiB; MQA would take 160 MiB.
-#
-# </details>
-#
-# <details><summary>Q5. Does it save FLOPs?</summary>
-#
-# Only in the two narrow projections. D = 512, H = 8, N = 512: 1,610,612,736 to 1,140,850,688, or 29% less.
-# Scores, values and all work on cached tokens are unchanged.
-#
-# </details>
-#
-# <details><summary>Q6. Is MQA decoding compute-bound?</summary>
-#
-# Not for one token: the intensity is H/K in half precision, 1 for MHA and 64 for MQA with 64 heads, and the ridge
-# is 156 (A100) or 295 (H100). With 5 rows a step on an H100 it would be; MHA needs 296.
-#
-# </details>
-#
-# <details><summary>Q7. What do you lose?</summary>
-#
-# A layer shows at most 2E of the D directions of a token to the others, 256 of 4096 in a 7B shape; copying an
-# isotropic token leaves 1 - 1/H of it behind, 0.875 with 8 heads. In the paper: perplexity up 1.5%, test BLEU
-# 27.7 to 27.5 (beam 1) and 28.4 to 28.5 (beam 4).
-#
-# </details>
-#
-# <details><summary>Q8. Then why do big models keep 8 KV heads and not 1?</summary>
-#
-# Tensor parallelism. On 8 GPUs one KV head is copied 8 times: Llama-2-70B holds 40 KiB per token and GPU with MQA
-# and with GQA-8 alike (MHA: 320), and GQA-8 has eight different heads for it.
-#
-# </details>
-#
-# <details><summary>Q9. Can you turn an MHA checkpoint into MQA?</summary>
-#
-# Average the heads' K and V rows, then train on. For independent heads the mean is the best single choice and
-# still off by a relative squared error of 1 - 1/H: 0.97 for 32 heads (taking head 0: 1.94).
-#
-# </details>
-#
-# <details><summary>Q10. Your MQA is right with batch 1, crashes with 2, is silently wrong with 4. Why?</summary>
-#
-# It has 4 heads and no head axis on k, so the batch of k meets the heads of q and head h reads sequence h. Test
-# with B, H, L, S all different, *and* with B = H.
-#
-# </details>
+# <!-- questions -->
 
 # %%
-# checks: Q1, Q2, Q4, Q10
+# checks: what-is-shared, mqa-relation, cache-at-4096, batch-collision
 assert nn.Linear(4096, 4096 // 32).weight.shape == (128, 4096)
 assert k[:, 0].tolist() == [0, math.log(2), math.log(4)]
 assert v[:, 0].tolist() == [7, 0, 14]
@@ -810,24 +772,32 @@ assert cost["Llama-2-70B", 1][2] * 4096 == 160 * 2**20
 assert (silent, crashes) == ([1, 4], [2])
 
 # %%
-# checks: Q3, Q5, Q6
+# checks: parameters-or-cache, mqa-flops, mqa-roofline
+assert 80 * 10**9 == 80e9
 assert d == 4096
 assert saved_weights == 4096 * (mha_token - mqa_token)
 ratios = [speed_up(32 * 4096, cache=False), speed_up(32 * 4096, weights=False), speed_up(32 * 4096)]
-assert [f"{r:.3g}" for r in ratios] == ["1.03", "5.26", "6.07"]
-assert f"{speed_up(0, cache=False):.3g}" == "1.18"
+assert [f"{r:.3g}" for r in ratios] == ["1.03", "5.33", "6.17"]
+assert f"{speed_up(0, cache=False):.3g}" == "1.19"
+assert 2 * 32 * 4096 // (2 * 32 * 4096 // 8) == 8
 assert round(46 / 3.8) == 12
 assert freed == extra == 3 * 2 * (1024**2 - 1024 * 128) == 4 * 1024 * (5440 - 4096)
 before, after = (layer_flops(512, 8, kv_heads, 512) for kv_heads in (8, 1))
 assert (before, after) == (1_610_612_736, 1_140_850_688)
 assert round(100 * (1 - after / before)) == 29
+ffn_flops = 2 * 4096 * 3 * 4096 * 11_008  # of a layer over 4,096 tokens
+dense, shared = (cost["Llama-2-7B", kv_heads][1] for kv_heads in (32, 1))
+assert round(100 * (1 - shared / dense)) == 32
+assert round(100 * (dense - shared) / (dense + ffn_flops), 1) == 13.8
 assert (64 // 64, 64 // 1) == (1, 64)
-assert (math.floor(a100), math.floor(h100)) == (156, 295)
+assert (round(a100), round(h100)) == (round(312 / 2.04), 295) == (153, 295)
 assert math.ceil(h100 / 64) == 5
 assert math.ceil(h100 / 1) == 296
 
 # %%
-# checks: Q7, Q8, Q9
+# checks: what-is-lost, why-8, convert-to-mqa
+assert (round(47.2 - 47.1, 1), round(47.2 - 46.6, 1)) == (0.1, 0.6)  # the GQA paper's table 1
+assert 5 / 100 == 0.05
 assert 2 * 4096 // 32 == 256
 assert 1 - 1 / 8 == 0.875
 assert paper["test BLEU, beam 1"] == (27.7, 27.5)
@@ -848,10 +818,37 @@ assert round(100 * (1 - cost["Llama-2-7B", 1][0] / cost["Llama-2-7B", 32][0])) =
 assert round(100 * (1 - cost["Llama-2-7B", 1][1] / cost["Llama-2-7B", 32][1])) == 32
 
 # %% [markdown]
-# ## What to try next
+# ## Exercises
 #
-# * Write it: `problems/mqa.py`, then `python grader.py check mqa`. Aim at 15 minutes with this page shut.
-# * Give the copy experiment correlated tokens (rank 8 in 32 features). Where is the floor now?
-# * Plot the byte saving of Llama-2-70B from GQA-8 to MQA. Is the crossing still at $n=D$? Why must it be?
-# * State every result of [grouped-query attention](04_gqa.ipynb) at K = 1, then go back to [the
-#   cache](05_gqa_kv_cache.ipynb).
+# **1.** Plot or compute the byte saving of Llama-2-70B from GQA-8 to MQA. At how many cached tokens do weights and
+# cache save the same?
+#
+# <details><summary>Solution</summary>
+#
+# Again at $n=D=8192$: weights save $2D(K-1)E$ numbers a layer, the cache $2n(K-1)E$. Why it must be so: the key and
+# value projections weigh what D cached tokens weigh, for *every* K.
+#
+# </details>
+#
+# **2.** Give the copy experiment correlated tokens, of rank 8 in 32 features. Where is the floor for K = 1 with E = 4?
+#
+# <details><summary>Solution</summary>
+#
+# $M$ of rank $KE=4$ has to reproduce a covariance with 8 nonzero eigenvalues: by Eckart-Young the four largest are
+# kept. If they are equal, half of the variance is lost instead of 7/8; if they fall off, less.
+#
+# </details>
+#
+# ## Write it
+#
+# The stub of the kata. Aim at 15 minutes with the page above out of sight.
+
+# %%
+# %load_ext grading
+
+# %% tags=["graded", "nbval-ignore-output"]
+# build.py puts the stub here
+
+# %% [markdown]
+# **Further reading.** Shazeer 2019 (1911.02150), four pages. Pope et al. 2022 (2211.05102), section 3.3. DeepSeek-V2
+# 2024 (2405.04434), section 2.1. And back: every result of [grouped-query attention](gqa.ipynb) at K = 1.

@@ -1,40 +1,28 @@
-# ---
-# jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
-# # 3. Multi-head attention
+# # Multi-head attention
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/03_mha.ipynb)
+# <!-- badge -->
 #
 # H attentions side by side, each in its own slice of the model. After this notebook you can write the layer as a sum
 # over heads, say which of its parameters do nothing, prove what one softmax cannot do and two can, and recognise the
 # wrong splits, merges and masks whose shapes are right.
 #
-# Reading time: 28 minutes. Kata: `python grader.py check mha`
+# Short of time? Fifteen minutes: [Heads as blocks](#Heads-as-blocks), [Splitting and merging](#Splitting-and-merging),
+# [Break it](#Break-it), and the questions.
+#
+# Reading time: 45 minutes. Kata: `python grader.py check mha`
 
-# %% tags=["colab"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    repository = "https://github.com/OWNER/attention-katas"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+# %% tags=["setup"]
+# build.py puts the set-up here
 
 # %%
 import copy
 import io
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
@@ -49,12 +37,15 @@ plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
 BLUE, ORANGE, GREEN, VERMILLION = OKABE_ITO[:4]
 
 
-def show(fig, alt):
-    """Display the figure as one PNG with alt text, and close it."""
-    png = io.BytesIO()
-    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+def show(fig, caption):
+    """Display the figure, sharp on any screen, and its caption, which is its alt text too."""
+    png, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", dpi=2 * fig.dpi)
     plt.close(fig)
-    display(Image(png.getvalue(), alt=alt))
+    picture = PIL.Image.open(png).convert("RGB").quantize(128)
+    picture.save(small, format="png", optimize=True)
+    display(Image(small.getvalue(), width=picture.width // 2, alt=caption))
+    print(textwrap.fill(caption, 100, break_on_hyphens=False))
 
 
 def distance(a, b):
@@ -113,13 +104,19 @@ print("heads", [round(x) for x in heads.tolist()], "  output", [round(x) for x i
 # \qquad A_h = \mathrm{softmax}\Big(\tfrac{X (W_Q^h W_K^{h\top}) X^\top}{\sqrt E}\Big) .$$
 #
 # (Input biases are left out of the formula and are in the check.) A head is two D x D matrices of rank at most E: one
-# says *where to look*, one says *what to copy*. Four things follow.
+# says *where to look* ($W_Q^hW_K^{h\top}$), one says *what to copy* ($W_V^hW_O^h$): the **QK** and **OV circuits** of
+# Elhage et al. 2021 (*A Mathematical Framework for Transformer Circuits*). Four things follow.
 #
 # 1. $b_K$ **does nothing**: it adds $q_i^\top b_K$ to *all* scores of row $i$, and softmax ignores a constant.
 # 2. $b_V$ **is redundant**: rows of $A$ sum to 1, so it comes out as the constant $b_V W_O$ and folds into $b_O$
 #    (not with dropout, and not in a row that sees nothing).
-# 3. $W_Q^h R$ with $W_K^h R^{-\top}$ is the same head: keys have no preferred basis. (Rotary positions end 1 and 3.)
+# 3. $W_Q^h R$ with $W_K^h R^{-\top}$ is the same head, and so is $W_V^hR$ with $R^{-1}W_O^h$: neither keys nor values
+#    have a preferred basis. (With rotary embeddings fact 1 no longer holds, because the bias is rotated with its key,
+#    and keys keep only bases that commute with the rotations. Values stay free.)
 # 4. The order of the heads is arbitrary. $b_Q$, however, matters: $b_Q^\top k_j$ differs between keys.
+#
+# **Predict.** Which of these changes an output: deleting $b_Q$, deleting $b_K$, moving $b_V$ into $b_O$, shuffling
+# heads?
 #
 # The toy runs one head after the other and adds; it never concatenates. The oracle is `nn.MultiheadAttention`.
 
@@ -169,7 +166,9 @@ seen = torch.rand(L, S) < 0.7
 seen[:, 0] = True
 wanted = torch_mha(p, x, memory, memory, seen)
 assert distance(added_heads(p, x, memory, memory, seen), wanted) < 1e-12
-print("sum over heads = nn.MultiheadAttention:", True)
+summed = added_heads(p, x, memory, memory, seen)
+print("sum over heads       ", [float(f"{number:.2f}") for number in summed[0, :6].tolist()])
+print("nn.MultiheadAttention", [float(f"{number:.2f}") for number in wanted[0, :6].tolist()])
 
 # %%
 folded = p | {"b_v": torch.zeros(D), "b_o": p["b_o"] + p["w_o"] @ p["b_v"]}
@@ -203,15 +202,18 @@ assert torch.linalg.matrix_rank(p["w_q"].T @ p["w_k"]) == D
 # ### What one softmax cannot do
 #
 # Source E asks about 768 x 64 x 12 against 768 x 768 and answers "more capacity". Both are 589,824 numbers, and the 12
-# slices *are* the whole projection. What differs is the number of softmaxes.
+# slices *are* the whole projection. What differs is the number of softmaxes: "more expressive" is right, and the reason
+# is not the size of the matrices.
 #
-# **Claim.** Let a token need one half of its features from the previous token and the other half from the first one.
-# One head, with whatever weights on positions, loses half of the variance: any $W_V$ acts after the mixing has been
-# fixed to one pair of weights. *Proof:* with weight $a$ on one token and $1 - a$ on the other, all features arrive as
-# $a\,x + (1-a)\,y$, with $x, y$ independent of variance 1. The best
-# linear read-out of $x$ has error $1 - \frac{a^2}{a^2 + (1-a)^2}$, that of $y$ has
-# $1 - \frac{(1-a)^2}{a^2 + (1-a)^2}$. They add up to exactly 1 of 2. Weight on other tokens only adds noise. Two heads,
-# each of half the size, lose nothing.
+# **Predict.** A token needs one half of its features from the previous token and the other half from the first one. How
+# much of their variance does one head lose at best, and how much do two heads of half the size lose?
+#
+# **Claim**, for *independent* tokens with uncorrelated features, the worst case (related tokens lose less). One head,
+# with whatever weights on positions, loses half of the variance: any $W_V$ acts after the mixing has been fixed to
+# one pair of weights. *Proof:* with weight $a$ on one token and $1 - a$ on the other, all features arrive as $a\,x +
+# (1-a)\,y$, with $x, y$ independent of variance 1. The best linear read-out of $x$ has error $1 - \frac{a^2}{a^2 +
+# (1-a)^2}$, that of $y$ has $1 - \frac{(1-a)^2}{a^2 + (1-a)^2}$. They add up to exactly 1 of 2. Weight on other
+# tokens only adds noise. Two heads, each of half the size, lose nothing.
 
 # %%
 x12 = torch.randn(4, 768)
@@ -258,8 +260,11 @@ show(
 # ## Splitting and merging
 #
 # In memory, a row of D features is H blocks of E. A view as $(B, L, H, E)$ only names them; attention wants
-# $(B, H, L, E)$, so the axes of tokens and heads must be **exchanged**, which no view can do. On the way back, the
-# same. Both halves have a shortcut that gives the right shape:
+# $(B, H, L, E)$, so the axes of tokens and heads must be **exchanged**. No reshape that keeps the order in memory does
+# that; `transpose` does, as a view with other strides. On the way back, the same, and there `contiguous()` or `reshape`
+# really copies: $BLD$ numbers read and written. Both halves have a shortcut that gives the right shape.
+#
+# **Predict.** 4 tokens of 6 features are reshaped straight to (3 heads, 4 tokens, 2). Which tokens is "head 0" made of?
 
 
 # %%
@@ -340,9 +345,12 @@ print("9 tokens of width 10 split by 3 heads and -1:", fake.shape[1], "positions
 # hence $s_{ij} \le \sqrt{s_{ii} s_{jj}} \le \max(s_{ii}, s_{jj})$: the largest score of the matrix lies on the
 # diagonal, and with equal norms every row's does. "Attend to the previous token" is out of reach.
 #
-# **Predict.** (1) Random tied projections put most weight on the token itself, the more so the larger E is. (2) Train
-# 8 positions on a ring to attend to the one before: separate matrices reach a loss of 0; tied ones stop at the best
-# positive semidefinite matrix. By convexity and shift symmetry that optimum is circulant, a problem of five numbers.
+# How good can a tied layer get? The best scores are those of the best positive semidefinite matrix. The loss is
+# convex in the scores, and shifting all 8 positions of a ring by one changes no loss; so averaging a best matrix over
+# its eight shifts is as good, and the average is circulant: a problem of five numbers.
+#
+# **Predict.** Train 8 positions on a ring to attend to the one before. Separate matrices reach a loss of 0; do tied
+# ones?
 
 
 # %%
@@ -429,7 +437,8 @@ assert maps["trained, separate"][range(n), before].min() > 0.99
 assert distance(maps["trained, tied"].diagonal(), maps["trained, tied"][range(n), before]) < 0.2
 
 # %% [markdown]
-# **Explain.** The last panel is the best a tied layer can do: to raise $s_{i,i-1}$ it must raise $s_{ii}$ and, by
+# **Explain.** Tied projections put most weight on the token itself, the more so the larger E is, and training stops at
+# 1.49. The last panel is the best a tied layer can do: to raise $s_{i,i-1}$ it must raise $s_{ii}$ and, by
 # symmetry, $s_{i-1,i}$. Two relatives of the question:
 #
 # - **No projections at all**: $S = XX^\top/\sqrt D$ is tied by nature, there is nothing to learn, and the output stays
@@ -454,9 +463,10 @@ print(f"no projections, 6 tokens of 16: weight on itself {on_itself:.2f} (mean o
 # ## Cross-attention
 #
 # Queries from the decoder $Y$ (L rows), keys and values from the encoder $C$ (S rows). Source E has it the other way
-# round; the shape of the output settles it. There is an output row **per query**, and it belongs to the decoder. The
-# output moves with the rows of $Y$, ignores the order of $C$, needs no causal mask, and the keys and values of $C$ are
-# computed once: a cache that never grows.
+# round; the shape of the output settles it. There is an output row **per query**, and it belongs to the decoder.
+# (Self-attention is the case $Y=C$; [defined here](sdpa.ipynb#Self-attention).)
+#
+# **Predict.** 3 decoder tokens, 7 encoder tokens. How many rows come out, and what happens if you shuffle the encoder?
 
 # %%
 decoder, encoder = torch.randn(3, D), torch.randn(7, D)
@@ -467,16 +477,22 @@ rows, columns = torch.randperm(3), torch.randperm(7)
 assert distance(added_heads(p, decoder[rows], encoder, encoder), crossed[rows]) < 1e-12
 assert distance(added_heads(p, decoder, encoder[columns], encoder[columns]), crossed) < 1e-12
 assert distance(crossed, torch_mha(p, decoder, encoder, encoder)) < 1e-12
-print("3 queries over 7 encoder tokens:", crossed.shape[0], "rows; order of the encoder does not matter:", True)
+print("3 queries over 7 encoder tokens:", crossed.shape[0], "rows")
+print("first feature of each row, encoder as it is:", [float(f"{r:.2f}") for r in crossed[:, 0].tolist()])
+again = added_heads(p, decoder, encoder[columns], encoder[columns])
+print("                           encoder shuffled:", [float(f"{r:.2f}") for r in again[:, 0].tolist()])
 
 # %% [markdown]
+# The output moves with the rows of $Y$, ignores the order of $C$, needs no causal mask, and the keys and values of $C$
+# are computed once: a cache that never grows.
+#
 # ## Padding
 #
 # Source E asks and leaves the answer to a link. Mask the padded **keys**: $M_{ij} = [\,j < \text{len}\,]$, as
 # $(B, 1, 1, S)$, and-ed with the causal $(L, S)$ if there is one. Rows of padded *queries* are junk; drop them later.
 #
-# **Predict.** Then real rows equal those of the sequence alone. Zero embeddings instead of a mask fail: $e^0 = 1$ is
-# weight. Masking query rows protects nobody.
+# **Predict.** Which of these gives real rows as if the sequence were alone: masking keys, zero embeddings without a
+# mask, masking the rows of padded queries?
 
 # %%
 short, padded = torch.randn(4, D), torch.zeros(7, D)
@@ -528,18 +544,29 @@ show(
 )
 
 # %% [markdown]
+# Only the mask on keys. Zero embeddings have a weight of $e^0=1$ each; masked query rows protect nobody.
+#
 # ## How many heads
 #
-# The Transformer paper's table (base model, EN-DE dev set, same parameters in each row; source E credits it to BERT):
+# The Transformer paper's table (base model, EN-DE dev set, same parameters in each row; source E prints it in an item
+# that names bert-base):
 #
 # | heads | 1 | 4 | 8 | 16 | 32 |
 # |---|---|---|---|---|---|
 # | head size | 512 | 128 | 64 | 32 | 16 |
 # | perplexity | 5.29 | 5.00 | 4.92 | 4.91 | 5.01 |
 #
-# One head has one softmax; 32 heads of 16 have little to compare with. Large models fix $E = 128$ and take
-# $H = D/128$: 32, 40, 64 heads, none of which is on source E's list. Its explanations (heads mostly redundant, an
-# ensemble) come without a source, and "sparse, hence low rank, hence many heads" is wrong at the first comma:
+# One head has one softmax; 32 heads of 16 have little to compare with (a map of rank E: Bhojanapalli et al. 2020,
+# 2002.07028). Models since then mostly fix the head size and let H follow: GPT-3 has 96 heads of 128, Llama and Qwen
+# 32 to 64 of 128, gpt-oss and Llama-3.2-1B heads of 64, most of Gemma 2 and 3 heads of 256. And **$H\cdot E$ need not
+# be D**: Qwen3-0.6B has 16 heads of 128 at width 1,024, gpt-oss-20b 64 heads of 64 at width 2,880. Source E's list
+# (12, 16, 24, 48, 96) leaves out 32, 40 and 64.
+#
+# Source E says that heads are mostly redundant, and gives no source. There are some: Michel et al. 2019 (1905.10650)
+# remove most heads of trained models at little cost, and Voita et al. 2019 (1905.09418) find a few specialised heads
+# that do the heavy lifting. In "sparse, hence low rank, hence many heads" already the first step is wrong:
+#
+# **Predict.** What is the rank of the sharpest map there is, each of 64 tokens attending to itself alone?
 
 # %%
 sharp = torch.eye(64)  # as sparse as attention gets
@@ -553,6 +580,8 @@ print("rank: identity, causal mean, logits with E = 8, their softmax:", ranks)
 # ## Break it
 #
 # Eight mistakes in one layer, each run on four inputs. *Unseen* means that the output is right to twelve digits.
+#
+# **Predict.** Which mistakes does a test with one head see? And one with several heads and a single token?
 
 
 # %%
@@ -623,8 +652,9 @@ assert distance(scores, scores.T) < 1e-12  # tied from the start
 # ### Mask shapes
 #
 # Sources A and E give every mask `unsqueeze(1)`; source B's comment says (B, S); using a mask as it is reads a batch as
-# heads. Scores are (B, H, L, S), and broadcasting aligns on the right. **Predict** where a wrong rule raises and where
-# it is silent.
+# heads. Scores are (B, H, L, S), and broadcasting aligns on the right.
+#
+# **Predict.** For which sizes is each of these rules silently wrong, without raising?
 
 # %%
 rules = {
@@ -747,8 +777,8 @@ print("two calls agree: training False, eval True")
 # %% [markdown]
 # ## Equivalences
 #
-# One head is kata 1 between projections. H heads are kata 1 with two leading dimensions. And grouped attention with as
-# many key/value heads as heads (kata 4, K = H) is this layer.
+# One head is the sdpa kata between projections. H heads are the sdpa kata with two leading dimensions. And grouped
+# attention with as many key/value heads as heads (the gqa kata at K = H) is this layer.
 
 
 # %%
@@ -766,7 +796,9 @@ for i in range(2):
     assert distance(many[i], added_heads(p, a[i], b[i], b[i])) < 1e-12
     assert distance(many[i], torch_mha(p, a[i], b[i], b[i])) < 1e-12
 assert distance(grouped, many) < 1e-12
-print("sum over heads = split and merge = nn.MultiheadAttention = grouped with K = H:", True)
+for name, rows in (("one head after the other", added_heads(p, a[0], b[0], b[0])), ("split and merge", many[0]),
+                   ("grouped with K = H", grouped[0])):  # fmt: skip
+    print(f"{name:25} {[float(f'{number:.2f}') for number in rows[0, :5].tolist()]}")
 
 # %% [markdown]
 # ## Cost
@@ -796,8 +828,19 @@ assert list(counts.values()) == [1_050_624, 1_050_624, 525_312, 786_944, 1_575_9
 
 # %% [markdown]
 # **FLOPs** of N tokens: $8ND^2$ for the projections, $4N^2D$ for scores and weighted sums. Heads change neither; they
-# multiply the softmaxes, $H N^2$ exponentials. The two parts are equal at $N = 2D$: below that, attention is mostly
-# matrix products with weights, which "$O(N^2 D)$" leaves out.
+# multiply the softmaxes, $H N^2$ exponentials. (A product of $m\times k$ with $k\times n$ is $2mnk$.) The two parts are
+# equal at $N = 2D$: below that, the *attention layer* is mostly matrix products with weights, which "$O(N^2 D)$" leaves
+# out.
+#
+# **The whole block** has a feed-forward layer too, $16ND^2$ with two matrices of width $4D$: $24ND^2$ against $4N^2D$,
+# equal at $N=6D$, and at $12D$ for a kernel that skips the causal half. Llama-2-7B's SwiGLU has $3\cdot4096\cdot11008$
+# weights: 24,704 tokens. "Attention is quadratic" describes long contexts, memory and the cache, not the bulk of
+# training.
+#
+# What the feed-forward layer is for: attention moves information between positions and is, for given weights, linear in
+# the values. The feed-forward layer acts on each position alone and is the nonlinearity; it works like a memory of keys
+# and values (Geva et al. 2021, 2012.14913) and holds most of the parameters. Attention alone, without it and without
+# residuals, loses rank doubly exponentially with depth (Dong et al. 2021, 2103.03404).
 
 
 # %%
@@ -823,7 +866,7 @@ for D_model, colour, style in ((512, ORANGE, "--"), (4096, BLUE, "-")):
     percent = [100 * one / (one + two) for one, two in parts]
     ax.plot(lengths, percent, style, color=colour, marker="o", label=f"D = {D_model}")
     ax.axvline(2 * D_model, color=colour, linewidth=1, linestyle=":")
-    ax.text(2 * D_model * 1.06, 62, f"2D = {2 * D_model:,}", color=colour, rotation=90, fontsize=9)
+    ax.text(2 * D_model * 1.08, 8, f"2D = {2 * D_model:,}", color=colour, fontsize=9)
 ax.axhline(50, color="black", linewidth=1, linestyle=":")
 ax.set_xscale("log", base=2)
 ax.set_xticks(lengths[::2], [f"{N:,}" for N in lengths[::2]])
@@ -858,63 +901,15 @@ assert [row[1] for row in table.values()] == [67_108_864, 150_994_944, 41_943_04
 assert [row[2:] for row in table.values()] == [(512, 512), (2560, 320), (512, 128), (392, 56)]
 
 # %% [markdown]
-# Of the four only Llama-2-7B is built as in this notebook. The right-hand column is why, and the next notebook how.
+# Of the four only Llama-2-7B is built as in this notebook. The right-hand column is why, and [grouped-query
+# attention](gqa.ipynb) is how.
 #
 # ## Interview questions
 #
-# <details><summary>Q1. Parameters of a layer of width 512 with 8 heads and biases? With 16 heads?</summary>
-# 4 times 512 squared plus 4 times 512 is 1,050,624, both times. Heads cut the matrices, they do not add any. An LSTM of
-# that width has 2,101,248, an RNN 525,312.
-# </details>
-#
-# <details><summary>Q2. Which parameters could be deleted?</summary>
-# The bias of k_proj: it moves all scores of a row alike. The bias of v_proj can be folded into that of o_proj, as long
-# as rows sum to 1: not under dropout, and not for a query that sees nothing. The bias of q_proj matters.
-# </details>
-#
-# <details><summary>Q3. BERT: 12 heads of 64 or one matrix of 768 by 768, what is the difference?</summary>
-# The same 589,824 numbers and the same projection. 12 softmaxes instead of one: a token that needs different features
-# from two places loses 50% of the variance with one head and nothing with two.
-# </details>
-#
-# <details><summary>Q4. Why do W_Q and W_K differ?</summary>
-# Tied scores are symmetric and positive semidefinite, so the largest lies on the diagonal. "Attend to the previous of 8
-# positions" then stops at a loss of 1.49, where separate matrices reach 0. Symmetry is lost in the softmax, the pull to
-# the diagonal is not.
-# </details>
-#
-# <details><summary>Q5. How do you mask padding?</summary>
-# Keys, not queries: (B, 1, 1, S), and-ed with the causal mask. Real rows are then those of the sequence alone. Zero
-# embeddings do not help, exp(0) is 1. With padding on the left and a causal mask, 3 padded tokens make 3 rows that see
-# nothing.
-# </details>
-#
-# <details><summary>Q6. A layer gives every mask unsqueeze(1). When does that go wrong without an error?</summary>
-# With a mask (L, S) and L = H: row h of the mask is applied to head h. And with 4 dimensions at B = 1, where the
-# merge scrambles heads. Of 28 combinations of rule and shape 4 are silently wrong, each where two sizes are equal.
-# </details>
-#
-# <details><summary>Q7. Cross-attention with 3 decoder tokens and 7 encoder tokens: shapes?</summary>
-# Queries from the decoder, keys and values from the encoder, weights 3 by 7, output 3 rows. Shuffling the encoder
-# changes nothing; its keys and values are computed once.
-# </details>
-#
-# <details><summary>Q8. The merge forgot the transpose. Which tests pass?</summary>
-# All shape tests, any with one head and any with one token. Use 8 heads, 5 queries and 7 keys, and compare numbers.
-# </details>
-#
-# <details><summary>Q9. "Attention is quadratic." When does that part dominate?</summary>
-# Beyond N = 2D: 1,024 tokens at width 512 and 8,192 at 4,096. With 128 tokens at width 512, projections are 89% of the
-# FLOPs.
-# </details>
-#
-# <details><summary>Q10. How many heads?</summary>
-# In the Transformer paper 8 and 16 of them at width 512 are best (perplexity 4.92 and 4.91); 1 gives 5.29 and 32 give
-# 5.01. Large models fix the head size at 128 instead: 32 heads at 4,096, 64 at 8,192.
-# </details>
+# <!-- questions -->
 
 # %%
-# checks: Q1, Q2, Q3, Q4
+# checks: parameter-count, idle-parameters, twelve-heads, wq-wk
 assert counts["attention, 8 heads"] == counts["attention, 16 heads"] == 4 * 512**2 + 4 * 512 == 1_050_624
 assert (counts["LSTM"], counts["RNN"]) == (2_101_248, 525_312)
 assert distance(added_heads(changes["b_K set to zero"], a[0], b[0], b[0]), added_heads(p, a[0], b[0], b[0])) < 1e-12
@@ -927,7 +922,7 @@ assert round(tied_loss, 2) == 1.49
 assert round(separate_loss, 2) == 0
 
 # %%
-# checks: Q5, Q6, Q7, Q8
+# checks: padding, mask-unsqueezed, cross-attention, merge-transpose
 assert off["keys masked"] < 1e-12 < 0.1 < off["zero embeddings, no mask"]
 assert (~both.any(1)).sum() == 3
 assert len(outcomes) == 28
@@ -939,7 +934,16 @@ assert inputs["cross"][3] == 8
 assert [t.shape[1] for t in inputs["cross"][:2]] == [5, 7]
 
 # %%
-# checks: Q9, Q10
+# checks: quadratic, how-many-heads, ffn
+swiglu, attention_weights = 3 * 4096 * 11_008, 4 * 4096**2
+assert (swiglu, swiglu + attention_weights) == (135_266_304, 202_375_168)
+assert round(100 * swiglu / (swiglu + attention_weights)) == 67
+assert 2 * (swiglu + attention_weights) // (4 * 4096) == 24_704
+assert 2 * 24_704 == 49_408
+assert 8 + 16 == 24 == 4 * 6  # N D D against N N D: equal at N = 6D
+assert 3 * 8 / 3 == 2 * 4
+assert (16 * 128, 64 * 64) != (1_024, 2_880)
+assert 256 > 128 > 64
 for width, even in ((512, 1_024), (4_096, 8_192)):
     projections, attention = layer_flops(even, width, width // 64)
     assert projections == attention
@@ -948,10 +952,53 @@ paper = {1: 5.29, 4: 5.00, 8: 4.92, 16: 4.91, 32: 5.01}  # 1706.03762, table 3, 
 assert sorted(paper, key=paper.get)[:2] == [16, 8]
 assert (4_096 // 128, 8_192 // 128) == (32, 64)
 
+# %%
+# checks: idle-parameters, qk-ov, padding, how-many-heads
+as_built = added_heads(p, a[0], b[0], b[0])
+moved_by = {name: distance(added_heads(changed, a[0], b[0], b[0]), as_built) for name, changed in changes.items()}
+assert moved_by["b_K set to zero"] < 1e-12 < 0.1 < moved_by["b_Q set to zero"]
+assert torch.linalg.matrix_rank(where) == torch.linalg.matrix_rank(what) == E
+assert distance(added_heads(p, a[0], b[0], b[0]), torch_mha(p, a[0], b[0], b[0])) < 1e-12
+assert (len(short), len(padded) - len(short)) == (4, 3)
+assert off["zero embeddings, no mask"] > 0.1
+assert [paper[heads] for heads in (1, 4, 8, 16, 32)] == [5.29, 5.00, 4.92, 4.91, 5.01]
+assert 512 // 32 == 16
+
 # %% [markdown]
-# ## What to try next
+# ## Exercises
 #
-# - Load a layer with `split-interleaved` weights and find the permutation of rows that repairs it.
-# - Delete one head at a time from a trained layer: by the sum, that is subtracting one term. Which matter?
-# - Three wanted sources, two heads: what share of the variance must be lost?
-# - `python grader.py check mha`, then [grouped-query attention](04_gqa.ipynb).
+# **1.** A layer's weights are stored interleaved: feature $f$ of the projection belongs to head $f \bmod H$. Which
+# permutation of rows makes it a layer with blocks?
+#
+# <details><summary>Solution</summary>
+#
+# Block row $hE+e$ must be the old row $eH+h$: `order = torch.arange(D).view(E, H).T.flatten()`, and then
+# `w_q[order]`, `w_k[order]`, `w_v[order]` and the *columns* `w_o[:, order]`. Biases of the three move with their rows.
+#
+# </details>
+#
+# **2.** A token wants a third of its features from each of three tokens, all independent. What share of the variance
+# must two heads lose at best?
+#
+# <details><summary>Solution</summary>
+#
+# One head can serve one token perfectly and lose nothing of its third; the other has two tokens to serve and loses half
+# of their two thirds, as under *What one softmax cannot do*. Together $\frac23\cdot\frac12=\frac13$. In general $H$
+# heads explain at most $H$ of $n$ independent sources: $1-H/n$.
+#
+# </details>
+#
+# ## Write it
+#
+# The stub of the kata. Write the body and run the cell: it is graded as a file would be. Once yours passes,
+# `python grader.py compare mha` shows it beside a reference with the shape at the end of each line.
+
+# %%
+# %load_ext grading
+
+# %% tags=["graded", "nbval-ignore-output"]
+# build.py puts the stub here
+
+# %% [markdown]
+# **Further reading.** Vaswani et al. 2017 (1706.03762), sections 3.2.2 and 6.2. Elhage et al. 2021, *A Mathematical
+# Framework for Transformer Circuits*. Michel et al. 2019 (1905.10650). Next: [grouped-query attention](gqa.ipynb).

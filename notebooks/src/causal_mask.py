@@ -1,40 +1,28 @@
-# ---
-# jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
-# # 2. Causal mask
+# # Causal mask
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/02_causal_mask.ipynb)
+# <!-- badge -->
 #
 # A triangle of booleans, and the mistakes that survive longest in real code. After this notebook you can place the
 # triangle when there are more keys than queries, prove that filling with minus infinity is the only fill that works
 # (and say where even that fails), prove that causality is what makes a cache legal, and name the test that a wrong
 # mask passes.
 #
-# Reading time: 22 minutes. Kata: `python grader.py check causal_mask`
+# Short of time? Ten minutes: [Where the triangle sits](#Where-the-triangle-sits), [Prefixes do not
+# change](#Prefixes-do-not-change), [Which test sees a wrong mask](#Which-test-sees-a-wrong-mask), and the questions.
+#
+# Reading time: 35 minutes. Kata: `python grader.py check causal_mask`
 
-# %% tags=["colab"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    repository = "https://github.com/OWNER/attention-katas"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+# %% tags=["setup"]
+# build.py puts the set-up here
 
 # %%
 import io
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
@@ -50,12 +38,15 @@ plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
 BLUE, ORANGE, GREEN, VERMILLION = OKABE_ITO[:4]
 
 
-def show(fig, alt):
-    """Display the figure as one PNG with alt text, and close it."""
-    png = io.BytesIO()
-    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+def show(fig, caption):
+    """Display the figure, sharp on any screen, and its caption, which is its alt text too."""
+    png, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", dpi=2 * fig.dpi)
     plt.close(fig)
-    display(Image(png.getvalue(), alt=alt))
+    picture = PIL.Image.open(png).convert("RGB").quantize(128)
+    picture.save(small, format="png", optimize=True)
+    display(Image(small.getvalue(), width=picture.width // 2, alt=caption))
+    print(textwrap.fill(caption, 100, break_on_hyphens=False))
 
 
 def distance(a, b):
@@ -84,8 +75,10 @@ def distance(a, b):
 # | 1 | 1, 2 | $\frac13, \frac23$ | $2$ |
 # | 2 | 1, 2, 3 | $\frac16, \frac26, \frac36$ | $1 + 0 + 6 = 7$ |
 #
-# Without a mask all three outputs are 7: equal queries can only be told apart by what they may see. Now decode:
-# token 2 alone comes as the query, with three keys. It must still get 7.
+# Without a mask all three outputs are 7: equal queries can only be told apart by what they may see.
+#
+# **Predict.** Now decode: token 2 alone comes as the query, with three keys. It must still get 7. What does PyTorch
+# give for it with `is_causal=True`?
 
 # %%
 hand_q = torch.ones(1, 3, 1)
@@ -197,12 +190,11 @@ show(
 #
 # Source E says that the mask covers the grey area "with 0".
 #
-# **Predict.** A score of 0 is not "no attention": $e^0 = 1$ is the weight of an average key. With six equal scores
-# row 0 must give five sixths to the future, row 4 one sixth. Zero *after* the softmax leaks nothing, and its rows no
-# longer sum to 1.
+# **Predict.** Fill with 0 before the softmax, six tokens with equal scores: which share of its attention does row 0
+# give to the future, and row 4? And what is wrong with zeros after the softmax?
 
 # %%
-torch.manual_seed(96)  # chosen for a row 0 that leaks the published 84%; the claim is the exact 5/6 of equal scores
+torch.manual_seed(0)
 n = 6
 square = by_rule(n, n)
 scores = torch.randn(n, n)
@@ -218,14 +210,17 @@ renormalised = maps["zero after softmax"] / sums["zero after softmax"][:, None]
 assert distance(maps["fill -inf"], renormalised) < 1e-12
 equal = torch.zeros(n, n).masked_fill(~square, 0.0).softmax(-1)  # equal scores: row i gives (5 - i) / 6 to the future
 assert torch.allclose((equal * ~square).sum(-1), torch.tensor([(5 - i) / 6 for i in range(n)]))
-assert round(future["fill 0 before softmax"][0].item(), 2) == 0.84
-assert round(sums["zero after softmax"][0].item(), 2) == 0.19
+assert future["fill 0 before softmax"][0] > 0.5
+assert sums["zero after softmax"][0] < 0.5
+assert (future["fill -inf"] == 0).all()
 
 q, k, v = (torch.randn(n, 4, requires_grad=True) for _ in range(3))
 F.scaled_dot_product_attention(q, k, v, attn_mask=square)[:3].sum().backward()  # a loss of rows 0..2 only
 assert (k.grad[3:] == 0).all()
 assert (v.grad[3:] == 0).all()
-print("zero, then renormalise = fill -inf:", True, "  gradient of blocked keys and values is 0:", True)
+print("row 1, fill -inf:             ", [float(f"{x:.2f}") for x in maps["fill -inf"][1].tolist()])
+print("row 1, zeroed, renormalised:  ", [float(f"{x:.2f}") for x in renormalised[1].tolist()])
+print("gradient of keys 2 and 3 (first feature):", [float(f"{x:.1g}") for x in k.grad[2:4, 0].tolist()])
 print(f"fill 0, equal scores: row 0 gives {(equal * ~square)[0].sum():.3f} to the future, row 4 {1 / 6:.3f}")
 
 # %%
@@ -243,22 +238,25 @@ fig.colorbar(image, ax=axes, label="attention weight", shrink=0.8)
 show(
     fig,
     "Attention maps of six tokens under three fills. Minus infinity: lower triangle, row sums 1. Zero before "
-    "the softmax: 84% of row 0 lies in the future. Zero after the softmax: row 0 sums to 0.19.",
+    "the softmax: most of row 0 lies in the future. Zero after the softmax: early rows sum to far less than 1.",
 )
 
 # %% [markdown]
-# **Explain.** Middle: the future is read through the whole first half of the sequence. Right: no leak, but early
-# tokens get a fraction of the signal, so each position works at its own volume. Only the left one is attention over
+# **Explain.** A score of 0 is not "no attention": $e^0=1$ is the weight of an average key, so with equal scores row 0
+# gives 5/6 to the future and row 4 gives 1/6. Middle: the future is read through the whole first half of the sequence.
+# Right: no leak, but early positions return a scaled-down output. Only the left one is attention over
 # the allowed keys.
 #
 # ## The row that sees nothing
 #
-# If $A$ is empty the limit does not exist, and [every fill invents its own answer](01_sdpa.ipynb#Empty-rows): a finite
+# If $A$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
 # one attends to what is forbidden, $-\infty$ gives 0/0, and `nan_to_num` repairs the output but not the gradient. The
-# convention here and in PyTorch is a **zero** row.
+# convention here is a **zero** row, as in PyTorch's function since 2.5 (before, it gave NaN).
 #
-# A causal mask with $S \ge L$ never makes such a row: each query sees itself. **Predict** which masks that meet it
-# kill how many of 6 rows: two keys of padding on the left, a strict triangle, 6 queries over 4 keys.
+# A causal mask with $S \ge L$ never makes such a row: each query sees itself.
+#
+# **Predict.** How many of 6 rows are empty when a causal mask meets two keys of padding on the left? In a strict
+# triangle? With 6 queries over 4 keys?
 
 # %%
 n = 6
@@ -386,11 +384,53 @@ assert (through(causal, causal, strict) == strict).all()  # XLNet's way out, bel
 print("keys in reach of the last query, window 3, after 1..4 layers:", [1 + 2 * k for k in range(1, 5)])
 
 # %% [markdown]
+# ## Windows and documents
+#
+# Three more masks that interviewers ask for. All of them start from the triangle.
+#
+# - **Sliding window** of $w$: $0\le i+S-L-j<w$ (Longformer, 2004.05150; Mistral 7B, 2310.06825, $w=4{,}096$). Scores
+#   cost $Nw$ instead of $N^2$, and a layer's cache is a ring buffer of $w$ tokens. Through $n$ layers information
+#   travels $n(w-1)$ positions, as counted above. Gemma 3 (2503.19786) has five layers of 1,024 for each one that sees
+#   everything; gpt-oss (2508.10925) alternates windows of 128 with full layers.
+# - **Packed documents**: causal *and* the same document. Forget the second half, and documents read their neighbours:
+#   noise and not the future, so the loss looks normal.
+# - **Prefix**: the first $P$ keys for everybody, the rest causal (T5, 1910.10683; UniLM, 1905.03197). The relation is
+#   transitive, so a cache is legal once the prefix has been read whole.
+#
+# Kernels take such masks as a rule on $(i,j)$ and skip the blocks that are empty (FlexAttention, 2412.05496), and not
+# as an $N\times N$ tensor. The prefix theorem is also what **prefix caching** in a server rests on: two requests with
+# the same first tokens have the same keys and values there.
+#
+# **Predict.** 3 queries over 7 keys with a window of 3: how many pairs? Documents of 3 and 4 tokens in one sequence:
+# how many of the 28 causal pairs are left?
+
+# %%
+# checks: sliding-window, packed-documents, prefix-theorem
+in_window = by_rule(3, 7) & ~by_rule(3, 7, offset=7 - 3 - 3)
+document = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+packed = by_rule(7, 7) & (document[:, None] == document)
+prefix = by_rule(7, 7) | (torch.arange(7) < 3)
+assert in_window.sum() == 9
+assert (by_rule(7, 7).sum(), packed.sum(), prefix.sum()) == (28, 16, 28 + 3)
+assert (through(prefix, prefix) == prefix).all()  # transitive
+assert through(window, window)[n - 1].sum() - through(window)[n - 1].sum() == 3 - 1  # a window of 3: 2 further a layer
+per_layer = 2 * 4 * 256 * 2  # Gemma 3 4B: 34 layers, 4 kv heads of 256; every sixth layer sees everything
+full, ring = 5, 29
+gemma = [32_768 * 34 * per_layer / 2**30, (32_768 * full + 1_024 * ring) * per_layer / 2**30]
+assert full + ring == 34
+assert (gemma[0], round(gemma[1], 3)) == (4.25, 0.738)
+assert 4_096 < 32_768  # Mistral's window
+assert 128 < 1_024  # gpt-oss'
+for name, m in (("window of 3", in_window), ("documents", packed), ("prefix of 3", prefix)):
+    print(f"{name}: {m.sum()} pairs; last row {m[-1].int().tolist()}")
+
+# %% [markdown]
 # ## Hiding only the diagonal
 #
-# **Predict.** Measured as derivatives $\partial\,\text{output}_i / \partial\,x_j$: a causal stack of three layers stays
-# lower triangular; a norm that averages over *positions* breaks it in one layer; and blocking only the diagonal
-# (XLNet's interview question: "why not just hide each word from itself?") hides it for exactly one layer.
+# We measure the derivatives $\partial\,\text{output}_i / \partial\,x_j$.
+#
+# **Predict.** Where are they exactly zero: in a causal stack of three layers, in one layer whose norm averages over
+# *positions*, and in one or two layers that block only the diagonal ("why not just hide each word from itself?")?
 
 
 # %%
@@ -474,11 +514,11 @@ show(
 #
 # ## Which test sees a wrong mask
 #
-# Source A decodes token by token with the row slice `mask[i, :i+1]` and checks shapes.
+# Source A decodes token by token with the row slice `mask[i, :i+1]` and checks shapes. That slice is all True: no mask
+# at all would do the same.
 #
-# **Predict.** That slice is all True: no mask at all would do the same. So single steps cannot see a missing mask, and
-# one full pass cannot see a top-left mask ($S = L$). Only chunks longer than one **after** a non-empty cache see
-# both.
+# **Predict.** 12 tokens, handed over as single steps, as one pass, as 5 + 7. Which of the three sees a missing mask,
+# and which a mask that starts at the top left?
 
 # %%
 assert all(by_rule(n, n)[i, : i + 1].all() for i in range(n))
@@ -533,17 +573,17 @@ show(
 )
 
 # %% [markdown]
-# **Explain.** Each of the two popular tests has its own blind spot, and source A used the one that no mask survives.
-# Compare numbers, with chunks longer than one after the first.
+# **Explain.** Each of the two popular tests has its own blind spot: single steps cannot see a missing mask, one pass
+# cannot see a top-left mask ($S=L$). Source A used the first. Only chunks longer than one **after** a filled cache see
+# both.
 #
 # ## The loss that is too good
 #
 # An off-by-one that looks *forward* is worse: training rewards it. Tokens drawn at random cannot be predicted, so no
 # honest model gets below $\ln 8 = 2.08$ nats for 8 symbols.
 #
-# **Predict.** Train one attention layer to predict the next token of fresh random sequences of 12. A diagonal one too
-# high lets position $t$ read token $t + 1$, its own target. Only the last position has no key to cheat with, so the
-# loss should fall to $\frac{1}{12} \ln 8 = 0.17$.
+# **Predict.** Train one attention layer to predict the next token of fresh random sequences of 12, with a diagonal one
+# too high, so that position $t$ reads token $t + 1$, its own target. To which value does the loss fall?
 
 # %%
 symbols, length, width = 8, 12, 32
@@ -596,8 +636,9 @@ assert min(honest) > floor - 0.1
 assert floor / length - 0.02 < min(cheating) < 0.3
 
 # %% [markdown]
-# **Explain.** The cheat shines in training and has no next token to copy in generation. A loss below the entropy of
-# the data is a bug report, and random tokens are the cheapest leak test there is.
+# **Explain.** Only the last position has no key to cheat with: $\frac{1}{12}\ln8=0.17$. The cheat shines in training
+# and has no next token to copy in generation. A loss below the entropy of the data is a bug report, and random tokens
+# are the cheapest leak test there is.
 #
 # ## Break it
 #
@@ -695,8 +736,8 @@ print("dead rows of 7 queries over 4 keys:", (~too_many_queries.any(1)).sum().it
 # %% [markdown]
 # ## Equivalences
 #
-# Causal attention *is* unmasked attention over each prefix: row $p$ is kata 1 without a mask over the first $p+1$
-# keys. That is the definition to test against. The five spellings below are one function, and the last one is the
+# Causal attention *is* unmasked attention over each prefix: row $p$ is the sdpa kata without a mask over the first
+# $p+1$ keys. That is the definition to test against. The five spellings below are one function, and the last one is the
 # step of the kata with the cache.
 
 # %%
@@ -714,12 +755,13 @@ spellings = {
 }
 for name, got in spellings.items():
     assert distance(got, spellings["boolean"]) < 1e-12, name
-print(", ".join(spellings), "- equal:", True)
+for name, got in spellings.items():
+    print(f"{name:19} last query, first features: {[float(f'{x:.2f}') for x in got[0, 0, -1, :4].tolist()]}")
 
 # %% [markdown]
 # ## Cost
 #
-# A mask has no parameters, but bytes: $N^2$ of them as booleans, 4 times that in float32, and H times that if
+# A mask has no parameters but takes memory: $N^2$ bytes as booleans, 4 times that in float32, and H times that if
 # somebody expands it over heads. Beside it, the cache of four models ($2 \cdot \text{layers} \cdot K \cdot E$
 # numbers per token, 16 bits). And FLOPs: half the score matrix is thrown away, but a dense product computes it all
 # the same. Skipping blocks above the diagonal saves it: with blocks of $b$ rows the share computed is
@@ -776,64 +818,15 @@ assert score_flops(64, 512, 8, block=1) == 2 * 64 * 65 * 512  # no block at all:
 #
 # ## Interview questions
 #
-# <details><summary>Q1. Four tokens are cached, three arrive. Which diagonal, and how many pairs are allowed?</summary>
-# Row i is position i + 4, so the triangle is shifted by S - L = 4 columns. It allows 18 of 21 pairs: the rows have 5,
-# 6 and 7.
-# </details>
-#
-# <details><summary>Q2. Why fill with minus infinity and not with 0?</summary>
-# A score of 0 has weight exp(0) = 1, that of an average key. With equal scores the first of 6 tokens gives 83% of its
-# attention to the future. Minus infinity is the limit in which the other weights are renormalised among themselves,
-# and blocked keys get a gradient of exactly 0.
-# </details>
-#
-# <details><summary>Q3. Why not -1e9, which is what many repositories use?</summary>
-# It does not fit float16, whose lowest number is -65504. And in a row that sees nothing, a finite fill quietly
-# attends to what is forbidden: scores of 1, 2, 3 become weights of 0.33 each, where the convention is a row of zeros.
-# </details>
-#
-# <details><summary>Q4. When does a causal mask have a row without any key, and what then?</summary>
-# Never for S of at least L: each query sees itself. With 7 queries over 4 keys, the first 3 are dead; so they are with
-# padding on the left or a strict triangle. Softmax over minus infinities is NaN. Make the row zero by fixing the scores
-# before the softmax: `nan_to_num` afterwards leaves NaN in the gradient.
-# </details>
-#
-# <details><summary>Q5. Why does causality make the KV cache valid?</summary>
-# By induction over layers, position t depends on inputs up to t alone, so keys and values of a prefix never change. It
-# takes a mask in every layer and nothing else that mixes positions. Changing tokens 7 to 11 of 12 moved the first 7
-# rows by 0.
-# </details>
-#
-# <details><summary>Q6. Greedy decoding, token by token, matches the full pass. Is the mask right?</summary>
-# It says nothing about leaks: a single new row is all True, so no mask at all passes, and so does a triangle one ahead.
-# Use chunks such as 5 + 7, longer than 1 after the first, and compare numbers.
-# </details>
-#
-# <details><summary>Q7. What does is_causal=True do with 1 query over 7 keys?</summary>
-# PyTorch aligns it top-left: the query sees key 0 only and the output is the first value, whatever the scores. Use no
-# mask for one query, `causal_lower_right` for several.
-# </details>
-#
-# <details><summary>Q8. Why does XLNet not simply block the diagonal, and why does BERT use [MASK]?</summary>
-# After 2 layers each word is back, through its neighbours: "not equal" composed with itself is everything. XLNet's
-# second stream uses "strictly before", which composed with "up to" stays strict. BERT takes the content out of the
-# input, so that the slot can still be written and read.
-# </details>
-#
-# <details><summary>Q9. Your model's loss on random tokens over 8 symbols is 0.2. Good news?</summary>
-# A leak. The entropy is ln 8 = 2.08 nats, and nothing causal gets below it. A mask one ahead over 12 positions gets
-# down to 0.17.
-# </details>
-#
-# <details><summary>Q10. What does a causal mask cost at 32,768 tokens?</summary>
-# As booleans 1 GiB, in float32 4 GiB, as much as the whole cache of Llama-3-8B; expanded over 32 heads 128 GiB. It
-# saves no FLOPs by itself: only a kernel that skips blocks above the diagonal gets near half, 0.516 with blocks of
-# 128 at 4,096 tokens.
-# </details>
+# <!-- questions -->
 
 # %%
-# checks: Q1, Q2, Q3, Q4
+# checks: chunk-diagonal, minus-infinity, finite-fill, dead-rows
+# (that PyTorch gives zeros from 2.5 on is asserted under "The row that sees nothing")
 mask = by_rule(3, 7)
+assert mask.shape == (3, 7)
+assert round(100 * 5 / 6) == 83
+assert (~(by_rule(6, 6) & (torch.arange(6) >= 2)).any(1)).sum() == 2
 assert mask[0, 4]
 assert not mask[0, 5]
 assert mask.sum() == 18
@@ -847,7 +840,8 @@ assert [round(w, 2) for w in weights.tolist()] == [0.33] * 3
 assert by_rule(7, 4).any(1).tolist() == [False] * 3 + [True] * 4
 
 # %%
-# checks: Q5, Q6, Q7, Q8
+# checks: prefix-theorem, single-steps-pass, is-causal, xlnet-bert
+assert sum([5, 7]) == 12
 torch.manual_seed(7)
 a, b = torch.randn(2, 12, 8)
 b[:7] = a[:7]
@@ -862,7 +856,7 @@ assert not through(not_self).diagonal().any()
 assert through(not_self, not_self).diagonal().all()
 
 # %%
-# checks: Q9, Q10
+# checks: loss-too-low, mask-cost
 assert round(math.log(8), 2) == 2.08
 assert round(math.log(8) / 12, 2) == 0.17
 assert min(honest) > 2.0 > 0.3 > min(cheating)  # a loss of 0.2 is the leak's
@@ -872,9 +866,38 @@ assert 32 * 32_768**2 * 4 / GIB == 128
 assert round(score_flops(4096, 4096, 32, block=128) / score_flops(4096, 4096, 32, block=4096), 3) == 0.516
 
 # %% [markdown]
-# ## What to try next
+# ## Exercises
 #
-# - Write the mask of a sliding window of size w, bottom-right, and predict its count of Trues.
-# - Write a prefix mask: the first P keys are seen by all, the rest causally. Is that relation transitive?
-# - Two documents in one sequence: block-diagonal and causal. Which rows change if you forget the blocks?
-# - `python grader.py check causal_mask`, then [multi-head attention](03_mha.ipynb).
+# **1.** Write the count of Trues of a sliding window of $w$ over a square of $N\ge w$, and check it for $N=12$, $w=3$.
+#
+# <details><summary>Solution</summary>
+#
+# Rows $0\dots w-1$ have $1\dots w$ keys, all others $w$: $\frac{w(w+1)}2+(N-w)w=Nw-\frac{w(w-1)}2$. For 12 and 3:
+# $36-3=33$, which is `window.sum()`.
+#
+# </details>
+#
+# **2.** A batch is padded on the left by 0, 2 and 5 tokens. Write one mask for all three from the lengths of the
+# padding, without a loop.
+#
+# <details><summary>Solution</summary>
+#
+# With `pad = torch.tensor([0, 2, 5])` and positions `p = torch.arange(N)`: the keys are
+# `p >= pad[:, None]`, shape $(B,S)$; put in two axes and combine: `by_rule(N, N) & (p >= pad[:, None])[:, None, None]`,
+# shape $(B,1,L,S)$. The first `pad[b]` rows of sample $b$ are empty.
+#
+# </details>
+#
+# ## Write it
+#
+# The stub of the kata. Write the bodies and run the cell: it is graded as a file would be.
+
+# %%
+# %load_ext grading
+
+# %% tags=["graded", "nbval-ignore-output"]
+# build.py puts the stub here
+
+# %% [markdown]
+# **Further reading.** Yang et al. 2019 (XLNet, 1906.08237), section 2. Jiang et al. 2023 (Mistral 7B, 2310.06825),
+# section 2. Dong et al. 2024 (FlexAttention, 2412.05496). Next: [multi-head attention](mha.ipynb).

@@ -1,25 +1,23 @@
 # %% [markdown]
 # # Start here
 #
-# [![Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/attention-katas/blob/v0.1.0/notebooks/00_start_here.ipynb)
+# <!-- badge -->
 #
 # Six katas, one idea. This page says what follows from what, proves it in one cell, shows the commands, and gives you
 # a plan for the hour before an interview.
 #
-# Reading time: 6 minutes. Grade what you have written: `python grader.py`
+# Reading time: 8 minutes; the six notebooks about 40 minutes each, their short paths a third of that. Grade what you
+# have written: `python grader.py`
 
-# %% tags=["colab"]
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere this cell does nothing
-    repository = "https://github.com/OWNER/attention-katas"
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--branch=v0.1.0", repository], check=True)
+# %% tags=["setup"]
+# build.py puts the set-up here
 
 # %%
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, display
@@ -31,12 +29,15 @@ OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=OKABE_ITO)
 
 
-def show(fig, alt):
-    """Display the figure as one PNG with alt text, and close it."""
-    png = io.BytesIO()
-    fig.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
+def show(fig, caption):
+    """Display the figure, sharp on any screen, and its caption, which is its alt text too."""
+    png, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(png, format="png", bbox_inches="tight", dpi=2 * fig.dpi)
     plt.close(fig)
-    display(Image(png.getvalue(), alt=alt))
+    picture = PIL.Image.open(png).convert("RGB").quantize(128)
+    picture.save(small, format="png", optimize=True)
+    display(Image(small.getvalue(), width=picture.width // 2, alt=caption))
+    print(textwrap.fill(caption, 100, break_on_hyphens=False))
 
 
 # %% [markdown]
@@ -48,16 +49,16 @@ def show(fig, alt):
 
 # %%
 boxes = {  # place, kata, what is new
-    "1 sdpa": (0.0, 0.5, "weighted mean\nof the values", 0),
-    "2 causal_mask": (1.25, 1.0, "only the past\ncounts", 2),
-    "3 mha": (1.25, 0.0, "H means\nside by side", 1),
-    "4 gqa": (2.5, 0.0, "K < H heads\nof keys, values", 1),
-    "5 gqa_kv_cache": (3.75, 0.5, "the past is\nnot recomputed", 3),
-    "6 mqa": (3.75, -0.45, "K = 1", 1),
+    "sdpa": (0.0, 0.5, "weighted mean\nof the values", 0),
+    "causal_mask": (1.25, 1.0, "only the past\ncounts", 2),
+    "mha": (1.25, 0.0, "H means\nside by side", 1),
+    "gqa": (2.5, 0.0, "K < H heads\nof keys, values", 1),
+    "gqa_kv_cache": (3.75, 0.5, "the past is\nnot recomputed", 3),
+    "mqa": (3.75, -0.45, "K = 1", 1),
 }
 roads = [
-    ("1 sdpa", "2 causal_mask"), ("1 sdpa", "3 mha"), ("3 mha", "4 gqa"), ("2 causal_mask", "5 gqa_kv_cache"),
-    ("4 gqa", "5 gqa_kv_cache"), ("4 gqa", "6 mqa"),
+    ("sdpa", "causal_mask"), ("sdpa", "mha"), ("mha", "gqa"), ("causal_mask", "gqa_kv_cache"),
+    ("gqa", "gqa_kv_cache"), ("gqa", "mqa"),
 ]  # fmt: skip
 fig, ax = plt.subplots(figsize=(9.5, 3.6))
 for start, end in roads:
@@ -87,12 +88,12 @@ show(
 #
 # | | equality | notebook |
 # |---|---|---|
-# | 1 | equal scores give the plain mean | [sdpa](01_sdpa.ipynb) |
-# | 2 | row i under a causal mask is attention over the first i + 1 keys alone | [causal_mask](02_causal_mask.ipynb) |
-# | 3 | H heads are H attentions on blocks of features | [mha](03_mha.ipynb) |
-# | 4 | K = H is multi-head; K < H is multi-head with repeated keys and values | [gqa](04_gqa.ipynb) |
-# | 5 | the last tokens over a cache are the last rows of one pass | [gqa_kv_cache](05_gqa_kv_cache.ipynb) |
-# | 6 | K = 1: one key and value for all heads | [mqa](06_mqa.ipynb) |
+# | 1 | equal scores give the plain mean | [sdpa](sdpa.ipynb) |
+# | 2 | row i under a causal mask is attention over the first i + 1 keys alone | [causal_mask](causal_mask.ipynb) |
+# | 3 | H heads are H attentions on blocks of features | [mha](mha.ipynb) |
+# | 4 | K = H is multi-head; K < H is multi-head with repeated keys and values | [gqa](gqa.ipynb) |
+# | 5 | the last tokens over a cache are the last rows of one pass | [gqa_kv_cache](gqa_kv_cache.ipynb) |
+# | 6 | K = 1: one key and value for all heads | [mqa](mqa.ipynb) |
 #
 # Below, H = 6, K = 2, five tokens. The letters are explained at the end of this page.
 
@@ -126,9 +127,9 @@ assert all(equalities.values())
 print(equalities)
 
 # %% [markdown]
-# **Two that look as true, and fail.** Key heads repeated as a tile (0 1 0 1 0 1 instead of 0 0 0 1 1 1) give the right
-# shape and wrong numbers. So does PyTorch's `is_causal=True` for two new tokens over five keys: its triangle starts
-# at the top left, and a cache needs it at the bottom right.
+# **Two statements that look just as plausible and are false.** Key heads repeated as a tile (0 1 0 1 0 1 instead of 0
+# 0 0 1 1 1) give the right shape and wrong numbers. So does PyTorch's `is_causal=True` for two new tokens over five
+# keys: its triangle starts at the top left, and a cache needs it at the bottom right.
 
 # %%
 tiled = attend(q, k.repeat(3, 1, 1), v.repeat(3, 1, 1), see)
@@ -148,9 +149,10 @@ print("same shapes, other numbers:", True)
 # 3. Grade. A failure shows the call, what was wanted and what came. A *cause*, where there is one, is proven;
 #    `docs/mistakes.md` names it and the notebook section that explains it.
 # 4. Stuck? Ask for a hint. Each call gives one more, three in all, and never the code.
-# 5. Passed? Compare with the reference. Then read the notebook, *predict* before each experiment, and answer its
-#    questions aloud before you open them.
-# 6. Next day, and a week later: reset, and write it again. The second time is the one that stays.
+# 5. Passed? Compare with the reference. Then read the notebook: write each *prediction* down before you look at the
+#    cell below it, do the exercises, write the kata again in the graded cell at its end, and answer the questions
+#    aloud.
+# 6. Next day, and a week later: reset, and write it again. It is the second time that makes it stick.
 #
 # | in a terminal | what it does |
 # |---|---|
@@ -166,15 +168,16 @@ print("same shapes, other numbers:", True)
 #
 # | minutes | do |
 # |---|---|
-# | 0-10 | write kata 1 from memory, with a mask; say aloud what a query sees that may attend to nothing |
-# | 10-25 | write kata 4; K = H and K = 1 give you katas 3 and 6 |
-# | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](05_gqa_kv_cache.ipynb) |
+# | 0-10 | write sdpa from memory, with a mask; say aloud what a query sees that may attend to nothing |
+# | 10-25 | write gqa; K = H and K = 1 give you mha and mqa |
+# | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](gqa_kv_cache.ipynb) |
 # | 35-60 | the questions at the end of each notebook, one of each, aloud |
 #
 # ## Letters
 #
-# B batch, L queries, S keys, D model width, H query heads, K key/value heads, E = D / H head size. Masks are
-# boolean, True means *may attend*. Papers on grouped attention write G for K.
+# B batch, L queries, S keys, D model width (the papers' $d_{model}$), H query heads, K key/value heads (papers on
+# grouped attention write G), E head size ($d_k$ or $d_{head}$; in these katas D / H). Masks are boolean, True means
+# *may attend*.
 
 # %% [markdown]
 # ## What the sources get wrong
@@ -185,13 +188,13 @@ print("same shapes, other numbers:", True)
 #
 # | source | it says or does | in fact | treated in |
 # |---|---|---|---|
-# | A | a mask gets `unsqueeze(1)` whatever its shape | with L = H each head gets a query's mask | [mha](03_mha.ipynb) |
-# | B | grouped attention takes a mask | and ignores it | [gqa](04_gqa.ipynb) |
-# | C | FlashAttention is 2-4x faster | version 1 is, in attention alone | [sdpa](01_sdpa.ipynb#Online-softmax) |
-# | D | `F.scaled_dot_product_attention` on (B, L, H, E) | tokens never mix | [sdpa](01_sdpa.ipynb#Heads-as-positions) |
-# | D | an einsum for grouped scores | sums the group's queries | [gqa](04_gqa.ipynb) |
-# | E | cross-attention: queries from the encoder | from the decoder | [mha](03_mha.ipynb) |
-# | E | multi-query is fast because it has fewer parameters | because it reads a smaller cache | [mqa](06_mqa.ipynb) |
+# | A | a mask gets `unsqueeze(1)` whatever its shape | with L = H each head gets a query's mask | [mha](mha.ipynb) |
+# | B | grouped attention takes a mask | and ignores it | [gqa](gqa.ipynb) |
+# | C | FlashAttention is 2-4x faster | version 1 is, in attention alone | [sdpa](sdpa.ipynb#Online-softmax) |
+# | D | `F.scaled_dot_product_attention` on (B, L, H, E) | tokens never mix | [sdpa](sdpa.ipynb#Heads-as-positions) |
+# | D | an einsum for grouped scores | sums the group's queries | [gqa](gqa.ipynb) |
+# | E | cross-attention: queries from the encoder | from the decoder | [mha](mha.ipynb) |
+# | E | multi-query is fast because it has fewer parameters | because it reads a smaller cache | [mqa](mqa.ipynb) |
 #
 # `docs/sources.md` in this repository lists every claim of the five, the verdict, the number measured, and the
 # section that deals with it.
@@ -199,8 +202,8 @@ print("same shapes, other numbers:", True)
 # The einsum has a story. It comes from a public implementation of grouped attention that was wrong from its first
 # draft, in July 2023, until May of the next year. It had tests, and they passed: they looked at shapes, and one of
 # them asserted the bug's own. This is why the graders here compare numbers, with sizes that are all different, and
-# why every claim in these notebooks is an `assert`.
+# why the numbers in these notebooks are asserted where they are printed.
 #
 # ## Next
 #
-# [1. Scaled dot-product attention](01_sdpa.ipynb)
+# [Scaled dot-product attention](sdpa.ipynb)
