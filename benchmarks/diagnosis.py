@@ -2,15 +2,14 @@
 
     python benchmarks/diagnosis.py [--combinations N] [--seed N]
 
-A generated answer is a program with one, two or three mistakes in it, drawn at random from those that show in some check;
-half of them in a robust style (NaN cleared, hidden weights cleared). It answers the very calls that the grader makes of a
-right answer, and is diagnosed by what it answered. A submission of the tests says in a line `# cause:` what it must get.
+A generated answer is a program with one, two or three mistakes in it, drawn at random; half of them in a robust style
+(NaN cleared, hidden weights cleared). It answers the very calls that the grader makes of a right one, and is diagnosed
+by what it answered. A submission of the tests says in a line `# cause:` what it must get.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import random
 import re
@@ -26,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from grading.candidate.limits import Limits
 from grading.catalog import Catalog, Kata
 from grading.diagnosis.explain import causes
+from grading.diagnosis.knowledge import knowledge
 from grading.diagnosis.program import Combination, Kind, Program, compatible, is_style, mixed, name, of_program, proves
 from grading.diagnosis.replay import Check, Raised, Run, equal
 from grading.examination.examination import Examination
@@ -86,7 +86,9 @@ def _reply(request: dict[str, Any], given: Any) -> dict[str, Any]:
     return {"value": given}
 
 
-def combinations(kinds: Sequence[Kind], styles: Sequence[Kind], size: int, chance: random.Random) -> Iterator[Combination]:
+def combinations(
+    kinds: Sequence[Kind], styles: Sequence[Kind], size: int, chance: random.Random
+) -> Iterator[Combination]:
     """So many mistakes that fit together, without end; every other one with a style."""
     for robust in iter(lambda: chance.random() < 0.5, None):
         chosen: Combination = ()
@@ -141,16 +143,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     examiner, chance = Examiner(), random.Random(arguments.seed)
-    stems = [kata.stem for kata in Catalog().katas if (ROOT / "katas" / kata.stem / "diagnosis.py").is_file()]
-    asked = transcripts(examiner, stems, arguments.seed)
+    known = {kata.stem: found for kata in Catalog().katas if (found := knowledge(kata))}
+    asked = transcripts(examiner, list(known), arguments.seed)
     rows: dict[str, dict[str, int]] = {"submissions of the tests": dict(submissions(examiner, arguments.seed))}
     for size in (1, 2, 3):
         total: Counter[str] = Counter()
-        for stem in stems:
-            knowledge = importlib.import_module(f"katas.{stem}.diagnosis")
-            symbol, program = next(iter(knowledge.PROGRAMS.items()))
+        for stem, module in known.items():
+            symbol, program = next(iter(module.PROGRAMS.items()))
             made = Made(Catalog()[stem], symbol, program, asked[stem])
-            kinds = of_program(program, knowledge.MISTAKES)
+            kinds = of_program(program, module.MISTAKES)
             total += generated(made, kinds, size, arguments.combinations, chance)
         rows[f"generated, {size} mistake{'s' if size > 1 else ''}"] = dict(total)
     examiner.close()

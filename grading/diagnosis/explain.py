@@ -10,14 +10,14 @@ from grading.diagnosis.program import (
     Kind,
     Program,
     compatible,
+    forget_mixed,
     is_style,
     mixed,
     name,
-    of_program,
     proves,
     sentence,
 )
-from grading.diagnosis.replay import Check, Raised
+from grading.diagnosis.replay import Check
 from grading.diagnosis.search import Search, joined, named, test_of
 from grading.records import Cause
 
@@ -73,8 +73,9 @@ class Explained:
         """Whether another failed check speaks against it: the same test on other sizes, with numbers that differ."""
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
         left = [check for check in self._search.failed if not self._search.explains(combination, check)]
-        alike = (check for check in left if test_of(check) in tests and check.telling and not (check.half or check.has_mask))
-        return any(kind.refuted(check, program) for check in left) or any(not check.raised() for check in alike)
+        alike = (check for check in left if test_of(check) in tests and not (check.half or check.has_mask))
+        numbers = any(check.telling and not check.raised() for check in alike)
+        return numbers or any(kind.refuted(check, program) for check in left)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative."""
@@ -83,7 +84,8 @@ class Explained:
         found = [each for each in search.kinds if name(each) not in taken and compatible(rest, each)]
         found = [each for each in found if all(search.explains(joined(rest, each), check) for check in few)]
         rank = search.rank(combination)[0]
-        return [e for e in found if search.rank(joined(rest, e))[0] <= rank and not search.contradicted(joined(rest, e))]
+        found = [each for each in found if search.rank(joined(rest, each))[0] <= rank]
+        return [each for each in found if not search.contradicted(joined(rest, each))]
 
     def _facts(self, combination: Combination) -> dict[Kind, list[Check]]:
         """The mistakes that checks show which no combination of steps explains."""
@@ -114,7 +116,7 @@ def causes(
     try:
         found = [_of_one(symbol, programs[symbol], kinds, failed, passed) for symbol in programs]
     finally:
-        mixed.cache_clear()
+        forget_mixed()
     causes: dict[tuple[str, int], Cause] = {}
     for number, parts in enumerate(product(*(options for options in found if options))):
         for cause in (each for part in parts for each in part):
@@ -128,8 +130,8 @@ def _of_one(
     symbol: str, program: type[Program], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
 ) -> list[list[Cause]]:
     """The possibilities for one class or function, each a list of causes that hold together."""
-    mine, others = ([check for check in checks if check.usable and check.symbol == symbol] for checks in (failed, passed))
-    search = Search(program, kinds, mine, others)
+    failed, passed = ([c for c in checks if c.usable and c.symbol == symbol] for checks in (failed, passed))
+    search = Search(program, kinds, failed, passed)
     explained = Explained(search, search.found())
     facts = [_cause(kind, checks) for kind, checks in explained.facts.items()]
     options = [
@@ -142,6 +144,3 @@ def _of_one(
 def _cause(kind: Kind, checks: Sequence[Check]) -> Cause:
     page, _, section = kind.see.partition("#")
     return Cause(name(kind), sentence(kind), f"{page}.ipynb#{section}", 0, tuple(check.name for check in checks))
-
-
-__all__ = ["Check", "Raised", "causes", "of_program"]

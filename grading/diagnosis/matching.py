@@ -73,7 +73,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def is_telling(got: Any, right: Any, strict: bool = False) -> bool:
-    """Whether reproducing this says anything: several wrong numbers, of several values and not all in one row; a pattern.
+    """Whether reproducing this says anything: several wrong numbers of several values, not all in one row; a pattern.
 
     NaN, zeros and constants are where many mistakes end.
     """

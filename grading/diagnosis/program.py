@@ -7,10 +7,9 @@ belong together; a program with mistakes in it is a class that inherits from all
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -90,15 +89,28 @@ class Mistake:
 
 Kind = type[Mistake]
 Combination = tuple[Kind, ...]
+Found = TypeVar("Found")
 
 
-@cache
+def _once(function: Callable[[Kind], Found]) -> Callable[[Kind], Found]:
+    """What a function says of a mistake, asked once."""
+    known: dict[Kind, Found] = {}
+
+    def found(kind: Kind) -> Found:
+        if kind not in known:
+            known[kind] = function(kind)
+        return known[kind]
+
+    return found
+
+
+@_once
 def original(kind: Kind) -> Kind:
     """The mistake of which this is one way: the nearest class with a docstring."""
     return next(each for each in kind.__mro__ if "__doc__" in vars(each) and vars(each)["__doc__"])
 
 
-@cache
+@_once
 def name(kind: Kind) -> str:
     """ScaleDModel is scale-d-model: how reports, translations and records call it."""
     return re.sub(r"(?<!^)(?=[A-Z])|(?<=[a-z])(?=\d$)", "-", original(kind).__name__).lower()
@@ -118,7 +130,7 @@ def is_style(kind: Kind) -> bool:
     return not kind.see
 
 
-@cache
+@_once
 def steps(kind: Kind) -> frozenset[str]:
     """The steps that it overrides."""
     own = [each for each in kind.__mro__ if issubclass(each, Mistake) and each is not Mistake]
@@ -149,9 +161,19 @@ def compatible(combination: Combination, kind: Kind) -> bool:
     return not any(steps(kind) & steps(each) or name(kind) == name(each) for each in combination)
 
 
-@cache
+_MIXED: dict[tuple[type[Program], Combination], type[Program]] = {}
+
+
 def mixed(program: type[Program], combination: Combination) -> type[Program]:
     """The program with these mistakes in it."""
     if not combination:
         return program
-    return type(program.__name__, (*combination, program), {})
+    key = program, combination
+    if key not in _MIXED:
+        _MIXED[key] = type(program.__name__, (*combination, program), {})
+    return _MIXED[key]
+
+
+def forget_mixed() -> None:
+    """After a diagnosis: classes by the thousand are of no more use."""
+    _MIXED.clear()

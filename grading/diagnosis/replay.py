@@ -72,7 +72,7 @@ class Call:
 
 class Judgement(NamedTuple):
     """Whether a program gives what the learner's code gave; whether it gives one of the wrong tensors in it; whether it
-    fails where that fails, if with other words; whether it gives what a right answer gives; and how many calls it took."""
+    fails where that fails, if in other words; whether it gives what a right answer does; how many calls it took."""
 
     explained: bool
     partly: bool
@@ -127,7 +127,8 @@ class Check:
     @cached_property
     def half(self) -> bool:
         """Whether it is about half precision, where orders of operation that are equally right differ."""
-        return any(tensor.dtype in (torch.float16, torch.bfloat16) for step in self.steps for tensor in tensors(step.request))
+        given = (tensor.dtype for step in self.steps for tensor in tensors(step.request))
+        return any(dtype in (torch.float16, torch.bfloat16) for dtype in given)
 
     @cached_property
     def cost(self) -> int:
@@ -191,7 +192,7 @@ class Check:
         return Judgement(explained, partly, fails, unmoved, run.calls)
 
     def refutes(self, program: type[Program], in_place: bool = False) -> bool:
-        """Whether the program gives other numbers than the learner's code; an error depends on how a line is written."""
+        """Whether the program gives other numbers than the learner's code; an error hangs on how a line is written."""
         run = Run(program, in_place)
         pairs = ((step, run.step(step.request)) for step in self.steps)
         return any(not isinstance(given, Raised) and not self._alike(step, given, None) for step, given in pairs)
@@ -222,7 +223,8 @@ class Check:
     @cached_property
     def blank(self) -> bool:
         """Whether the last value is NaN or infinite throughout, or an error."""
-        return not any(bool(each.isfinite().any()) for each in tensors(_values(self.steps[-1].reply, self.steps[-1].request)))
+        last = self.steps[-1]
+        return not any(bool(each.isfinite().any()) for each in tensors(_values(last.reply, last.request)))
 
     # --------------------------------------------------------------------------------------------- facts
 
@@ -388,7 +390,7 @@ class Run:
         return [_copied(arg) for arg in args] if self._in_place else list(args)
 
 
-def equal(given: Any, right: Any, least: float = 0.0) -> bool:
+def equal(given: Any, right: Any) -> bool:
     """Whether two results of programs are the same, as far as their digits go."""
     if isinstance(given, Tensor) and isinstance(right, Tensor):
         return given is right or same(given, right)
@@ -405,7 +407,8 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     if "cotangent" in request:
         wanted, got = (_gradients(each) for each in (given, reply))
         rights = _gradients(right) if isinstance(right, dict) else None
-        largest = max((float(each.nan_to_num(0, 0, 0).abs().max()) for each in tensors(got) if each.numel()), default=0.0)
+        sizes = (float(each.nan_to_num(0, 0, 0).abs().max()) for each in tensors(got) if each.numel())
+        largest = max(sizes, default=0.0)
         return same(wanted, got, rights, strict, ROUNDING * largest)
     if "odd" in reply:
         return False
@@ -448,7 +451,9 @@ def _tells_apart(got: Any, right: Any) -> bool:
     """Whether it is a wrong tensor that is more than a constant."""
     if not isinstance(got, Tensor) or not isinstance(right, Tensor):
         return False
-    return got.numel() > 1 and not same(right, got) and bool(got.isfinite().all()) and bool((got != got.flatten()[0]).any())
+    if got.numel() < 2 or same(right, got) or not bool(got.isfinite().all()):
+        return False
+    return bool((got != got.flatten()[0]).any())
 
 
 def _made_alike(step: Step, given: Any, right: Any) -> bool:

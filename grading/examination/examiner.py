@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import signal
 import threading
@@ -159,26 +158,22 @@ def _explained(
     result: KataResult, kata: Kata, learner: Learner, transcripts: Mapping[str, Sequence[Event]]
 ) -> KataResult:
     """With causes or a star. Where the engine fails at these, the verdict stands, and says so."""
+    from grading.diagnosis.knowledge import knowledge
     from grading.examination.examination import fault_of
 
     try:
-        knowledge = _knowledge(kata)
+        known = knowledge(kata)
         if result.outcome == "failed":
-            return replace(result, causes=_causes(knowledge, kata, result.checks, transcripts))
-        star = getattr(knowledge, "star", None)
-        return replace(result, star=star(learner)) if star and result.outcome == "passed" and not result.left_out else result
+            return replace(result, causes=_causes(known, kata, result.checks, transcripts))
+        star = getattr(known, "star", None)
+        whole = result.outcome == "passed" and not result.left_out
+        return replace(result, star=star(learner)) if star and whole else result
     except Exception as error:
         return replace(result, fault=fault_of(error).trace)
 
 
-def _knowledge(kata: Kata) -> ModuleType | None:
-    """What the kata's own diagnosis.py knows; a kata without one has no causes and no star."""
-    name = f"katas.{kata.stem}.diagnosis"
-    return importlib.import_module(name) if (ROOT / "katas" / kata.stem / "diagnosis.py").is_file() else None
-
-
 def _causes(
-    knowledge: ModuleType | None,
+    known: ModuleType | None,
     kata: Kata,
     checks: Sequence[CheckResult],
     transcripts: Mapping[str, Sequence[Event]],
@@ -187,12 +182,12 @@ def _causes(
     from grading.diagnosis.explain import causes
     from grading.diagnosis.replay import Check
 
-    if not hasattr(knowledge, "PROGRAMS"):
+    if known is None or not hasattr(known, "PROGRAMS"):
         return ()
     sides: dict[str, list[Check]] = {"failed": [], "passed": []}
     for check in checks:
         sides[check.outcome].append(Check(check.name, transcripts.get(check.name, ()), kata.signatures))
-    return tuple(causes(knowledge.PROGRAMS, knowledge.MISTAKES, sides["failed"], sides["passed"]))
+    return tuple(causes(known.PROGRAMS, known.MISTAKES, sides["failed"], sides["passed"]))
 
 
 def _outcome(checks: Sequence[CheckResult], expected: int) -> Outcome:

@@ -71,7 +71,7 @@ class Core(Program):
         """True means may attend, a row of the mask is a query: nothing is to be turned."""
 
     def fill(self) -> None:
-        """Scores that may not count. A row without keys is left for `clear`: a softmax of -inf alone has no gradient."""
+        """Scores that may not count. A row without keys is left for `clear`: a softmax of -inf has no gradient."""
         if self.mask is not None:
             hidden = ~self.mask & self.mask.any(dim=-1, keepdim=True)
             self.scores = self.scores.masked_fill(hidden, -math.inf)

@@ -291,7 +291,7 @@ class _TenThousand(AdditiveFinite):
 
 
 class AdditiveFiniteInverted(AdditiveFinite):
-    """additive_mask has a large negative number instead of -inf, and where the mask is True instead of where it is False
+    """additive_mask has a large negative number instead of -inf, and has it where the mask is True
 
     What may be attended to is hidden.
     """

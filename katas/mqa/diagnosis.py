@@ -1,4 +1,4 @@
-"""What the diagnosis knows of this kata: its program in steps; the mistakes are those that all katas of attention share."""
+"""What the diagnosis knows of this kata: its program in steps. The mistakes are those of all katas of attention."""
 
 from katas.attention.mistakes import MISTAKES
 from katas.attention.program import MultiQueryLayer

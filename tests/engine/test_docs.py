@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from grading.diagnosis.mistakes import CATALOGUE
 
 from docs import build_readme
 from grading.catalog import ROOT
+from grading.diagnosis.knowledge import catalogue
+from grading.diagnosis.program import sentence
 
 READMES = build_readme.READMES
 
@@ -48,17 +49,19 @@ def test_the_files_that_it_links_exist(path):
 
 
 def test_the_table_of_mistakes_is_the_catalogues():
-    rows = (ROOT / "docs" / "mistakes.md").read_text(encoding="utf-8").splitlines()[11:]
-    graders = [*(ROOT / "tests").glob("*.py"), *(ROOT / "katas").glob("*/*.py")]
-    titles = "\n".join(path.read_text(encoding="utf-8") for path in graders)
-    assert len(rows) == len(CATALOGUE), "run python docs/build_mistakes.py"
-    for row, mistake in zip(rows, CATALOGUE, strict=True):
-        assert row.startswith(f"| `{mistake.name}` | {mistake.sentence.replace('|', '/')} |"), mistake.name
-        assert f"notebooks/{mistake.notebook})" in row
-        assert row.rstrip(" |").rsplit("| ", 1)[1] in titles
+    rows = [row for row in (ROOT / "docs" / "mistakes.md").read_text(encoding="utf-8").splitlines() if row[:3] == "| `"]
+    known = catalogue()
+    assert len(rows) == len(known), "run python docs/build_mistakes.py"
+    for row, (name, (kind, stems)) in zip(rows, known.items(), strict=True):
+        page, _, section = kind.see.partition("#")
+        assert row.startswith(f"| `{name}` | {sentence(kind).replace('|', '/')} |"), name
+        assert f"notebooks/{page}.ipynb#{section})" in row
+        assert f"| {', '.join(stems)} |" in row
 
 
-def test_every_mistake_has_an_example():
-    for mistake in CATALOGUE:
-        folders = (ROOT / "tests" / "submissions" / "wrong" / kata for kata in mistake.katas)
-        assert any((folder / f"{mistake.name}.py").exists() for folder in folders), mistake.name
+def test_the_sections_that_mistakes_link_to_are_there():
+    for name, (kind, _) in catalogue().items():
+        page, _, section = kind.see.partition("#")
+        source = (ROOT / "notebooks" / "src" / f"{page}.py").read_text(encoding="utf-8")
+        headings = re.findall(r"(?m)^# ##+ (.+)$", source)
+        assert section in [heading.strip().replace(" ", "-") for heading in headings], (name, kind.see)

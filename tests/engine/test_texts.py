@@ -10,10 +10,10 @@ import sys
 import time
 
 import pytest
-from grading.diagnosis.mistakes import CATALOGUE
 from rich.cells import cell_len
 
 from grading.catalog import ROOT, Catalog
+from grading.diagnosis.knowledge import catalogue
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 from grading.reports import columns, html, terminal
 from grading.texts import FOLDER, Texts, chosen, tables
@@ -45,7 +45,7 @@ def test_every_key_of_a_translation_is_in_the_catalogues(language):
     assert set(own) <= {"words", "titles", "hints", "mistakes", "checks", "drills", "questions"}
     assert set(own["words"]) <= set(ENGLISH["words"])
     assert set(own["titles"]) | set(own["hints"]) <= set(Catalog().stems)
-    assert set(own["mistakes"]) <= {mistake.name for mistake in CATALOGUE}
+    assert set(own["mistakes"]) <= set(catalogue())
     left_over = set(own["checks"]) - titles_of_checks()
     assert not left_over, f"no grader test has these titles (any more): change the keys in {language}.toml"
     left_over = {name for name in own["drills"] if not (WRONG / f"{name}.py").is_file()}

@@ -1,7 +1,8 @@
-"""Mistakes in dropout. Some still differ when everything is dropped, the others show in the pattern of what was dropped."""
+"""Mistakes in dropout. Some still differ when everything is dropped, others show in the pattern of what was dropped."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from katas.attention.program import Layer
 
 
 class Pattern(NamedTuple):
-    """Of a call in training with values that are the identity, twice side by side: a head's output is its weights, twice.
+    """Of a call in training with values that are the identity, side by side: a head's output is its weights, twice.
 
     `ratio` (B, H, L, 2, S) is what each weight was multiplied by, in each of its copies; `kept` is where that is not 0.
     """
@@ -242,7 +243,7 @@ class DropoutFixed(Dropout):
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         found = patterns(check, right)
-        pairs = zip(found, found[1:], strict=False)
+        pairs = pairwise(found)
         return any(a.kept.shape == b.kept.shape and _thins(a) and torch.equal(a.kept, b.kept) for a, b in pairs)
 
 
@@ -261,7 +262,7 @@ class DropoutShared(Dropout):
 def _differs_in_evaluation(check: Check) -> bool:
     """Of two calls in evaluation with the same inputs one differs from the other."""
     calls = [call for call in check.calls() if call.made.get("dropout") and not call.training]
-    pairs = [(a, b) for a, b in zip(calls, calls[1:], strict=False) if a.same_inputs(b)]
+    pairs = [(a, b) for a, b in pairwise(calls) if a.same_inputs(b)]
     return any(isinstance(a.got, Tensor) and not same(a.got, b.got) for a, b in pairs)
 
 

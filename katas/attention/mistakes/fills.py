@@ -9,7 +9,7 @@ from katas.attention.program import Core
 
 
 class Style(Mistake, Core):
-    """Right ways to treat what is hidden, and what may follow upon a wrong one: of use where other mistakes show them."""
+    """Right ways to treat what is hidden, and what may follow upon a wrong one: of use where other mistakes show it."""
 
     beside = frozenset({"align", "align_causal", "orient", "fill", "normalise"})
     sound = True

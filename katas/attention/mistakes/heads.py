@@ -75,7 +75,7 @@ class HeadsAsPositions(Split, Layer):
 
 
 class BatchAsPositions(Split, Layer):
-    """the inputs are read as (L, B, D), as nn.MultiheadAttention does without batch_first: attention runs over the batch
+    """the inputs are read as (L, B, D), as nn.MultiheadAttention does without batch_first: it attends over the batch
 
     The shape is right, and each position attends to the same position of the other sequences.
     """

@@ -223,7 +223,7 @@ class WeightsScaledToo(ScaleAfterSoftmax):
 
 
 class ScaleBeforeTheMinus(Scale):
-    """the distance of query and key is taken, or the sign of the scores is lost: they are multiplied by -1/sqrt(head_dim)
+    """the sign of the scores is wrong, as with a distance of query and key: they are multiplied by -1/sqrt(head_dim)
 
     The least similar keys get the most weight.
     """
