@@ -7,6 +7,17 @@ from typing import Any, Literal
 
 SCHEMA = 2
 
+# kinds of failures without numbers
+NEVER_RAN = ("raised", "unwritten", "forbidden", "stopped", "died", "misfit", "odd")
+    "raised",
+    "unwritten",
+    "forbidden",
+    "stopped",
+    "died",
+    "misfit",
+    "odd",
+)  # kinds of failures without numbers
+
 Outcome = Literal["passed", "failed", "not started", "broken"]
 
 # A small part of a tensor, row by row. What is no finite number stands there as "nan", "inf" or "-inf": JSON has no
@@ -143,8 +154,29 @@ class KataResult:
     fault: str = ""
 
     @property
+    def failures(self) -> tuple[CheckResult, ...]:
+        """The checks that failed, in the grader's order."""
+        return tuple(check for check in self.checks if check.outcome == "failed")
+
+    @property
     def first_failure(self) -> CheckResult | None:
-        return next((check for check in self.checks if check.outcome == "failed"), None)
+        """The failed check that is shown: the first that the main cause explains, so that the two belong together.
+
+        Without causes it is the first, and so it is where that one raised, or never ran.
+        """
+        failed = self.failures
+        if not failed or not self.causes or (failed[0].kind in NEVER_RAN and not self.explaining(failed[0])):
+            return failed[0] if failed else None
+        return next((check for check in failed if check.name in self.causes[0].explains), failed[0])
+
+    def explaining(self, check: CheckResult) -> tuple[Cause, ...]:
+        """The causes that explain a failed check."""
+        return tuple(cause for cause in self.causes if check.name in cause.explains)
+
+    @property
+    def unexplained(self) -> tuple[CheckResult, ...]:
+        """The failed checks that no cause explains."""
+        return tuple(check for check in self.failures if not self.explaining(check))
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,6 @@ def _result(kata: Kata, entrant: Entrant, journal: Journal) -> KataResult | None
     if key not in journal:
         return None
     found = journal[key]["result"]
-    found["causes"] = tuple(Cause(**cause) for cause in found["causes"])
+    found["causes"] = tuple(Cause(**{**cause, "explains": tuple(cause["explains"])}) for cause in found["causes"])
     found["checks"] = tuple(CheckResult(**check) for check in found["checks"])
     return KataResult(**found)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from grading.records import KataResult, Report
+from grading.records import CheckResult, KataResult, Report
 from grading.reports.terminal import cause_text, clean, why_broken
 from grading.texts import ENGLISH, Texts
 
 MOST = 10  # GitHub shows no more errors of a step
 LONGEST = 1000
+A_KATA = 3
 
 
 def commands(report: Report) -> list[str]:
@@ -40,15 +41,27 @@ def _failures(result: KataResult) -> list[tuple[str, int, str, str]]:
         return [(file, line_of(result.where), f"{result.kata}: {why_broken(result, Texts(ENGLISH))}", result.message)]
     if result.outcome != "failed":
         return []
-    failed = [check for check in result.checks if check.outcome == "failed"]
-    causes = f"\ncause: exactly what you get when {cause_text(result.causes)}" if result.causes else ""
     found = []
-    for check in failed:
+    for check in _noted(result):
         parts = (check.message, check.call and f"call: {check.call}", check.wanted and f"wanted: {check.wanted}")
         lines = [*filter(None, parts), *([f"got: {check.got}"] if check.got else [])]
-        text = "\n".join(lines) + (causes if check is failed[0] else "")
-        found.append((file, line_of(check.where), f"{result.kata}: {check.title}", text))
+        if causes := result.explaining(check):
+            text = cause_text(causes, Texts(ENGLISH), len(result.failures))
+            lines.append(f"cause: exactly what you get when {text}")
+        found.append((file, line_of(check.where), f"{result.kata}: {check.title}", "\n".join(lines)))
     return found or [(file, 0, result.kata, f"{len(result.checks)} of {result.expected} checks ran")]
+
+
+def _noted(result: KataResult) -> list[CheckResult]:
+    """The check that is shown, and one for each other cause; where no cause is known, the first tests."""
+    shown = [check for check in (result.first_failure,) if check]
+    for cause in result.causes:
+        if not any(cause in result.explaining(check) for check in shown):
+            shown += [check for check in result.failures if check.name in cause.explains][:1]
+    if not result.causes:
+        tests = {check.name.split("[")[0]: check for check in reversed(result.failures)}
+        shown = list(tests.values())[::-1]
+    return shown[:A_KATA]
 
 
 def _data(text: str) -> str:

@@ -85,19 +85,28 @@ def _row(result: KataResult, texts: Texts) -> Row:
         MARKS[result.outcome],
         result.outcome.replace(" ", "-"),
         state,
-        texts.word("causes", causes=cause_text(result.causes, texts)) if result.causes else "",
+        _causes(result, texts),
         tuple(dict.fromkeys(cause.notebook for cause in result.causes)),
         tuple(_failures(result)),
         result.star.text if result.star else "",
     )
 
 
+def _causes(result: KataResult, texts: Texts) -> str:
+    """Those of the check that is shown, then those of others."""
+    shown, total = result.first_failure, len(result.failures)
+    here = result.explaining(shown) if shown else ()
+    away = tuple(cause for cause in result.causes if cause not in here)
+    parts = (("causes", here), ("causes-elsewhere", away))
+    return " ".join(texts.word(key, causes=cause_text(causes, texts, total)) for key, causes in parts if causes)
+
+
 def _failures(result: KataResult) -> Iterator[Shown]:
-    """The failed tests, in order."""
+    """The failed tests in order, the check that is shown before all others."""
     tests: dict[str, list[CheckResult]] = {}
-    for check in result.checks:
-        if check.outcome == "failed":
-            tests.setdefault(check.name.split("[")[0], []).append(check)
+    shown = result.first_failure
+    for check in sorted(result.failures, key=lambda check: check is not shown):
+        tests.setdefault(check.name.split("[")[0], []).append(check)
     drawn = 0
     for first, *others in tests.values():
         found = heats(first) if drawn < MAX_DRAWN else ()

@@ -54,10 +54,14 @@ def _failure(result: KataResult) -> str:
         title = check.title
         rows = [("", check.message), ("where", check.where), ("call", check.call)]
         rows += [("wanted", check.wanted), ("got", check.got)]
-    if result.causes:
-        rows.append(("cause", f"exactly what you get when {cause_text(result.causes)}"))
+        here, total = result.explaining(check), len(result.failures)
+        away = tuple(cause for cause in result.causes if cause not in here)
+        english = Texts(ENGLISH)
+        for label, key, causes in (("cause", "causes", here), ("also", "causes-elsewhere", away)):
+            if causes:
+                rows.append((label, english.word(key, causes=cause_text(causes, english, total))))
     block = "\n".join(_row(label, text) for label, text in rows if text)
-    more = sum(check.outcome == "failed" for check in result.checks) - 1
+    more = len(result.failures) - 1
     tail = f"\n\n{more} more checks of this kata fail." if more > 0 else ""
     return f"### {result.kata}: {html.escape(clean(title))}\n\n<pre>\n{block}\n</pre>{tail}"
 

@@ -14,6 +14,7 @@ from grading.reports.columns import fit, padded, wrap
 from grading.texts import Texts, word
 
 LABEL = 8
+TITLES = 3
 MAX_PRINTED = 20
 STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "dim"}
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
@@ -61,12 +62,12 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
     result = Texts().result(result)
     if result.outcome == "broken":
         return _broken(result, width)
-    failed = [check for check in result.checks if check.outcome == "failed"]
+    failed, shown = result.failures, result.first_failure
     out = Text()
-    for check in failed if verbose else failed[:1]:
+    for check in failed if verbose else [shown] if shown else []:
         out.append(_check(result, check, width))
-        if result.causes and check is failed[0]:
-            out.append(_row("cause", word("causes", causes=cause_text(result.causes)), width, "yellow"))
+        if check is shown:
+            out.append(_causes(result, check, width))
         out.append(_printed(check.printed, width, verbose))
     if result.fault:
         out.append(_row("", word("no-causes"), width, "yellow"))
@@ -74,12 +75,30 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         ran = word("ran", count=len(result.checks), expected=result.expected)
         out.append(f"  x {result.kata}: {ran}\n", style="red")
     if not verbose and len(failed) > 1:
-        titles = word("semicolon").join(dict.fromkeys(check.title.split(" [")[0] for check in failed[1:]))
-        out.append(_row("", word("more-fail", count=len(failed) - 1, titles=titles), width, "dim", lines=1))
+        out.append(_row("", _others(result), width, "dim"))
     read = f"notebooks/{result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook}"
     hint = f"python grader.py hint {result.kata}" + (f", {read}" if result.causes else "")
     out.append(_row("next", read if result.kata in hints_read else hint, width))
     return out
+
+
+def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
+    """The causes of the check that is shown; then those of others, which say so."""
+    here, total = result.explaining(shown), len(result.failures)
+    away = tuple(cause for cause in result.causes if cause not in here)
+    out = _row("cause", word("causes", causes=cause_text(here, total=total)) if here else "", width, "yellow")
+    return out.append(
+        _row("also-row", word("causes-elsewhere", causes=cause_text(away, total=total)) if away else "", width)
+    )
+
+
+def _others(result: KataResult) -> str:
+    """What else fails: for another reason than the causes, where there are any; at most three titles."""
+    shown = result.first_failure
+    left = [check for check in (result.unexplained if result.causes else result.failures) if check is not shown]
+    titles = list(dict.fromkeys(check.title.split(" [")[0] for check in left))[:TITLES]
+    key = "fail-otherwise" if result.causes else "more-fail"
+    return word(key, count=len(left), titles=word("semicolon").join(titles)) if left else ""
 
 
 def _check(result: KataResult, check: CheckResult, width: int) -> Text:
@@ -98,11 +117,18 @@ def rows(check: CheckResult, width: int) -> Text:
     return out.append(_row("line" if check.kind in ("raised", "forbidden", "misfit") else "got", check.got, width))
 
 
-def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None) -> str:
-    """All causes in one sentence: those that hold together joined by `and`, those that each suffice by `or`."""
-    groups = [[c.sentence for c in causes if c.alternative == i] for i in sorted({c.alternative for c in causes})]
+def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None, total: int = 0) -> str:
+    """All causes in one sentence: those that hold together joined by `and`, those that each suffice by `or`.
+
+    Args:
+        total: how many checks fail, to say how many of them each cause explains.
+    """
     texts = texts or Texts()
-    return texts.word("or").join(texts.word("and").join(group) for group in groups)
+    groups: dict[int, list[str]] = {}
+    for cause in causes:
+        count = texts.word("explains", count=len(cause.explains), total=total) if total and cause.explains else ""
+        groups.setdefault(cause.alternative, []).append(cause.sentence + count)
+    return texts.word("or").join(texts.word("and").join(group) for _, group in sorted(groups.items()))
 
 
 def why_broken(result: KataResult, texts: Texts) -> str:
