@@ -9,14 +9,6 @@ SCHEMA = 2
 
 # kinds of failures without numbers
 NEVER_RAN = ("raised", "unwritten", "forbidden", "stopped", "died", "misfit", "odd")
-    "raised",
-    "unwritten",
-    "forbidden",
-    "stopped",
-    "died",
-    "misfit",
-    "odd",
-)  # kinds of failures without numbers
 
 Outcome = Literal["passed", "failed", "not started", "broken"]
 
