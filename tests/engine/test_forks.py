@@ -14,9 +14,9 @@ from grading.catalog import ROOT, Catalog
 from grading.classroom import readme_badge
 from grading.cli import main
 from grading.stubs import stub
+from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
-COUNT = len(Catalog().katas)
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "grade.yml").read_text())
 STEPS = {step["name"]: step["run"] for step in WORKFLOW["jobs"]["grade"]["steps"] if "run" in step}
 PARTS = (
@@ -217,7 +217,7 @@ class Job:
         self.folder = folder
         self.learner = clone(published, folder / "learner")
 
-    def push(self, **sources: str) -> None:
+    def push(self, sources: dict[str, str]) -> None:
         """A commit with these files of problems/; with no text, one is deleted."""
         for stem, text in sources.items():
             path = self.learner / "problems" / f"{stem}.py"
@@ -270,11 +270,11 @@ def commands(words):
 
 
 def test_untouched_and_right_are_green(job):
-    job.push()
+    job.push({})
     status, words, summary = job.run()
     assert (status, commands(words)) == (0, []), words
     assert summary.startswith(f"## 0 of {COUNT} katas pass")
-    job.push(sdpa=solution("sdpa"))
+    job.push({ATTENTION: solution(ATTENTION)})
     status, words, summary = job.run()
     assert (status, commands(words)) == (0, []), words
     assert summary.startswith(f"## 1 of {COUNT} katas pass, ")
@@ -287,26 +287,26 @@ def test_untouched_and_right_are_green(job):
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no clone: there is no history to start from")
 def test_the_first_push_on_this_very_history(tmp_path):
     job = Job(tmp_path, ROOT)
-    job.push(**{kata.stem: stub(kata) for kata in Catalog().katas})
+    job.push({kata.stem: stub(kata) for kata in Catalog().katas})
     assert job.run()[0] == 0
-    job.push(sdpa=solution("sdpa"))
+    job.push({ATTENTION: solution(ATTENTION)})
     assert job.run()[0] == 0
-    job.push(sdpa=solution("sdpa").replace("/ math", "* math"))
+    job.push({ATTENTION: solution(ATTENTION).replace("/ math", "* math")})
     status, _, summary = job.run()
     assert status == 1
     assert "Graded with" in summary
 
 
 def test_what_was_solved_and_is_gone_is_red_once(job):
-    job.push(sdpa=solution("sdpa"), mha=solution("mha"))
-    job.push(sdpa=stub(Catalog()["sdpa"]), mha="")
+    job.push({ATTENTION: solution(ATTENTION), HEADS: solution(HEADS)})
+    job.push({ATTENTION: stub(Catalog()[ATTENTION]), HEADS: ""})
     status, words, summary = job.run()
     assert status == 1
-    assert "sdpa passed before this change" in summary
-    assert "mha passed before this change" in summary
+    assert f"{ATTENTION} passed before this change" in summary
+    assert f"{HEADS} passed before this change" in summary
     assert [line.partition(",")[0] for line in commands(words)] == [
-        "::error file=problems/sdpa.py",
-        "::error file=problems/mha.py",
+        f"::error file=problems/{ATTENTION}.py",
+        f"::error file=problems/{HEADS}.py",
     ]
     assert job.run(before="0" * 40)[0] == 0, "a new branch has no earlier commit"
     assert job.run(before="1" * 40)[0] == 0, "nor has one that was pushed over"
@@ -314,7 +314,7 @@ def test_what_was_solved_and_is_gone_is_red_once(job):
 
 def test_a_wrong_one_is_red_whatever_was_done_to_the_grader(job):
     """Tampering with everything that a grade goes through changes no verdict, and is reported."""
-    wrong = (WRONG / "gqa" / "kv-heads-tiled.py").read_text()
+    wrong = (WRONG / GROUPS / "kv-heads-tiled.py").read_text()
     everywhere = "import sys\nsys.exit(0)\n"
     for name in (
         "grader.py",
@@ -325,12 +325,12 @@ def test_a_wrong_one_is_red_whatever_was_done_to_the_grader(job):
         "torch.py",
     ):
         (job.learner / name).write_text(everywhere)
-    (job.learner / "katas" / "gqa" / "kata.toml").write_text("")
+    (job.learner / "katas" / GROUPS / "kata.toml").write_text("")
     (job.learner / "problems" / "conftest.py").write_text(everywhere)
     (job.learner / "problems" / "sitecustomize.py").write_text(everywhere)
     shutil.rmtree(job.learner / "solutions")
     (job.learner / ".github" / "workflows" / "grade.yml").write_text("on: push\n")
-    job.push(gqa=wrong)
+    job.push({GROUPS: wrong})
     status, words, summary = job.run()
     assert status == 1
     assert "exactly what you get when kv heads are tiled" in summary
@@ -338,13 +338,16 @@ def test_a_wrong_one_is_red_whatever_was_done_to_the_grader(job):
         assert name in summary.partition("did not count")[2]
     live = commands(words)
     assert 0 < len(live) <= 10
-    assert all(line.startswith("::error file=problems/gqa.py,line=") for line in live)
+    assert all(line.startswith(f"::error file=problems/{GROUPS}.py,line=") for line in live)
 
 
 def test_hostile_words_are_no_commands(job):
     printing = 'print("::add-mask::a\\n ::stop-commands::b\\n##[error]c")\n'
     job.push(
-        sdpa=printing + solution("sdpa").replace("/ math", "* math"), mha=printing + "raise ValueError('::error::x')\n"
+        {
+            ATTENTION: printing + solution(ATTENTION).replace("/ math", "* math"),
+            HEADS: printing + "raise ValueError('::error::x')\n",
+        }
     )
     status, words, summary = job.run()
     assert status == 1

@@ -14,6 +14,7 @@ import pytest
 from grading.catalog import ROOT, Catalog
 from grading.records import CheckResult, KataResult, Report
 from grading.reports import terminal
+from tests.engine.katas import ATTENTION
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LISTS = ("requirements.txt", "requirements-notebooks.txt", "requirements-dev.txt")
@@ -175,14 +176,16 @@ def commented(name):
 def test_vs_code_marks_the_line_of_a_wrong_answer():
     task = commented(".vscode/tasks.json")["tasks"][0]
     pattern = task["problemMatcher"]["pattern"]
-    failed = CheckResult("test_0", "the scores are divided by sqrt(E)", "failed", "m", "1", "2", "problems/sdpa.py:3")
-    kata = Catalog()["sdpa"]
-    result = KataResult(kata.stem, kata.title, "problems/sdpa.py", "failed", 0, 1, (), (failed,))
+    failed = CheckResult(
+        "test_0", "the scores are divided by sqrt(E)", "failed", "m", "1", "2", f"problems/{ATTENTION}.py:3"
+    )
+    kata = Catalog()[ATTENTION]
+    result = KataResult(kata.stem, kata.title, f"problems/{ATTENTION}.py", "failed", 0, 1, (), (failed,))
     shown = terminal.report(Report(7, (), 1.0, (result,)), 100).plain
     found = re.search(pattern["regexp"], shown, re.MULTILINE)
     assert found, shown
     assert found[pattern["message"]] == failed.title
-    assert (found[pattern["file"]], found[pattern["line"]]) == ("problems/sdpa.py", "3")
+    assert (found[pattern["file"]], found[pattern["line"]]) == (f"problems/{ATTENTION}.py", "3")
 
 
 def test_the_other_files_of_the_editors_are_read():
