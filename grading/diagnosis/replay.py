@@ -467,7 +467,7 @@ def _made_alike(step: Step, given: Any, right: Any) -> bool:
 def _as_made(step: Step, right: Any) -> bool:
     if step.error or isinstance(right, Raised):
         return isinstance(right, Raised) and step.error is not None and step.error.type == right.type
-    return _shapes(step.reply.get("value") or {}) == right
+    return bool(_shapes(step.reply.get("value") or {}) == right)
 
 
 def _given(request: dict[str, Any]) -> list[Any]:
