@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from grading.diagnosis.knowledge import catalogue  # noqa: E402
-from grading.diagnosis.program import sentence, symptom  # noqa: E402
+from grading.diagnosis.mistake import sentence, symptom  # noqa: E402
 
 HEAD = """# The mistakes that the grader can name
 

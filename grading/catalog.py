@@ -86,7 +86,8 @@ class Kata:
 
     @property
     def notebook(self) -> str:
-        return f"{self.stem}.ipynb"
+        """The name of its notebook, which is built from a file of its own; empty where it has none."""
+        return f"{self.stem}.ipynb" if (ROOT / "notebooks" / "src" / f"{self.stem}.py").is_file() else ""
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -1,1 +1,9 @@
-"""The side that judges what came back."""
+"""Why checks failed: the mistakes with which a right answer gives what the learner's code gave.
+
+In: the failed and passed checks of a kata as transcripts; the kata's programs and mistakes (katas/<kata>/diagnosis.py,
+katas/attention/). Out: Causes, each with the checks that it explains. No mistake is known here by name.
+
+Read: transcript (what a check saw), program (a right answer in steps), run (a program goes through a transcript),
+replay (whether it gave the same), matching (what the same is), mistake (steps done wrong), search (which of them,
+together), explain (what is claimed), knowledge (where a kata keeps all that).
+"""

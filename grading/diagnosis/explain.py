@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from grading.diagnosis.program import (
+from grading.diagnosis.mistake import (
     Combination,
     Kind,
-    Program,
     compatible,
     forget_mixed,
     is_style,
@@ -17,6 +16,7 @@ from grading.diagnosis.program import (
     proves,
     sentence,
 )
+from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
 from grading.diagnosis.search import Search, joined, named, test_of
 from grading.records import Cause

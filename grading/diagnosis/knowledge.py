@@ -10,15 +10,19 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from grading.catalog import ROOT, Catalog, Kata
-from grading.diagnosis.program import Kind, is_style, name, of_program
+from grading.catalog import ROOT, Catalog, Kata, KataFault
+from grading.diagnosis.mistake import Kind, is_style, name, of_program
 
 
 def knowledge(kata: Kata) -> ModuleType | None:
-    """The kata's own diagnosis.py; a kata without one has no causes and no star."""
-    if not (ROOT / "katas" / kata.stem / "diagnosis.py").is_file():
+    """The kata's own diagnosis.py; a kata without one has no causes and no star. KataFault where it is broken."""
+    path = ROOT / "katas" / kata.stem / "diagnosis.py"
+    if not path.is_file():
         return None
-    return importlib.import_module(f"katas.{kata.stem}.diagnosis")
+    try:
+        return importlib.import_module(f"katas.{kata.stem}.diagnosis")
+    except Exception as error:
+        raise KataFault(path, f"{type(error).__name__}: {error}") from error
 
 
 def mistakes_of(kata: Kata) -> tuple[Kind, ...]:

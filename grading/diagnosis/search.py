@@ -9,18 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from grading.diagnosis.program import (
-    Combination,
-    Kind,
-    Program,
-    compatible,
-    is_style,
-    mixed,
-    name,
-    of_program,
-    proves,
-    steps,
-)
+from grading.diagnosis.mistake import Combination, Kind, compatible, is_style, mixed, name, of_program, proves, steps
+from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
 
 MOST = 4  # mistakes that are named together

@@ -14,7 +14,7 @@ import pytest
 from grading.candidate.hosts import Host
 from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
-from grading.catalog import ROOT, Catalog, submission
+from grading.catalog import ROOT, Catalog, KataFault, submission
 from grading.records import CheckFailed, CheckResult, EngineFault, Event, Failure
 
 OnResult = Callable[[pytest.Item, CheckResult], None]
@@ -209,6 +209,8 @@ def fault_of(error: BaseException) -> Fault:
 
 def _where(error: BaseException) -> str:
     """The file and line that it is about, or the innermost line of the repository that it came from."""
+    if isinstance(error, KataFault) and error.__cause__:
+        return _where(error.__cause__)
     if isinstance(error, SyntaxError) and error.filename:
         places = [(error.filename, error.lineno or 0)]
     else:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from grading.candidate.hosts import Host
     from grading.candidate.learner import Learner
-    from grading.examination.examination import Examination
+    from grading.examination.examination import Examination, Fault
 
 # Built-in plugins that a grade has no use for: each costs at start and at each test.
 UNUSED = """cacheprovider capture debugging doctest faulthandler junitxml legacypath logging monkeypatch
@@ -95,9 +95,7 @@ class Examiner:
         result = KataResult(kata.stem, kata.title, learner.where(0), _outcome(checks, expected), passed, expected)
         result = replace(result, left_out=examination.left_out[kata.stem])
         if fault := examination.faults.get(kata.stem):
-            return replace(
-                result, outcome="broken", passed=0, message=fault.message, where=fault.where, fault=fault.trace
-            )
+            return _broken(result, fault)
         if unloaded:
             failure = unloaded.failure
             missing = not os.path.lexists(learner.path)
@@ -157,7 +155,8 @@ def _ending_at_ctrl_c() -> Iterator[None]:
 def _explained(
     result: KataResult, kata: Kata, learner: Learner, transcripts: Mapping[str, Sequence[Event]]
 ) -> KataResult:
-    """With causes or a star. Where the engine fails at these, the verdict stands, and says so."""
+    """With causes or a star. Where the engine fails at these, the verdict stands, and says so; without the kata's own
+    diagnosis there is none."""
     from grading.diagnosis.knowledge import knowledge
     from grading.examination.examination import fault_of
 
@@ -168,8 +167,16 @@ def _explained(
         star = getattr(known, "star", None)
         whole = result.outcome == "passed" and not result.left_out
         return replace(result, star=star(learner)) if star and whole else result
+    except KataFault as error:
+        return _broken(result, fault_of(error))
     except Exception as error:
         return replace(result, fault=fault_of(error).trace)
+
+
+def _broken(result: KataResult, fault: Fault) -> KataResult:
+    """No verdict: it is the kata, or the engine, that is broken."""
+    said = replace(result, message=fault.message, where=fault.where, fault=fault.trace)
+    return replace(said, outcome="broken", passed=0, checks=())
 
 
 def _causes(

@@ -76,10 +76,16 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         out.append(f"  x {result.kata}: {ran}\n", style="red")
     if not verbose and len(failed) > 1:
         out.append(_row("", _others(result), width, "dim"))
-    read = f"notebooks/{result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook}"
-    hint = f"python grader.py hint {result.kata}" + (f", {read}" if result.causes else "")
-    out.append(_row("next", read if result.kata in hints_read else hint, width))
-    return out
+    return out.append(_row("next", _what_to_read(result, hints_read), width))
+
+
+def _what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
+    """The next hint, and the notebook's section where a cause is known; the notebook where no hint is left."""
+    section = result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook
+    read = f"notebooks/{section}" if section else ""
+    if result.kata in hints_read:
+        return read
+    return f"python grader.py hint {result.kata}" + (f", {read}" if result.causes else "")
 
 
 def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:

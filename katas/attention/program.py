@@ -7,16 +7,14 @@ K num_kv_heads, E head_dim.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grading.diagnosis.program import Program, Shapes
-
-if TYPE_CHECKING:
-    from grading.diagnosis.replay import Check
+from grading.diagnosis.program import Program
+from grading.diagnosis.transcript import Shapes, Transcript
 
 Cache = tuple[Tensor, Tensor]
 NAMES = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -39,7 +37,7 @@ class Core(Program):
     heads: int = 1
 
     @classmethod
-    def idle(cls, check: Check) -> frozenset[str]:
+    def idle(cls, check: Transcript) -> frozenset[str]:
         return frozenset() if check.has_mask else frozenset({"orient", "fill", "clear", "align"})
 
     def attend(self) -> None:
@@ -118,7 +116,7 @@ class Projected(Core):
     """What all layers have in common. K is H where nothing else is said."""
 
     @classmethod
-    def idle(cls, check: Check) -> frozenset[str]:
+    def idle(cls, check: Transcript) -> frozenset[str]:
         made = {"validate", "validate_groups", "widths", "biased", "parameters"}
         return super().idle(check) | (made if check.made_right else frozenset())
 
@@ -195,7 +193,7 @@ class Layer(Projected):
         return self.answer()
 
     @classmethod
-    def idle(cls, check: Check) -> frozenset[str]:
+    def idle(cls, check: Transcript) -> frozenset[str]:
         return super().idle(check) | (frozenset() if check.has_dropout else frozenset({"drop"}))
 
     def feed(self) -> None:
@@ -279,7 +277,7 @@ class CachedLayer(Grouped):
         return self.answer()
 
     @classmethod
-    def idle(cls, check: Check) -> frozenset[str]:
+    def idle(cls, check: Transcript) -> frozenset[str]:
         return super().idle(check) - {"orient", "fill", "clear"}
 
     def append(self) -> None:

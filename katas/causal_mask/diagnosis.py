@@ -6,7 +6,8 @@ import sys
 import torch
 from torch import Tensor
 
-from grading.diagnosis.program import Mistake, Program, mistakes_in
+from grading.diagnosis.mistake import Mistake, mistakes_in
+from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
 from katas.attention.program import AdditiveMask, CausalMask
 

@@ -12,10 +12,8 @@ from grading.examination import examiner as module
 from tests.engine.terminals import copied
 
 SOUND, VICTIM = Catalog().katas[:2]
-TOML, GRADER, SOLUTION = (
-    f"{folder}{VICTIM.stem}{rest}"
-    for folder, rest in (("katas/", "/kata.toml"), ("tests/test_", ".py"), ("solutions/", ".py"))
-)
+TOML, DIAGNOSIS = f"katas/{VICTIM.stem}/kata.toml", f"katas/{VICTIM.stem}/diagnosis.py"
+GRADER, SOLUTION = f"tests/test_{VICTIM.stem}.py", f"solutions/{VICTIM.stem}.py"
 
 
 def grader(root, *arguments, **environment):
@@ -48,6 +46,8 @@ def copy(tmp_path):
         (GRADER, "def test_a(no_such_fixture):\n    '''A rule.'''\n", "no_such_fixture"),
         (GRADER, "import pytest\ndef test_a():\n    '''A rule.'''\n    pytest.skip('later')\n", "later"),
         (GRADER, None, "the kata has no grader yet"),
+        (DIAGNOSIS, "def f(:\n", "SyntaxError"),
+        (DIAGNOSIS, "import nothing_of_this_name\n", "nothing_of_this_name"),
     ],
 )
 def test_one_is_broken_and_the_others_are_graded(copy, file, text, reason):

@@ -7,7 +7,7 @@ import pytest
 from docs import build_readme
 from grading.catalog import ROOT
 from grading.diagnosis.knowledge import catalogue
-from grading.diagnosis.program import sentence
+from grading.diagnosis.mistake import sentence
 
 READMES = build_readme.READMES
 

@@ -4,7 +4,7 @@ In: the steps of katas/attention/program.py. Out: MISTAKES, of which each progra
 To read: scale, softmax, masks, fills, projections, heads, groups, dropout, cache, chunks, layers.
 """
 
-from grading.diagnosis.program import mistakes_in
+from grading.diagnosis.mistake import mistakes_in
 from katas.attention.mistakes import (
     cache,
     chunks,

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from grading.diagnosis.program import Mistake
+from grading.diagnosis.mistake import Mistake
 from katas.attention.program import CachedLayer
 
 

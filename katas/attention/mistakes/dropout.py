@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from grading.diagnosis.matching import same
-from grading.diagnosis.program import Mistake, Program
-from grading.diagnosis.replay import Call, Check
+from grading.diagnosis.mistake import Mistake
+from grading.diagnosis.program import Program
+from grading.diagnosis.replay import Check
+from grading.diagnosis.run import Call
 from katas.attention.program import Layer
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from grading.diagnosis.program import Mistake, Program, Shapes
+from grading.diagnosis.mistake import Mistake
+from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
+from grading.diagnosis.transcript import Shapes
 from katas.attention.program import NAMES, Attention, CachedLayer, Core, Grouped, Projected
 
 
@@ -254,7 +256,7 @@ class AssertInsteadOfError(Mistake, Projected):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        return check.raised() == "AssertionError" and check.should_raise(right) == "ValueError"
+        return check.raised() == "AssertionError" and check.should_raise() == "ValueError"
 
 
 # ------------------------------------------------------------------------------------ inputs, gradients, cost

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from grading.diagnosis.program import Mistake
+from grading.diagnosis.mistake import Mistake
 from katas.attention.program import Layer, Projected
 
 

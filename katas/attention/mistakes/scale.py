@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from grading.diagnosis.program import Mistake
+from grading.diagnosis.mistake import Mistake
 from katas.attention.program import Attention, Core, Projected
 
 

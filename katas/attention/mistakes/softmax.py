@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from grading.diagnosis.program import Mistake
+from grading.diagnosis.mistake import Mistake
 from katas.attention.program import Attention, Core
 
 

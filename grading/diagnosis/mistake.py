@@ -1,0 +1,147 @@
+"""The steps of a program done wrong.
+
+A mistake is a class that overrides one step of a program (program.py), or a few that belong together; a program with
+mistakes in it is a class that inherits from all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from types import FunctionType, ModuleType
+from typing import ClassVar, TypeVar
+
+from grading.diagnosis.program import Program
+from grading.diagnosis.replay import Check
+
+
+class Mistake:
+    """One step done wrong. The docstring: what it is, as an end of "exactly what you get when ..."; what it does.
+
+    A subclass without a docstring is the same mistake written another way. One whose `see` is empty is no mistake but a
+    style: right by itself, and only of use to explain what other mistakes come to in that style. It is never named.
+
+    Attributes:
+        see: the notebook section that explains it: "sdpa#Scale".
+        needs: steps that a program must have besides those that are overridden.
+        last: it is shown by a fact only where all that fails without dropout is explained.
+        sound: of a style, whether it is right by itself.
+        beside: of a style, the steps in which another mistake has to be for it to show.
+        in_place: it changes what it is given, or keeps something on self.
+        grouping: set by a class that only holds what several mistakes have in common.
+    """
+
+    see: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
+    last: ClassVar[bool] = False
+    sound: ClassVar[bool] = False
+    beside: ClassVar[frozenset[str]] = frozenset()
+    in_place: ClassVar[bool] = False
+    grouping: ClassVar[bool] = False
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        """For what outputs do not reproduce: whether what a failed check saw proves the mistake.
+
+        Args:
+            check: the calls of the check, and what the learner's code gave.
+            right: the program with all the mistakes that are proven already.
+        """
+        return False
+
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        """Whether a failed check that the mistake does not explain speaks against it."""
+        return False
+
+
+Kind = type[Mistake]
+Combination = tuple[Kind, ...]
+Found = TypeVar("Found")
+
+
+def _once(function: Callable[[Kind], Found]) -> Callable[[Kind], Found]:
+    """What a function says of a mistake, asked once."""
+    known: dict[Kind, Found] = {}
+
+    def found(kind: Kind) -> Found:
+        if kind not in known:
+            known[kind] = function(kind)
+        return known[kind]
+
+    return found
+
+
+@_once
+def original(kind: Kind) -> Kind:
+    """The mistake of which this is one way: the nearest class with a docstring."""
+    return next(each for each in kind.__mro__ if "__doc__" in vars(each) and vars(each)["__doc__"])
+
+
+@_once
+def name(kind: Kind) -> str:
+    """ScaleDModel is scale-d-model: how reports, translations and records call it."""
+    return re.sub(r"(?<!^)(?=[A-Z])|(?<=[a-z])(?=\d$)", "-", original(kind).__name__).lower()
+
+
+def sentence(kind: Kind) -> str:
+    """What completes "exactly what you get when ..."."""
+    return " ".join((original(kind).__doc__ or "").partition("\n\n")[0].split())
+
+
+def symptom(kind: Kind) -> str:
+    """What the mistake does to the result."""
+    return " ".join((original(kind).__doc__ or "").partition("\n\n")[2].split())
+
+
+def is_style(kind: Kind) -> bool:
+    return not kind.see
+
+
+@_once
+def steps(kind: Kind) -> frozenset[str]:
+    """The steps that it overrides."""
+    own = [each for each in kind.__mro__ if issubclass(each, Mistake) and each is not Mistake]
+    found = {name for each in own for name, value in vars(each).items() if isinstance(value, FunctionType)}
+    return frozenset(name for name in found if not name.startswith("_"))
+
+
+def proves(kind: Kind) -> bool:
+    """Whether it is proven by what a check saw and not by what a program gives."""
+    return kind.shows is not Mistake.shows
+
+
+def mistakes_in(*modules: ModuleType) -> tuple[Kind, ...]:
+    """The mistakes that modules define, in their order; classes without a step and without a proof only group them."""
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    kinds = [each for each in found if issubclass(each, Mistake) and each.__module__ in {m.__name__ for m in modules}]
+    grouping = [each for each in kinds if vars(each).get("grouping")]
+    return tuple(dict.fromkeys(each for each in kinds if each not in grouping and (steps(each) or proves(each))))
+
+
+def of_program(program: type[Program], kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+    """Those that can be made in a program: it has all the steps that they override or need."""
+    return tuple(kind for kind in kinds if all(getattr(program, step, None) for step in (*steps(kind), *kind.needs)))
+
+
+def compatible(combination: Combination, kind: Kind) -> bool:
+    """Whether one more fits: no step is overridden twice, and no mistake is there in two ways."""
+    return not any(steps(kind) & steps(each) or name(kind) == name(each) for each in combination)
+
+
+_MIXED: dict[tuple[type[Program], Combination], type[Program]] = {}
+
+
+def mixed(program: type[Program], combination: Combination) -> type[Program]:
+    """The program with these mistakes in it."""
+    if not combination:
+        return program
+    key = program, combination
+    if key not in _MIXED:
+        _MIXED[key] = type(program.__name__, (*combination, program), {})
+    return _MIXED[key]
+
+
+def forget_mixed() -> None:
+    """After a diagnosis: classes by the thousand are of no more use."""
+    _MIXED.clear()

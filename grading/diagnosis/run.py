@@ -1,0 +1,157 @@
+"""A program with mistakes, run over the calls that a check made of the learner's code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grading.diagnosis.matching import same, tensors
+from grading.diagnosis.program import Program
+from grading.diagnosis.transcript import Shapes, caught
+
+ERRORS = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError, AssertionError, KeyError)
+
+
+class Run:
+    """A program that goes through a transcript, with its layers as they were made."""
+
+    def __init__(self, program: type[Program], in_place: bool = False) -> None:
+        self.program = program
+        self.layers: dict[int, Program] = {}
+        self.calls = 0
+        self._in_place = in_place
+
+    def step(self, request: dict[str, Any]) -> Any:
+        """What the candidate would have answered: shapes, a value, {"value": ..., "input_grads": ...}, or Raised."""
+        try:
+            for first in request.get("first", ()):
+                self.layers[first["layer"]].set(first["weights"], first["dtype"], first["training"])
+            self.calls += request["do"] != "make"
+            return getattr(self, f"_{request['do']}")(request)
+        except ERRORS as error:
+            return caught(error)
+
+    def _make(self, request: dict[str, Any]) -> Shapes:
+        layer = self.program(*request["args"], **request["kwargs"])
+        shapes = layer.parameters()
+        layer.set({name: torch.zeros(shape) for name, shape in shapes.items()}, torch.float32, True)
+        self.layers[request["layer"]] = layer
+        return shapes
+
+    def _call(self, request: dict[str, Any]) -> Any:
+        args = self._own(request["args"])
+        args = [args[i] for i in request["same"]]
+        target = self._target(request)
+        if "cotangent" in request:
+            return self._backward(request, target, args)
+        with torch.no_grad():
+            value = target(*args, **request["kwargs"])
+        return {"value": value, "echo": args} if request.get("echo") else value
+
+    def _several(self, request: dict[str, Any]) -> Any:
+        target = self._target(request)
+        with torch.no_grad():
+            return [target(*self._own(args)) for args in request["calls"]]
+
+    def _decode(self, request: dict[str, Any]) -> Any:
+        outputs: list[Any] = []
+        caches: list[Any] = []
+        with torch.no_grad():
+            for layer, x, parent in request["steps"]:
+                self.calls += 1
+                value = self.layers[layer](x) if parent is None else self.layers[layer](x, caches[parent])
+                if not (isinstance(value, tuple | list) and len(value) == 2):
+                    break
+                outputs.append(value[0])
+                caches.append(value[1])
+        return [outputs, caches]
+
+    def _peak(self, request: dict[str, Any]) -> Any:
+        return None
+
+    def _backward(self, request: dict[str, Any], target: Any, args: list[Any]) -> dict[str, Any]:
+        wanted = request.get("leaves", True)
+        leaves: dict[int, Tensor] = {}
+        given = [_leaf(arg, leaves, wanted) for arg in args]
+        layer = self.layers.get(request["layer"])
+        parameters = {}
+        if layer is not None:
+            parameters = {name: weight.detach().clone().requires_grad_() for name, weight in layer.layers.items()}
+            layer.layers = parameters
+        value = target(*given, **request["kwargs"])
+        output = value[0] if isinstance(value, tuple) else value
+        (output * request["cotangent"]).sum().backward()
+        inputs = [x.grad for x in given if isinstance(x, Tensor) and x.is_floating_point()]
+        grads = {name: leaf.grad for name, leaf in parameters.items()}
+        return {"value": value, "input_grads": inputs, "parameter_grads": grads}
+
+    def _target(self, request: dict[str, Any]) -> Program:
+        return self.layers[request["layer"]] if request["layer"] is not None else self.program()
+
+    def _own(self, args: Sequence[Any]) -> list[Any]:
+        """Arguments that a mistake may change."""
+        return [_copied(arg) for arg in args] if self._in_place else list(args)
+
+
+@dataclass
+class Call:
+    """One call of a layer or function, with what was made and set before it, and what came back.
+
+    Attributes:
+        made: the constructor's arguments by name; {} for a function.
+        arguments: by name.
+        got: the value, or Raised.
+    """
+
+    symbol: str
+    made: dict[str, Any]
+    weights: Mapping[str, Tensor]
+    dtype: torch.dtype
+    training: bool
+    arguments: dict[str, Any]
+    got: Any
+    flops: int = 0
+
+    def run(self, program: type[Program], training: bool | None = None) -> Any:
+        """What a program gives for it, or Raised."""
+        try:
+            layer = program(**self.made)
+            layer.set(self.weights, self.dtype, self.training if training is None else training)
+            with torch.no_grad():
+                return layer(**self.arguments)
+        except ERRORS as error:
+            return caught(error)
+
+    def same_inputs(self, other: Call) -> bool:
+        mine, theirs = list(tensors(self.arguments)), list(tensors(other.arguments))
+        return len(mine) == len(theirs) and all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def equal(given: Any, right: Any) -> bool:
+    """Whether two results of programs are the same, as far as their digits go."""
+    if isinstance(given, Tensor) and isinstance(right, Tensor):
+        return given is right or same(given, right)
+    if isinstance(given, dict) and isinstance(right, dict):
+        return given.keys() == right.keys() and all(equal(given[key], right[key]) for key in given)
+    if isinstance(given, tuple | list) and isinstance(right, tuple | list):
+        return len(given) == len(right) and all(equal(a, b) for a, b in zip(given, right, strict=True))
+    return bool(given == right) if not isinstance(given, Tensor) and not isinstance(right, Tensor) else False
+
+
+def _leaf(value: Any, leaves: dict[int, Tensor], wanted: bool) -> Any:
+    """A leaf of its own for each tensor; one for what is the same tensor twice."""
+    if isinstance(value, tuple):
+        return tuple(_leaf(each, leaves, wanted) for each in value)
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    return leaves.setdefault(id(value), value.detach().clone().requires_grad_(wanted))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_copied(each) for each in value)
+    return value.clone() if isinstance(value, Tensor) else value

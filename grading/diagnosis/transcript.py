@@ -1,0 +1,214 @@
+"""What a check saw: its requests to the learner's code, the replies, and what a right answer gives for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grading.candidate import wire
+from grading.diagnosis.matching import same, tensors
+from grading.records import Event
+
+TOO_LARGE = 1 << 21  # bytes of a check's tensors: its calls are not worth the time
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An error in place of a value."""
+
+    type: str
+    message: str
+
+    def like(self, other: Any) -> bool:
+        """The same class with the same text."""
+        return isinstance(other, Raised) and (self.type, self.message) == (other.type, other.message)
+
+
+def caught(error: BaseException) -> Raised:
+    return Raised(type(error).__name__, " ".join(str(error).split())[:300])
+
+
+@dataclass
+class Step:
+    """A request to the candidate and its reply, as the check's transcript has them."""
+
+    request: dict[str, Any]
+    reply: dict[str, Any]
+
+    @property
+    def error(self) -> Raised | None:
+        error = self.reply.get("error")
+        if not isinstance(error, dict):
+            return None
+        return Raised(str(error.get("type")), " ".join(str(error.get("message", "")).split())[:300])
+
+
+class Transcript:
+    """The calls of a failed or passed check.
+
+    Args:
+        symbols: parameter names by "function" or "Class.__init__" and "Class.forward".
+    """
+
+    def __init__(self, name: str, events: Sequence[Event], symbols: Mapping[str, tuple[str, ...]]) -> None:
+        self.name = name
+        self.events = events
+        self._symbols = symbols
+        self._right: list[Any] = []
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of all its requests."""
+        return sum(len(event.request) for event in self.events)
+
+    @property
+    def usable(self) -> bool:
+        return bool(self.events) and self.size <= TOO_LARGE and self.events[-1].reply is not None
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        found = [Step(wire.decode(event.request, strided=True), event.reply or {}) for event in self.events]
+        return [part for step in found for part in apart(step)]
+
+    @cached_property
+    def half(self) -> bool:
+        """Whether it is about half precision, where orders of operation that are equally right differ."""
+        given = (tensor.dtype for step in self.steps for tensor in tensors(step.request))
+        return any(dtype in (torch.float16, torch.bfloat16) for dtype in given)
+
+    @cached_property
+    def cost(self) -> int:
+        """How many calls a run of it takes."""
+        calls = [step.request for step in self.steps if step.request["do"] != "make"]
+        return max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls[:4]))
+
+    @cached_property
+    def has_mask(self) -> bool:
+        """Whether a call is given a boolean tensor."""
+        return any(tensor.dtype is torch.bool for step in self.steps for tensor in tensors(_given(step.request)))
+
+    @cached_property
+    def has_dropout(self) -> bool:
+        """Whether a layer is made with dropout, or is in training."""
+        asked = [s.request for s in self.steps if s.request["do"] == "make"]
+        trained = any(first["training"] for step in self.steps for first in step.request.get("first", ()))
+        return trained or any("dropout" in each["kwargs"] for each in asked)
+
+    @property
+    def made_right(self) -> bool:
+        """Whether the layers have the parameters that they should have, and are made where they should be."""
+        return self._made_wrong is None
+
+    @cached_property
+    def _made_wrong(self) -> int | None:
+        """The first step that makes a layer which is not as it should be: what comes after it says nothing more."""
+        for i, (step, right) in enumerate(zip(self.steps, self._right, strict=False)):
+            if step.request["do"] == "make" and not as_made(step, right):
+                return i
+        return None
+
+    @property
+    def symbol(self) -> str:
+        """The class or function that it is about."""
+        return str(next((s.request["symbol"] for s in self.steps if "symbol" in s.request), ""))
+
+    # --------------------------------------------------------------------------------------------- facts
+
+    def modified(self) -> set[str]:
+        """The names of the arguments that a call changed."""
+        found: set[str] = set()
+        for step in self.steps:
+            if step.request.get("echo") and "echo" in step.reply:
+                names = self._names(step.request)
+                after, _ = step.reply["echo"]
+                pairs = zip(names, step.request["args"], after, strict=False)
+                found |= {name for name, was, now in pairs if not unchanged(was, now)}
+        return found
+
+    def _names(self, request: dict[str, Any]) -> tuple[str, ...]:
+        symbol = request["symbol"]
+        return self._symbols.get(symbol if request["layer"] is None else f"{symbol}.forward", ())
+
+    def made_and_wanted(self) -> list[tuple[Shapes, Shapes]]:
+        """The parameters of each layer that was made, and those that a right one has."""
+        pairs = zip(self.steps, self._right, strict=False)
+        return [
+            (shapes_of(step.reply["value"]), right)
+            for step, right in pairs
+            if step.request["do"] == "make" and isinstance(step.reply.get("value"), dict) and isinstance(right, dict)
+        ]
+
+    def raised(self) -> str:
+        """The class of the error that came last, "" for none."""
+        error = self.steps[-1].error
+        return error.type if error else ""
+
+    def should_raise(self) -> str:
+        """The class of the error that a right answer raises last."""
+        last = (self._right or [None])[-1]
+        return last.type if isinstance(last, Raised) else ""
+
+    def gradients_missing(self) -> bool:
+        """Whether the output of the last call is right, and a gradient that a right answer has is not there at all."""
+        step = self.steps[-1]
+        if "cotangent" not in step.request or step.error or not self._right or isinstance(self._right[-1], Raised):
+            return False
+        wanted = self._right[-1]
+        if not same(wanted["value"], step.reply.get("value")):
+            return False
+        pairs = zip(gradients(step.reply), gradients(wanted), strict=False)
+        return any(got is None and isinstance(right, Tensor) and bool(right.any()) for got, right in pairs)
+
+
+def apart(step: Step) -> list[Step]:
+    """Calls in a row, one by one: what the first of them shows need not wait for the others."""
+    request, values = step.request, step.reply.get("value")
+    calls = request.get("calls", ())
+    if request["do"] != "several" or not isinstance(values, list) or len(values) != len(calls):
+        return [step]
+    shared = {key: request[key] for key in ("layer", "symbol")} | {"do": "call", "kwargs": {}}
+    parts = [
+        Step({**shared, "args": list(args), "same": list(range(len(args)))}, {"value": value})
+        for args, value in zip(calls, values, strict=True)
+    ]
+    parts[0].request["first"] = request.get("first", [])
+    return parts
+
+
+def as_made(step: Step, right: Any) -> bool:
+    if step.error or isinstance(right, Raised):
+        return isinstance(right, Raised) and step.error is not None and step.error.type == right.type
+    return bool(shapes_of(step.reply.get("value") or {}) == right)
+
+
+def _given(request: dict[str, Any]) -> list[Any]:
+    """All that a request's calls are given."""
+    return [request.get(key) for key in ("args", "kwargs", "calls", "steps")]
+
+
+def shapes_of(value: Mapping[str, Any]) -> Shapes:
+    return {name: tuple(shape) for name, shape in value.items()}
+
+
+def values_of(reply: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
+    return gradients(reply) if "cotangent" in request else reply.get("value")
+
+
+def gradients(reply: Mapping[str, Any]) -> list[Any]:
+    """Of the inputs in order, then of the parameters by name; of a cut-off one None."""
+    parameters = reply.get("parameter_grads") or {}
+    return [*(reply.get("input_grads") or []), *(parameters[name] for name in sorted(parameters))]
+
+
+def unchanged(was: Any, now: Any) -> bool:
+    if isinstance(was, tuple):
+        return isinstance(now, tuple) and all(unchanged(a, b) for a, b in zip(was, now, strict=False))
+    if not isinstance(was, Tensor):
+        return True
+    return isinstance(now, Tensor) and was.shape == now.shape and was.dtype == now.dtype and torch.equal(was, now)
