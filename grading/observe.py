@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from grading.candidate.learner import Learner
-from grading.candidate.pending import Pending, on_arrival
+from grading.candidate.pending import Pending
 from grading.diagnosis.evidence import Decode, Facts, Observation
 from grading.diagnosis.mistakes.record import CROSS, LAYERS, MASKED
-from grading.diagnosis.pipeline import run
 from grading.diagnosis.probes import Probe, dropout_probe, probes
-from grading.examination.checks import TOLERANCE, close, same
 from grading.records import CheckFailed
 
 
@@ -23,21 +21,6 @@ def observe(learner: Learner, seed: int) -> tuple[list[Observation], Facts]:
     stem = learner.kata.stem
     observations = [_observation(learner, probe) for probe in probes(stem, seed)]
     return observations, _facts(learner, stem, seed)
-
-
-def agree(learner: Learner, seed: int) -> None:
-    """The learner's answers to all probes are right; CheckFailed where one is not."""
-    for probe in probes(learner.kata.stem, seed):
-        _agree(_outputs(learner, probe), run(probe), probe.name, exact=learner.kata.stem == "causal_mask")
-
-
-@on_arrival
-def _agree(got: dict[str, Any], wanted: dict[str, Tensor], case: str, exact: bool) -> None:
-    for name, right in wanted.items():
-        if exact:
-            same(got[name], right, f"{name} ({case})")
-        else:
-            close(got[name], right, f"{name} ({case})", TOLERANCE if right.dtype == torch.float64 else 1e-2)
 
 
 def _observation(learner: Learner, probe: Probe) -> Observation:

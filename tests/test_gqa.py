@@ -1,4 +1,4 @@
-"""Grader of kata 4, grouped-query attention. Shares layer_rules.py and layer_numbers.py with katas 3 and 6."""
+"""Grader of grouped-query attention: katas/attention/ holds what it shares with the other layers."""
 
 import pytest
 import torch
@@ -13,14 +13,7 @@ def family():
     return Family("GroupedQueryAttention", kv_heads=2, takes_kv_heads=True)
 
 
-@pytest.mark.parametrize("sizes", [(24, 6, 4), (24, 4, 3), (24, 2, 4)], ids=str)
-def test_num_heads_must_be_divisible(learner, sizes):
-    """ValueError when num_kv_heads does not divide num_heads"""
-    call = "GroupedQueryAttention(d_model={}, num_heads={}, num_kv_heads={})".format(*sizes)
-    raises("ValueError", lambda: learner.GroupedQueryAttention(*sizes).parameters, call)
-
-
-@pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
+@pytest.mark.parametrize("kv_heads", [1, 2, 3, 6], ids="num_kv_heads={}".format)
 def test_each_query_head_reads_its_own_kv_head(learner, draw, kv_heads):
     """each query head reads its own kv head"""
     # one key; value head n holds the constant n, so each query head's output is the head that it read
@@ -39,7 +32,7 @@ def test_each_query_head_reads_its_own_kv_head(learner, draw, kv_heads):
     )
 
 
-@pytest.mark.parametrize("kv_heads", [2, 3])
+@pytest.mark.parametrize("kv_heads", [2, 3], ids="num_kv_heads={}".format)
 def test_scores_come_from_the_same_kv_head(learner, kv_heads):
     """each query head is scored with its own key head"""
     # key s is large in key head s alone, and every value of position s is s: a query head shows the key head it used
@@ -79,12 +72,21 @@ def test_query_heads_of_a_group_have_their_own_scores(learner):
 from katas.attention.layer_numbers import *
 
 
-@pytest.mark.parametrize("heads", [(1, 1), (6, 1), (18, 2), (9, 3), (8, 4), (5, 5)], ids=str)
+@pytest.mark.parametrize(
+    "heads", [(1, 1), (6, 1), (18, 2), (9, 3), (8, 4), (5, 5)], ids=named("num_heads", "num_kv_heads")
+)
 def test_every_number_of_kv_heads(learner, draw, heads):
     """every num_kv_heads that divides num_heads, 1 and num_heads too"""
     num_heads, kv_heads = heads
     d_model = 4 * num_heads
     weights = layer_weights(draw, d_model, num_heads, kv_heads)
     layer = learner.GroupedQueryAttention(d_model, num_heads, kv_heads).set(weights)
-    masks = [None, draw.mask(5, 7), draw.mask(2, 5, 7), draw.mask(2, 1, 5, 7), draw.mask(2, num_heads, 5, 7)]
+    masks = [None, *(draw.mask(*shape) for shape in mask_shapes(3, 5, 7, num_heads))]
     with_masks(layer, inputs(draw, d_model=d_model), weights, num_heads, masks)
+
+
+@pytest.mark.parametrize("sizes", [(24, 6, 4), (24, 4, 3), (24, 2, 4)], ids=named("d_model", "H", "K"))
+def test_num_heads_must_be_divisible(learner, sizes):
+    """ValueError when num_kv_heads does not divide num_heads"""
+    call = "GroupedQueryAttention(d_model={}, num_heads={}, num_kv_heads={})".format(*sizes)
+    raises("ValueError", lambda: learner.GroupedQueryAttention(*sizes).parameters, call)

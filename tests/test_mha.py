@@ -1,4 +1,4 @@
-"""Grader of kata 3, multi-head attention. Shares layer_rules.py and layer_numbers.py with katas 4 and 6."""
+"""Grader of multi-head attention: katas/attention/ holds what it shares with the other layers."""
 
 import pytest
 import torch
@@ -14,19 +14,20 @@ def family():
     return Family("MultiHeadAttention", kv_heads=0)
 
 
-def test_each_head_reads_its_own_block(learner, family):
+@pytest.mark.parametrize("sizes", BLOCKS, ids=named("H", "E"))
+def test_each_head_reads_its_own_block(learner, family, sizes):
     """each head attends by its own block of features"""
     # key s is large in block s alone, so head h picks key h, whose value is h
-    heads, head_dim = 6, 2
-    layer = family.plain(learner, heads * head_dim, heads)
+    heads, head_dim = sizes
+    d_model = heads * head_dim
+    layer = family.plain(learner, d_model, heads)
     key = 40 * torch.eye(heads).repeat_interleave(head_dim, dim=1)[None].double()
-    value = torch.arange(heads).double()[None, :, None].expand(1, heads, heads * head_dim)
-    out = layer(torch.ones(1, 2, heads * head_dim).double(), key, value)
-    shaped(out, (1, 2, heads * head_dim))
-    wanted = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    value = torch.arange(heads).double()[None, :, None].expand(1, heads, d_model)
+    out = layer(torch.ones(1, 2, d_model).double(), key, value)
+    shaped(out, (1, 2, d_model))
     numbers(
         out[0, 0].tolist(),
-        wanted,
+        torch.arange(heads).repeat_interleave(head_dim).tolist(),
         "key picked, by feature of the output",
         "the output is not what each head's own block of features points at",
     )
@@ -35,7 +36,7 @@ def test_each_head_reads_its_own_block(learner, family):
 from katas.attention.layer_numbers import *
 
 
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_equals_nn_multihead_attention(learner, draw, bias):
     """the numbers are those of nn.MultiheadAttention, with copied weights"""
     weights = layer_weights(draw, 24, 6, 6, bias)

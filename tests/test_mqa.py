@@ -1,4 +1,4 @@
-"""Grader of kata 6, multi-query attention. Shares layer_rules.py and layer_numbers.py with katas 3 and 4."""
+"""Grader of multi-query attention: katas/attention/ holds what it shares with the other layers."""
 
 import pytest
 import torch

@@ -74,7 +74,8 @@ class Learner(Connection):
 
 @dataclass(frozen=True)
 class Backward:
-    """What backward gave: the output, and the gradients of the inputs (in order) and of the parameters."""
+    """What backward gave: the output, and the gradients of the inputs (in order, those in a tuple one by one) and of
+    the parameters."""
 
     output: Any
     inputs: list[Any]
@@ -97,7 +98,14 @@ class _Callable:
 
     def ahead(self, *args: Any, **kwargs: Any) -> Pending:
         """The same value without waiting for it: a check takes the answer in its place."""
-        return self._ahead(args, kwargs).reading(lambda reply: reply["value"])
+        return self._ahead(args, kwargs).reading(lambda reply: self._something(reply["value"]))
+
+    def _something(self, value: Any) -> Any:
+        """The value, unless there is none."""
+        if value is None:
+            name = self.symbol if self.number is None else "forward"
+            raise self._learner.failed(f"{name} returned None", "what the contract says it returns", "None")
+        return value
 
     def echo(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any], dict[str, Any]]:
         """The value, and the arguments as they are over there after the call."""
@@ -105,13 +113,20 @@ class _Callable:
         after_args, after_kwargs = reply["echo"]
         return reply["value"], after_args, after_kwargs
 
-    def several(self, *calls: tuple[Any, ...], reuse: bool = False) -> Pending:
+    def changes(self, *args: Any) -> list[str]:
+        """What a call leaves otherwise than it found it, apart from its arguments: parameters, PyTorch's settings."""
+        changed: list[str] = self._ahead(args, {}, watch=True).wait()["changed"]
+        return changed
+
+    def several(self, *calls: tuple[Any, ...], reuse: bool = False, spoil: bool = False) -> Pending:
         """The values of calls in a row, looked at after the last.
 
         Args:
             reuse: write the arguments of each call into the memory of the first one's, as a loop with buffers does.
+            spoil: write over the memory of each value before the next call, as a caller may to whom it belongs.
         """
-        request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls), "reuse": reuse}
+        request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls)}
+        request |= {"reuse": reuse, "spoil": spoil}
         how = "in the same memory" if reuse else "in a row"
         asked = self._learner.ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}", self.symbol)
         return asked.reading(lambda reply: reply["value"])
@@ -188,7 +203,7 @@ class Layer(_Callable):
         training: bool = False,
         grad: bool | None = None,
     ) -> Layer:
-        """Copy weights into the parameters of the same names; CheckFailed where these are not the contract's.
+        """Copy weights into the parameters of the same names; CheckFailed where a layer has others.
 
         Args:
             grad: whether calls record gradients; None: as usual, in training they do and in evaluation not.
@@ -202,7 +217,7 @@ class Layer(_Callable):
 
     def _compare(self, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
         if shapes != wanted:
-            message = "the layers do not have the contract's parameters"
+            message = "the layers have other parameters than the contract lists"
             raise self._learner.failed(message, odd_ones(wanted, shapes), odd_ones(shapes, wanted))
 
     def peak(self, *args: Any) -> int:

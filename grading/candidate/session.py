@@ -22,6 +22,7 @@ from grading.candidate import rules
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
 from grading.candidate.misfit import Misfit, lazy_layer, other_signature, other_symbol
+from grading.candidate.surroundings import differences, surroundings
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
@@ -119,6 +120,10 @@ class Session:
             value, flops = count(lambda: target(*args, **kwargs))
             return {"value": value, "flops": flops}
         with self._mode(request["layer"]):
+            if "watch" in request:
+                before = surroundings(self.layers.get(request["layer"]))
+                value = target(*args, **kwargs)
+                return {"value": value, "changed": differences(before, surroundings(self.layers.get(request["layer"])))}
             value = target(*args, **kwargs)
         return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
 
@@ -130,7 +135,9 @@ class Session:
                 again = request["reuse"] and given is not None
                 given = _written_over(given, args) if again else args
                 value = target(*given)
-                values.append(_copied(value) if request["reuse"] else value)  # it may be a view of an input
+                values.append(_copied(value) if request["reuse"] or request["spoil"] else value)
+                if request["spoil"]:
+                    _spoil(value)
         return {"value": values}
 
     def _mode(self, layer: int | None) -> torch.set_grad_enabled:
@@ -144,7 +151,8 @@ class Session:
         return {"value": None, "peak": peak_bytes(lambda: layer(*args), given)}
 
     def _gradients(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
-        inputs = [arg.requires_grad_(request["leaves"]) for arg in request["args"] if _differentiable(arg)]
+        given = [each for each in _tensors(request["args"]) if each.is_floating_point()]
+        inputs = [each.requires_grad_(request["leaves"]) for each in given]
         value = target(*request["args"], **request["kwargs"])
         output = value[0] if isinstance(value, tuple) else value
         # a sum, because backward with a gradient argument makes PyTorch import sympy (0.3 s)
@@ -251,6 +259,12 @@ def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
+def _spoil(value: Any) -> None:
+    """Write over the memory of a value, all of it: where it is a view, the tensor that it is a view of, too."""
+    for tensor in _tensors(value):
+        tensor.untyped_storage().fill_(1)
+
+
 def _solid(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_solid(item) for item in value)
@@ -261,10 +275,6 @@ def _tensors(values: Any) -> list[Tensor]:
     if isinstance(values, Tensor):
         return [values]
     return [tensor for value in values for tensor in _tensors(value)] if isinstance(values, tuple | list) else []
-
-
-def _differentiable(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _tensors_named_in(text: str, frame: types.FrameType) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import torch
@@ -16,7 +17,9 @@ from torch import Tensor
 from grading.candidate.pending import on_arrival
 from grading.records import CheckFailed, Failure, Map
 
-TOLERANCE = 1e-9
+TOLERANCE = 5e-6  # of the largest number wanted: what float32 work gives, on float64 inputs too
+DOUBLE = 1e-9  # what float64 work gives
+ALIKE = 6  # decimal places that agree where the two are the same but for the precision of the work
 SIDE = 12  # of the part of a tensor that a report draws
 
 
@@ -34,13 +37,34 @@ def close(got: Any, wanted: Tensor, what: str = "the output", tolerance: float =
 
 
 @on_arrival
-def close_each(got: Any, wanted: Sequence[Tensor], names: Sequence[str] = ()) -> None:
+def close_each(got: Any, wanted: Sequence[Tensor], names: Sequence[str] = (), tolerance: float = TOLERANCE) -> None:
     """What several calls gave, each as above; `names` says what it is, instead of which call."""
     if not isinstance(got, list) or len(got) != len(wanted):
         raise CheckFailed(Failure("the calls gave no list of outputs", str(len(wanted)), describe(got)))
     names = names or [f"the output of call {i} of {len(wanted)}" for i in range(1, len(wanted) + 1)]
     for each, right, name in zip(got, wanted, names, strict=True):
-        close(each, right, name)
+        close(each, right, name, tolerance)
+
+
+@on_arrival
+def precise(got: Any, wanted: Tensor, what: str = "the output") -> None:
+    """float64 numbers come from float64 work: the one check that what is done in float32 on the way fails."""
+    try:
+        close(got, wanted, what, DOUBLE)
+    except CheckFailed as failed:
+        digits = _agreeing(got, wanted)
+        if digits < ALIKE:
+            raise
+        reason = "float32 work on float64 inputs (the root of E, the softmax)"
+        raise CheckFailed(replace(failed.failure, message=f"{what} agrees to {digits} digits: {reason}")) from None
+
+
+def _agreeing(got: Any, wanted: Tensor) -> int:
+    """The decimal places to which a tensor agrees with the one wanted, measured by its largest number."""
+    if not isinstance(got, Tensor) or got.dtype != wanted.dtype or got.shape != wanted.shape:
+        return 0
+    off = ((got - wanted).abs().amax() / wanted.abs().amax().clamp_min(1.0)).item()
+    return int(-math.log10(off)) if 0.0 < off < 1.0 else 0
 
 
 def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, what: str) -> CheckFailed:
@@ -49,15 +73,22 @@ def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, wha
     at = int((bad.double() if bad.any() else difference.nan_to_num(posinf=1e300)).argmax())
     place = _place(at, got.shape)
     kind = "has NaN or infinity in it" if bad.any() else "has the right shape and other numbers"
-    where = f"at {place}" if place else ""
+    where = f" at {place}" if place else ""
+    where += f" in {_name(got.dtype)}" if got.dtype not in (torch.float32, torch.float64) else ""
+    pair = apart(wanted.flatten()[at].item(), got.flatten()[at].item())
     return CheckFailed(
         Failure(
             f"{what} {kind}",
-            f"{_number(wanted.flatten()[at])} {where}",
-            f"{_number(got.flatten()[at])} {where}; {count} of {total} numbers differ",
+            f"{pair[0]}{where}",
+            f"{pair[1]}{where}; {count} of {total} numbers differ",
             **maps(got, wanted, place),
         )
     )
+
+
+def apart(wanted: float, got: float) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to tell them apart: six where that is enough."""
+    return next((w, g) for digits in range(6, 18) if (w := f"{wanted:.{digits}g}") != (g := f"{got:.{digits}g}"))
 
 
 def _place(at: int, shape: Sequence[int]) -> list[int]:
@@ -74,9 +105,9 @@ def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
     """It is a tensor of that shape."""
     if isinstance(got, tuple | list) and len(got) == 2 and isinstance(got[0], Tensor):
         message = f"{what} came back as (output, weights): return the output alone"
-        raise CheckFailed(Failure(message, f"Tensor {shape}", f"({_shown(got[0])}, {_shown(got[1])})"))
+        raise CheckFailed(Failure(message, f"a tensor of shape {shape}", f"({_shown(got[0])}, {_shown(got[1])})"))
     if not isinstance(got, Tensor):
-        raise CheckFailed(Failure(f"{what} is no plain tensor", f"Tensor {shape}", describe(got)))
+        raise CheckFailed(Failure(f"{what} is not a torch.Tensor", f"a tensor of shape {shape}", describe(got)))
     if tuple(got.shape) != shape:
         raise CheckFailed(Failure(f"{what} has the wrong shape", str(shape), str(tuple(got.shape))))
 
@@ -100,9 +131,12 @@ def same(got: Any, wanted: Tensor, what: str = "the mask") -> None:
 
 def numbers(got: Sequence[float], wanted: Sequence[float], meaning: str, message: str) -> None:
     """A short row of small numbers that stands for the rule: `wanted 0 0 1 1 2 2`."""
-    if len(got) != len(wanted) or any(not abs(g - w) <= 1e-6 for g, w in zip(got, wanted, strict=True)):
-        rows = maps(torch.tensor(got), torch.tensor(wanted), [0]) if 0 < len(got) == len(wanted) else {}
-        raise CheckFailed(Failure(message, f"{_row(wanted)}    {meaning}", _row(got), **rows))
+    allowed = TOLERANCE * max(1.0, *map(abs, wanted))
+    if len(got) != len(wanted) or any(not abs(g - w) <= allowed for g, w in zip(got, wanted, strict=True)):
+        drawn = maps(torch.tensor(got), torch.tensor(wanted), [0]) if 0 < len(got) == len(wanted) else {}
+        pairs = ((_row(wanted, digits), _row(got, digits)) for digits in range(4, 18))
+        rows = next(pair for pair in pairs if pair[0] != pair[1])
+        raise CheckFailed(Failure(message, f"{rows[0]}    {meaning}", rows[1], **drawn))
 
 
 def parameters(got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], made: str) -> None:
@@ -110,7 +144,7 @@ def parameters(got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[in
     odd = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
     if odd:
         show = [", ".join(f"{name} {shapes[name]}" for name in odd if name in shapes) for shapes in (wanted, got)]
-        message = f"the parameters of {made} are not the contract's"
+        message = f"{made} has other parameters than its contract lists"
         raise CheckFailed(Failure(message, show[0] or "no others", show[1] or "none of these"))
 
 
@@ -156,16 +190,12 @@ def _shown(value: Any) -> str:
     return f"Tensor {tuple(value.shape)}" if isinstance(value, Tensor) else describe(value)
 
 
-def _number(value: Tensor) -> str:
-    return f"{value.item():.6g}"
-
-
 def _short(value: float) -> str:
     return "n" if value != value else f"{value:g}"
 
 
-def _row(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)
+def _row(values: Sequence[float], digits: int) -> str:
+    return " ".join(f"{value:.{digits}g}" for value in values)
 
 
 def _name(dtype: torch.dtype) -> str:
