@@ -12,9 +12,12 @@ Grouped-query attention: H query heads share K key/value heads.
   all without.
 - Query head h reads key/value head h // (H // K): neighbours share. Head h owns the h-th block of E features.
 - mask is boolean, True means *may attend*: (L, S), (B, L, S) or (B, 1 or H, L, S).
-- A query that may attend to nothing: every head contributes zeros, so its row is o_proj's bias.
-- Dropout acts on the attention weights, in training only.
-- The dtype is kept (float16, bfloat16, float32, float64), scores of 1e4 are safe, the inputs are not modified.
+- A query that may attend to nothing: every head contributes zeros, so its row is o_proj's bias. The gradients stay
+  finite in every dtype, whatever its scores.
+- Dropout acts on the attention weights, each for itself, in training only, with a mask and without one.
+- The dtype is kept (float16, bfloat16, float32, float64). Scores of 1e4 are safe, seen or masked, in float16 up to
+  head_dim = 128. float64 in, float64 precision out, the root of head_dim and the softmax too.
+- A call changes neither its inputs nor the parameters.
 - ValueError when num_heads does not divide d_model, or num_kv_heads does not divide num_heads.
 """
 

@@ -10,9 +10,11 @@ Scaled dot-product attention: every query takes a weighted mean of the values.
 
 - The scores are the dot products of queries and keys, times 1/sqrt(E).
 - mask is boolean, True means *may attend*, and broadcasts to (..., L, S).
-- A query that may attend to nothing gets a row of zeros: never NaN, and the gradients stay finite.
+- A query that may attend to nothing gets a row of zeros: never NaN, and the gradients stay finite in every dtype,
+  whatever its scores.
 - float16, bfloat16, float32 and float64 come out as they went in, and the work is done in at least that
-  precision. Scores of 1e4 are safe, in float16 too. The inputs are not modified.
+  precision: float64 in, float64 precision out, the root of E and the softmax too.
+- Scores of 1e4 are safe, seen or masked, in float16 up to E = 128. The inputs are not modified.
 """
 
 import math

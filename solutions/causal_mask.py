@@ -5,6 +5,7 @@
 - Masks are boolean and True means *may attend*.
 - With more keys than queries, the queries are the *last* L of the S positions, as when decoding with a cache:
   the last query sees every key. Fewer keys than queries is not asked for.
+- Each call returns a tensor of its own: what is written into one shows in no other.
 - The additive form of a mask is 0 where it is True and -inf where it is False, in the dtype asked for.
 """
 

@@ -5,7 +5,7 @@
 
     x (B, L, D), kv_cache    ->    output (B, L, D), kv_cache
 
-- kv_cache is None or (keys, values), each (B, K, past, E), in the order of the tokens. The one returned holds
+- kv_cache is None or a tuple (keys, values), each (B, K, past, E), in the order of the tokens. The one returned holds
   past + L tokens; the one handed in is left as it was.
 - New token i sees the past and the new tokens up to itself: any split of a sequence into chunks gives what one
   pass gives.
@@ -13,7 +13,11 @@
   in turns, a prefix continued twice, a cache cloned or reordered.
 - Layers: q_proj and o_proj are nn.Linear(D, D); k_proj and v_proj are nn.Linear(D, K * E). All with a bias or
   all without. Query head h reads key/value head h // (H // K).
-- The dtype of x is kept (float16, bfloat16, float32, float64), scores of 1e4 are safe, x is not modified.
+- One pass trains as multi-head attention does, and gradients flow into a cache that is handed in. The cache that is
+  returned may be detached.
+- The dtype of x is kept (float16, bfloat16, float32, float64). Scores of 1e4 are safe, in float16 up to
+  head_dim = 128. float64 in, float64 precision out, the root of head_dim and the softmax too.
+- A call changes neither x nor the parameters.
 - ValueError when num_heads does not divide d_model, or num_kv_heads does not divide num_heads.
 """
 

@@ -596,13 +596,12 @@ def test_mask_by_keyword(learner, draw, family):
 # -------------------------------------------------------------------------------- precision and ValueErrors
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
-def test_float64_precision(learner, draw, family, masked):
+def test_float64_precision(learner, draw, family):
     """float64 in, float64 precision out"""
     layer, weights = family.random(learner, draw, 30, 6)  # the root of a head_dim of 5 is no float32
-    query, key, value = inputs(draw, d_model=30)
-    mask = draw.mask(3, 5, 7) if masked else None
-    precise(layer.ahead(query, key, value, mask), attend(query, key, value, weights, 6, mask))
+    given = inputs(draw, d_model=30)
+    for mask in (None, draw.mask(3, 5, 7)):
+        precise(layer.ahead(*given, mask), attend(*given, weights, 6, mask))
 
 
 @pytest.mark.parametrize("sizes", [(10, 3), (24, 5), (6, 4), (4, 8)], ids=named("d_model", "num_heads"))
