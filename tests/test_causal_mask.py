@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from grading.examination.checks import holds, same, shaped, typed
+from katas.attention.layer_rules import short
 
 INF = float("inf")
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -16,10 +17,6 @@ def lower_right(query_len, key_len):
 
 def sized(size):
     return f"query_len={size[0]}, key_len={size[1]}"
-
-
-def short(dtype):
-    return str(dtype).removeprefix("torch.")
 
 
 @pytest.mark.parametrize("size", [(3, 3), (1, 1), (2, 5), (1, 4)], ids=sized)
@@ -136,7 +133,12 @@ def test_mask_is_not_modified(learner, draw):
     """the mask handed in is not modified"""
     for mask in (draw.mask(3, 5), draw.mask(5), draw.mask(2, 3, 5)):
         _, (after,), _ = learner.additive_mask.echo(mask)
-        holds(torch.equal(mask, after) and after.dtype == torch.bool, "the mask was modified in place")
+        holds(
+            torch.equal(mask, after) and after.dtype == torch.bool,
+            "the mask was modified in place",
+            "as it was",
+            "other values",
+        )
 
 
 def test_a_mask_may_change(learner, draw):

@@ -22,20 +22,11 @@ from grading.examination.checks import (
     shaped,
     typed,
 )
+from katas.attention.layer_rules import HALF, each, named, short
 from katas.attention.oracle import attend_cached, layer_weights, plain_weights, project, split
 
-HALF = {torch.float16: 2e-2, torch.bfloat16: 1.5e-1, torch.float32: 2e-5, torch.float64: 5e-6}
 SYMBOL = "CachedGroupedQueryAttention"
 D, H, K, E = 24, 6, 2, 4
-
-
-def named(*names):
-    """How pytest calls the values of a parameter: "B=2, L=5"."""
-    return lambda values: ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-
-
-def short(dtype):
-    return str(dtype).removeprefix("torch.")
 
 
 def random_layer(learner, draw, d_model=D, num_heads=H, num_kv_heads=K, bias=True):
@@ -171,8 +162,7 @@ def output_close(value, wanted, when=""):
     close(output, wanted, f"the output{when}")
 
 
-@pytest.mark.parametrize("length", [1, 5], ids="L={}".format)
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@each(("bias", "length"), (True, False), (5, 1), ids=({True: "bias", False: "no bias"}.get, "L={}".format))
 def test_one_pass(learner, draw, bias, length):
     """one pass without a cache is causal self-attention, with PyTorch's numbers"""
     layer, weights = random_layer(learner, draw, 48, 6, 2, bias)
@@ -215,7 +205,9 @@ def test_cache_is_in_the_order_of_the_tokens(learner, draw):
 def test_a_token_sees_the_past_and_itself(learner, draw, past):
     """a new token sees the past and the new tokens up to itself"""
     # zero scores, and only token 0 has a value: its share shows how many tokens are seen
-    layer = learner.CachedGroupedQueryAttention(4, 2, 1).set(plain_weights(4, 2, 1, q_proj=0.0))
+    weights = plain_weights(4, 2, 1, q_proj=0.0)
+    weights["k_proj.bias"] += 1.0
+    layer = learner.CachedGroupedQueryAttention(4, 2, 1).set(weights)
     x = torch.zeros(1, 3, 4).double()
     cache = (draw(1, 1, past, 2), torch.zeros(1, 1, past, 2).double())
     (cache[1] if past else x)[:, :, 0] = 1.0
@@ -253,13 +245,13 @@ def test_each_query_head_reads_its_own_kv_head(learner, draw, kv_heads):
 
 def test_scale_is_the_root_of_head_dim(learner):
     """the scores are scaled by 1/sqrt(head_dim)"""
-    # the new token's own product is ln 3 times the root of head_dim, the cached one's 0: the weights are 3/4 and 1/4
+    # scaled, the new token's own score and the cached one's are ln 3 apart: the weights are 3/4 and 1/4
     shares = []
     for head_dim in (4, 9, 16):
         layer = learner.CachedGroupedQueryAttention(2 * head_dim, 2, 1).set(plain_weights(2 * head_dim, 2, 1))
-        entry = math.sqrt(math.log(3) / math.sqrt(head_dim))
+        entry = math.sqrt(math.log(3) / 2 / math.sqrt(head_dim))
         zeros = torch.zeros(1, 1, 1, head_dim).double()
-        output, _, _ = unpacked(layer(torch.full((1, 1, 2 * head_dim), entry).double(), (zeros, zeros)))
+        output, _, _ = unpacked(layer(torch.full((1, 1, 2 * head_dim), entry).double(), (zeros - entry, zeros)))
         shaped(output, (1, 1, 2 * head_dim))
         shares.append(output[0, 0, 0].item() / entry)
     numbers(
@@ -404,9 +396,14 @@ def test_what_is_handed_in_stays_as_it_was(learner, draw):
     layer, _ = random_layer(learner, draw)
     x, cache = draw(2, 3, D), (draw(2, K, 4, E), draw(2, K, 4, E))
     _, (x_after, after), _ = layer.echo(x, cache)
-    holds(torch.equal(x, x_after), "x was modified in place")
+    holds(torch.equal(x, x_after), "x was modified in place", "as it was", "other numbers")
     for name, was, now in zip(("keys", "values"), cache, after, strict=True):
-        holds(was.shape == now.shape and torch.equal(was, now), f"the {name} handed in were modified in place")
+        holds(
+            was.shape == now.shape and torch.equal(was, now),
+            f"the {name} handed in were modified in place",
+            "as they were",
+            "others",
+        )
 
 
 def test_a_prefix_is_continued_twice(learner, draw):
@@ -503,8 +500,7 @@ def test_the_same_call_twice(learner, draw):
 # --------------------------------------------------------------------------------- half precision, large scores
 
 
-@pytest.mark.parametrize("past", [0, 7], ids=["no cache", "cache"])
-@pytest.mark.parametrize("dtype", list(HALF)[:3], ids=short)
+@each(("dtype", "past"), list(HALF)[:3], (0, 7), ids=(short, {0: "no cache", 7: "cache"}.get))
 def test_numbers_in_each_dtype(learner, draw, dtype, past):
     """the numbers are right in float16, bfloat16 and float32"""
     weights = {name: weight.to(dtype) for name, weight in layer_weights(draw, D, H, K).items()}
@@ -513,11 +509,10 @@ def test_numbers_in_each_dtype(learner, draw, dtype, past):
     exact = {name: weight.double() for name, weight in weights.items()}
     wanted, kept = attend_cached(x.double(), (cache[0].double(), cache[1].double()), exact, H)
     value = layer.ahead(x, cache) if past else layer.ahead(x)
-    agrees(value, (wanted.to(dtype), tuple(each.to(dtype) for each in kept)), tolerance=HALF[dtype])
+    agrees(value, (wanted.to(dtype), tuple(part.to(dtype) for part in kept)), tolerance=HALF[dtype])
 
 
-@pytest.mark.parametrize("head_dim", [4, 128], ids="head_dim={}".format)
-@pytest.mark.parametrize("dtype", HALF, ids=short)
+@each(("dtype", "head_dim"), HALF, (4, 128), ids=(short, "head_dim={}".format))
 def test_large_scores_are_safe(learner, dtype, head_dim):
     """scores of 1e4 are safe"""
     # with a head_dim of 128 the products pass 65504, float16's largest number; scaled, they are near 1e4
@@ -529,10 +524,10 @@ def test_large_scores_are_safe(learner, dtype, head_dim):
         layer.set({name: weight.to(dtype) for name, weight in weights.items()}, dtype)
         shift = torch.tensor([0.0, -1.0, -2.0, 1.0])
         cache = tuple(
-            each.to(dtype)[None, None, :, None].expand(1, 1, 4, head_dim) for each in (top + shift, shift + 3.0)
+            row.to(dtype)[None, None, :, None].expand(1, 1, 4, head_dim) for row in (top + shift, shift + 3.0)
         )
         x = torch.full((1, 2, 2 * head_dim), float(top), dtype=dtype)
-        output_close(layer.ahead(x, cache), torch.full_like(x, wanted), f" for scores near {sign * 1e4:g}")
+        output_close(layer.ahead(x, cache), torch.full_like(x, wanted), f" for scores near {'-' * (sign < 0)}1e4")
 
 
 def test_large_random_scores_are_safe(learner, draw):
@@ -555,7 +550,7 @@ def test_large_random_scores_are_safe(learner, draw):
 def trains(layer, weights, x, cache, cotangent):
     """The gradients of x, of the cache and of the parameters are right."""
     asked = layer.backward(cotangent, x, cache) if cache else layer.backward(cotangent, x)
-    leaves = [each.clone().requires_grad_() for each in (x, *(cache or ()))]
+    leaves = [given.clone().requires_grad_() for given in (x, *(cache or ()))]
     own = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
     output, _ = attend_cached(leaves[0], tuple(leaves[1:]) or None, own, H)
     (output * cotangent).sum().backward()
@@ -566,13 +561,12 @@ def trains(layer, weights, x, cache, cotangent):
     # a gradient may be zero: how far it may be off follows from the others
     largest = max(leaf.grad.abs().max().item() for _, leaf in pairs.values())
     for name, (got, leaf) in pairs.items():
-        holds(got is not None, f"no gradient reaches {name}")
+        holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
         allowed = 5e-6 * largest / max(1.0, leaf.grad.abs().max().item())
         close(got, leaf.grad, f"the gradient of {name}", tolerance=allowed)
 
 
-@pytest.mark.parametrize("length", [1, 5], ids="L={}".format)
-@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@each(("training", "length"), (True, False), (5, 1), ids=({True: "training", False: "evaluation"}.get, "L={}".format))
 def test_gradients_of_one_pass(learner, draw, training, length):
     """one pass trains: the gradients of x and of the parameters are right"""
     layer, weights = random_layer(learner, draw)

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from grading.examination.checks import close, close_each, holds, numbers, precise, shaped, typed
+from katas.attention.layer_rules import each, short
 
 HALF = {torch.float16: 1e-2, torch.bfloat16: 8e-2, torch.float32: 1e-5, torch.float64: 5e-6}
 MASKS = [(7,), (1, 7), (5, 7), (3, 5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (2, 3, 5, 7)]
 # leading dimensions, L, S, E, Ev: all different, then the sizes that coincide
-DISTINCT = [((3,), 4, 5, 6, 7), ((), 5, 7, 4, 6), ((2, 3), 5, 7, 4, 6)]
+DISTINCT = [((2, 3), 5, 7, 4, 6), ((3,), 4, 5, 6, 7), ((), 5, 7, 4, 6)]
 SIZES = [((3,), 1, 7, 4, 4), ((2, 1, 3), 5, 4, 8, 2), ((4, 4), 4, 4, 4, 4), ((1, 1), 1, 4, 1, 1), ((6,), 6, 3, 4, 5)]
 SIZES += [((2,), 12, 12, 8, 4), ((3,), 5, 6, 72, 9)]
 
@@ -26,10 +27,6 @@ def attention(query, key, value, mask=None):
 
 def drawn(draw, lead, length, keys, head_dim, value_dim):
     return draw(*lead, length, head_dim), draw(*lead, keys, head_dim), draw(*lead, keys, value_dim)
-
-
-def short(dtype):
-    return str(dtype).removeprefix("torch.")
 
 
 def sized(size):
@@ -98,10 +95,10 @@ def test_equal_scores_give_the_mean_of_the_values(learner, draw, scores):
 
 def test_scores_are_scaled_by_the_root_of_head_dim(learner):
     """the scores are scaled by 1/sqrt(E)"""
-    # the product is ln 3 times the root of E: scaled, the scores are 0 and ln 3, and the weights 1/4 and 3/4
+    # scaled, the two scores are ln 3 apart, so that the weights are 1/4 and 3/4
     found = []
     for head_dim in (4, 9, 16):
-        key = torch.stack([torch.zeros(head_dim), torch.full((head_dim,), math.log(3) / math.sqrt(head_dim))]).double()
+        key = torch.tensor([[-0.5], [0.5]]).double().expand(2, head_dim) * math.log(3) / math.sqrt(head_dim)
         out = learner.scaled_dot_product_attention(torch.ones(1, head_dim).double(), key, torch.eye(2).double())
         shaped(out, (1, 2))
         found.append(out[0, 1].item())
@@ -143,7 +140,8 @@ def test_masks_with_a_full_row(learner, draw):
     query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
     mask = draw.mask(2, 3, 5, 7)
     mask[..., 1, :] = True
-    calls = [(query, key, value, each) for each in (mask, mask[0, 0], torch.ones(5, 7, dtype=torch.bool))]
+    masks = (mask, mask[0, 0], torch.ones(5, 7, dtype=torch.bool))
+    calls = [(query, key, value, given) for given in masks]
     close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls])
 
 
@@ -182,7 +180,7 @@ def test_rows_of_zeros_are_no_mask(learner, draw):
     query[..., 2, :], key[..., 4:, :], value[..., 5:, :] = 0.0, 0.0, 0.0
     mask = draw.mask(2, 3, 5, 7)
     mask[..., 4], mask[..., 0, :] = True, True
-    calls = [(query, key, value, each) for each in (None, mask, mask[0, 0])]
+    calls = [(query, key, value, given) for given in (None, mask, mask[0, 0])]
     close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls])
 
 
@@ -272,9 +270,7 @@ def test_large_values(learner, draw, dtype):
     close(learner.scaled_dot_product_attention.ahead(query, key, value), wanted, tolerance=HALF[dtype])
 
 
-@pytest.mark.parametrize("head_dim", [8, 128], ids="E={}".format)
-@pytest.mark.parametrize("sign", [1, -1], ids=["+1e4", "-1e4"])
-@pytest.mark.parametrize("dtype", HALF, ids=short)
+@each(("dtype", "sign", "head_dim"), HALF, (1, -1), (8, 128), ids=(short, {1: "+1e4", -1: "-1e4"}.get, "E={}".format))
 def test_large_scores_are_safe(learner, dtype, sign, head_dim):
     """scores of 1e4 are safe"""
     # with E = 128 the products pass 65504, float16's largest number; scaled, they are near 1e4
@@ -320,9 +316,9 @@ def gradients_agree(learner, given, mask, cotangent, tolerance=5e-6):
     (attention(*(leaf[id(x)] for x in given), mask) * cotangent.double()).sum().backward()
     wanted = [leaf[id(x)].grad.nan_to_num() for x in given]
     # a gradient may be zero: how far it may be off follows from the others
-    largest = max(each.abs().max().item() for each in wanted)
+    largest = max(right.abs().max().item() for right in wanted)
     for name, got, right in zip(("query", "key", "value"), asked.wait().inputs, wanted, strict=True):
-        holds(got is not None, f"no gradient reaches {name}")
+        holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
         allowed = tolerance * largest / max(1.0, right.abs().max().item())
         close(got, right.to(cotangent.dtype), f"the gradient of {name}", tolerance=allowed)
 
@@ -357,8 +353,7 @@ def test_gradients_in_each_dtype(learner, draw, dtype):
     gradients_agree(learner, given, draw.mask(2, 1, 5, 7), draw(2, 3, 5, 6).to(dtype), 3 * HALF[dtype])
 
 
-@pytest.mark.parametrize("dtype", list(HALF)[:3], ids=short)
-@pytest.mark.parametrize("sign", [1, -1], ids=["scores above 16", "scores below -16"])
+@each(("dtype", "sign"), list(HALF)[:3], (1, -1), ids=(short, {1: "scores above 16", -1: "scores below -16"}.get))
 def test_gradients_of_empty_rows_in_each_dtype(learner, draw, dtype, sign):
     """the gradients are finite where a query may attend to nothing, in each dtype and whatever its scores"""
     query, key, value = drawn(draw, (2, 3), 5, 7, 4, 6)
@@ -396,7 +391,12 @@ def test_inputs_are_not_modified(learner, draw):
         _, after, _ = learner.scaled_dot_product_attention.echo(*given)
         for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=False):
             holds(was.shape == now.shape, f"{name} changed its shape", str(tuple(was.shape)), str(tuple(now.shape)))
-            holds(torch.equal(was, now) and was.dtype == now.dtype, f"{name} was modified in place")
+            holds(
+                torch.equal(was, now) and was.dtype == now.dtype,
+                f"{name} was modified in place",
+                "as it was",
+                "other numbers",
+            )
 
 
 def test_a_call_changes_nothing(learner, draw):

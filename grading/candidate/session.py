@@ -22,7 +22,7 @@ from grading.candidate import rules
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
 from grading.candidate.misfit import Misfit, lazy_layer, other_signature, other_symbol
-from grading.candidate.surroundings import differences, surroundings
+from grading.candidate.surroundings import differences, settle, surroundings
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
@@ -121,9 +121,11 @@ class Session:
             return {"value": value, "flops": flops}
         with self._mode(request["layer"]):
             if "watch" in request:
-                before = surroundings(self.layers.get(request["layer"]))
+                settle()
+                layer = self.layers.get(request["layer"])
+                before = surroundings(layer)
                 value = target(*args, **kwargs)
-                return {"value": value, "changed": differences(before, surroundings(self.layers.get(request["layer"])))}
+                return {"value": value, "changed": differences(before, surroundings(layer))}
             value = target(*args, **kwargs)
         return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
 
@@ -155,8 +157,9 @@ class Session:
         inputs = [each.requires_grad_(request["leaves"]) for each in given]
         value = target(*request["args"], **request["kwargs"])
         output = value[0] if isinstance(value, tuple) else value
-        # a sum, because backward with a gradient argument makes PyTorch import sympy (0.3 s)
-        (output * request["cotangent"]).sum().backward()
+        if output.requires_grad:
+            # a sum, because backward with a gradient argument makes PyTorch import sympy (0.3 s)
+            (output * request["cotangent"]).sum().backward()
         layer = self.layers[request["layer"]] if request["layer"] is not None else nn.Module()
         parameters = {name: parameter.grad for name, parameter in layer.named_parameters()}
         for parameter in layer.parameters():
@@ -262,7 +265,7 @@ def _copied(value: Any) -> Any:
 def _spoil(value: Any) -> None:
     """Write over the memory of a value, all of it: where it is a view, the tensor that it is a view of, too."""
     for tensor in _tensors(value):
-        tensor.untyped_storage().fill_(1)
+        tensor.untyped_storage().fill_(0)  # type: ignore[attr-defined]
 
 
 def _solid(value: Any) -> Any:

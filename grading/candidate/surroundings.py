@@ -25,6 +25,15 @@ def surroundings(layer: nn.Module | None) -> dict[str, Any]:
     return found
 
 
+def settle() -> None:
+    """Bring the settings to what no caller has by chance: a call that changes them may have been there before."""
+    torch.set_default_dtype(torch.float32)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(False)
+    torch.seed()
+    random.seed()
+
+
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """The names of what is not as it was."""
     return [name for name in before | after if not _same(before.get(name), after.get(name))]

@@ -56,7 +56,9 @@ def precise(got: Any, wanted: Tensor, what: str = "the output") -> None:
         if digits < ALIKE:
             raise
         reason = "float32 work on float64 inputs (the root of E, the softmax)"
-        raise CheckFailed(replace(failed.failure, message=f"{what} agrees to {digits} digits: {reason}")) from None
+        raise CheckFailed(
+            replace(failed.failure, message=f"{_says(what, 'agrees')} to {digits} digits: {reason}")
+        ) from None
 
 
 def _agreeing(got: Any, wanted: Tensor) -> int:
@@ -72,13 +74,13 @@ def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, wha
     bad = got.isnan() | got.isinf()
     at = int((bad.double() if bad.any() else difference.nan_to_num(posinf=1e300)).argmax())
     place = _place(at, got.shape)
-    kind = "has NaN or infinity in it" if bad.any() else "has the right shape and other numbers"
+    kind = "NaN or infinity inside" if bad.any() else "the right shape and other numbers"
     where = f" at {place}" if place else ""
     where += f" in {_name(got.dtype)}" if got.dtype not in (torch.float32, torch.float64) else ""
     pair = apart(wanted.flatten()[at].item(), got.flatten()[at].item())
     return CheckFailed(
         Failure(
-            f"{what} {kind}",
+            f"{_says(what, 'has')} {kind}",
             f"{pair[0]}{where}",
             f"{pair[1]}{where}; {count} of {total} numbers differ",
             **maps(got, wanted, place),
@@ -89,6 +91,14 @@ def _differs(got: Tensor, wanted: Tensor, wrong: Tensor, difference: Tensor, wha
 def apart(wanted: float, got: float) -> tuple[str, str]:
     """Two numbers with as many digits as it takes to tell them apart: six where that is enough."""
     return next((w, g) for digits in range(6, 18) if (w := f"{wanted:.{digits}g}") != (g := f"{got:.{digits}g}"))
+
+
+PLURAL = {"has": "have", "is": "are", "agrees": "agree"}
+
+
+def _says(what: str, verb: str) -> str:
+    """The output has, the keys in the cache have."""
+    return f"{what} {PLURAL[verb] if what.startswith(('the keys', 'the values')) else verb}"
 
 
 def _place(at: int, shape: Sequence[int]) -> list[int]:
@@ -107,16 +117,18 @@ def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
         message = f"{what} came back as (output, weights): return the output alone"
         raise CheckFailed(Failure(message, f"a tensor of shape {shape}", f"({_shown(got[0])}, {_shown(got[1])})"))
     if not isinstance(got, Tensor):
-        raise CheckFailed(Failure(f"{what} is not a torch.Tensor", f"a tensor of shape {shape}", describe(got)))
+        raise CheckFailed(
+            Failure(f"{_says(what, 'is')} not a torch.Tensor", f"a tensor of shape {shape}", describe(got))
+        )
     if tuple(got.shape) != shape:
-        raise CheckFailed(Failure(f"{what} has the wrong shape", str(shape), str(tuple(got.shape))))
+        raise CheckFailed(Failure(f"{_says(what, 'has')} the wrong shape", str(shape), str(tuple(got.shape))))
 
 
 @on_arrival
 def typed(got: Tensor, dtype: torch.dtype, what: str = "the output") -> None:
     """It has that dtype."""
     if got.dtype != dtype:
-        raise CheckFailed(Failure(f"{what} has the wrong dtype", _name(dtype), _name(got.dtype)))
+        raise CheckFailed(Failure(f"{_says(what, 'has')} the wrong dtype", _name(dtype), _name(got.dtype)))
 
 
 @on_arrival

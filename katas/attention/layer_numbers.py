@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grading.examination.checks import apart, close, close_each, holds, numbers, precise, raises, shaped
-from katas.attention.layer_rules import HALF, Family, inputs, named, short
+from katas.attention.layer_rules import HALF, Family, each, inputs, named, short
 from katas.attention.oracle import attend, layer_weights, project, split
 
 KINDS = ["(L, S)", "(B, L, S)", "(B, 1, L, S)", "(B, H, L, S)"]
@@ -195,8 +195,7 @@ def test_empty_rows_in_each_dtype(learner, draw, family, dtype):
     in_dtype(learner, draw, family, dtype, mask)
 
 
-@pytest.mark.parametrize("head_dim", [4, 128], ids="head_dim={}".format)
-@pytest.mark.parametrize("dtype", HALF, ids=short)
+@each(("dtype", "head_dim"), HALF, (4, 128), ids=(short, "head_dim={}".format))
 def test_large_scores_are_safe(learner, family, dtype, head_dim):
     """scores of 1e4 are safe"""
     # with a head_dim of 128 the products pass 65504, float16's largest number; scaled, they are near 1e4
@@ -212,8 +211,8 @@ def test_large_scores_are_safe(learner, family, dtype, head_dim):
         (torch.full((1, 2, 2 * head_dim), float(top * sign), dtype=dtype), key, value, mask)
         for (sign, _, _), mask in zip(cases, masks, strict=True)
     ]
-    wanted = [torch.full((1, 2, 2 * head_dim), float(each), dtype=dtype) for _, _, each in cases]
-    names = [f"the output for scores near {sign * 1e4:g}" for sign, _, _ in cases]
+    wanted = [torch.full((1, 2, 2 * head_dim), float(right), dtype=dtype) for _, _, right in cases]
+    names = [f"the output for scores near {'-' * (sign < 0)}1e4" for sign, _, _ in cases]
     close_each(layer.several(*calls), wanted, names, HALF[dtype])
 
 
@@ -369,11 +368,12 @@ def test_dropout_differs_between_weights(learner, draw, family, kind):
         "other numbers",
     )
     again, _ = split_weights(layer(torch.zeros_like(given[0]), *given[1:]), before)
-    holds(not torch.equal(dropped, again[..., :seen] == 0), "two calls drop the same weights")
+    alike = ("others for each", "the same ones")
+    holds(not torch.equal(dropped, again[..., :seen] == 0), "two calls drop the same weights", *alike)
     # those that are few first: where they are alike, there is less in a pattern to tell the others apart
     for axis, name in ((2, "heads"), (3, "keys"), (0, "sequences"), (1, "queries")):
-        patterns = {tuple(each.flatten().tolist()) for each in dropped.unbind(axis)}
-        holds(len(patterns) == dropped.size(axis), f"two {name} drop the same weights")
+        patterns = {tuple(part.flatten().tolist()) for part in dropped.unbind(axis)}
+        holds(len(patterns) == dropped.size(axis), f"two {name} drop the same weights", *alike)
 
 
 # -------------------------------------------------------------------------------------------- gradients
@@ -392,7 +392,7 @@ def trains(layer, weights, given, mask, cotangent, tolerance=5e-6):
     # a gradient may be zero, as that of k_proj's bias is: how far it may be off follows from the others
     largest = max(leaf.grad.nan_to_num().abs().max().item() for _, leaf in pairs.values())
     for name, (got, leaf) in pairs.items():
-        holds(got is not None, f"no gradient reaches {name}")
+        holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
         allowed = tolerance * largest / max(1.0, leaf.grad.nan_to_num().abs().max().item())
         close(got, leaf.grad.nan_to_num().to(cotangent.dtype), f"the gradient of {name}", tolerance=allowed)
 
@@ -419,8 +419,7 @@ def test_gradients_of_empty_rows(learner, draw, family):
     trains(layer, weights, inputs(draw, 2), mask, draw(2, 5, 24, scale=1e3))
 
 
-@pytest.mark.parametrize("dtype", HALVES, ids=short)
-@pytest.mark.parametrize("sign", [1, -1], ids=["scores above 16", "scores below -16"])
+@each(("dtype", "sign"), HALVES, (1, -1), ids=(short, {1: "scores above 16", -1: "scores below -16"}.get))
 def test_gradients_of_empty_rows_in_half_precision(learner, draw, family, dtype, sign):
     """the gradients are finite in half precision where a query may attend to nothing, whatever its scores"""
     weights = {name: weight.to(dtype) for name, weight in layer_weights(draw, 24, 6, family.kv(6)).items()}
@@ -434,8 +433,8 @@ def test_gradients_of_empty_rows_in_half_precision(learner, draw, family, dtype,
     given, cotangent = [x.to(dtype) for x in inputs(draw, 2)], draw(2, 5, 24).to(dtype)
     back = layer.backward(cotangent, *given, mask).wait()
     for name, got in [*zip(("query", "key", "value"), back.inputs, strict=True), *back.parameters.items()]:
-        holds(got is not None, f"no gradient reaches {name}")
-        holds(bool(got.isfinite().all()), f"the gradient of {name} has NaN or infinity in it", "finite numbers", "NaN")
+        holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
+        holds(bool(got.isfinite().all()), f"the gradient of {name} has NaN or infinity inside", "finite numbers", "NaN")
     holds(
         not back.inputs[0][0, 2].any(),
         "a gradient reaches a query that may attend to nothing",
@@ -465,12 +464,17 @@ def test_gradients_with_dropout(learner, draw, family):
         cotangent = draw(3, 5, 24).to(dtype)
         back = layer.backward(cotangent, *(x.to(dtype) for x in inputs(draw)), mask, leaves=leaves).wait()
         for name, got in zip(("query", "key", "value"), back.inputs if leaves else (), strict=False):
-            holds(got is not None, f"no gradient reaches {name}")
+            holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
         for name, weight in weights.items():
             got = back.parameters.get(name)
-            holds(got is not None, f"no gradient reaches {name}")
+            holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
             shaped(got, tuple(weight.shape), f"the gradient of {name}")
-            holds(bool(got.isfinite().all()), f"NaN or infinity in the gradient of {name}")
+            holds(
+                bool(got.isfinite().all()),
+                f"the gradient of {name} has NaN or infinity inside",
+                "finite numbers",
+                "NaN",
+            )
         wanted = cotangent.double().sum((0, 1)).to(dtype)
         close(back.parameters["o_proj.bias"], wanted, "the gradient of o_proj.bias", tolerance=HALF[dtype])
 
@@ -511,7 +515,12 @@ def test_inputs_are_not_modified(learner, draw, family):
         _, after, _ = layer.echo(*given)
         for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=True):
             holds(was.shape == now.shape, f"{name} changed its shape", str(tuple(was.shape)), str(tuple(now.shape)))
-            holds(torch.equal(was, now) and was.dtype == now.dtype, f"{name} was modified in place")
+            holds(
+                torch.equal(was, now) and was.dtype == now.dtype,
+                f"{name} was modified in place",
+                "as it was",
+                "other numbers",
+            )
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])

@@ -4,6 +4,7 @@ A grader imports all of it, adds its own rules, and imports layer_numbers.py; th
 is. Where a check names no sizes, they are all different, so that an axis that is taken for another shows.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -59,10 +60,21 @@ def short(dtype):
     return str(dtype).removeprefix("torch.")
 
 
+def each(names, *values, ids):
+    """Parametrise by all combinations of some values, and call them "float16, head_dim=128"."""
+    combined = list(itertools.product(*values))
+    return pytest.mark.parametrize(
+        names, combined, ids=[", ".join(f(v) for f, v in zip(ids, c, strict=True)) for c in combined]
+    )
+
+
 # ------------------------------------------------------------------------------- parameters, shape and dtype
 
 
-@pytest.mark.parametrize("options", [{"bias": True}, {"bias": False}, {}], ids=["bias", "no bias", "bias by default"])
+MADE = {"bias": {"dropout": 0.0, "bias": True}, "no bias": {"dropout": 0.0, "bias": False}, "bias by default": {}}
+
+
+@pytest.mark.parametrize("options", MADE.values(), ids=MADE)
 def test_parameters(learner, draw, family, options):
     """the parameters are the weights and biases of q_proj, k_proj, v_proj and o_proj"""
     layer = family.make(learner, 24, 6, **options)
@@ -193,13 +205,14 @@ def test_positions_are_not_mixed_with_features(learner, draw, family, sizes):
 
 def test_scale_is_the_root_of_head_dim(learner, family):
     """the scores are scaled by 1/sqrt(head_dim)"""
-    # each head's product is ln 3 times the root of head_dim: scaled, the two weights are 1/4 and 3/4
+    # scaled, the two scores of each head are ln 3 apart, so that the weights are 1/4 and 3/4
     found = []
     for head_dim in (4, 9, 16):
         d_model = 6 * head_dim
         layer = family.plain(learner, d_model, 6)
         value = torch.stack([torch.zeros(d_model), torch.ones(d_model)])[None].double()
-        out = layer(torch.ones(1, 1, d_model).double(), value * math.log(3) / math.sqrt(head_dim), value)
+        key = (value - 0.5) * math.log(3) / math.sqrt(head_dim)
+        out = layer(torch.ones(1, 1, d_model).double(), key, value)
         shaped(out, (1, 1, d_model))
         found.append(out[0, 0, ::head_dim])
     holds(

@@ -38,8 +38,8 @@ class CachedGroupedQueryAttention(nn.Module):
 
         if kv_cache:
             past_k, past_v = kv_cache
-            k = torch.cat([past_k.detach(), k], dim=-2)
-            v = torch.cat([past_v.detach(), v], dim=-2)
+            k = torch.cat([past_k, k], dim=-2)
+            v = torch.cat([past_v, v], dim=-2)
         new_cache = (k.detach().clone(), v.detach().clone())
 
         scores = torch.matmul(q * (1.0 / math.sqrt(self.head_dim)), self._expand(k).transpose(-1, -2))
