@@ -9,16 +9,17 @@ ENV OMP_NUM_THREADS=1 \
     PYTHONUNBUFFERED=1
 RUN groupadd --gid 1000 learner && useradd --uid 1000 --gid learner --create-home learner
 WORKDIR /katas
-COPY pyproject.toml requirements.txt ./
+COPY requirements.txt ./
 RUN python -m pip install --no-cache-dir uv==0.13.8 \
-    && uv pip install --system --no-cache --torch-backend cpu -r pyproject.toml --constraint requirements.txt
+    && uv pip install --system --no-cache --torch-backend cpu -r requirements.txt
 
 # What a dev container adds: git, make, the notebooks and the tests.
 FROM base AS dev
+COPY requirements-notebooks.txt requirements-dev.txt ./
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git make \
     && rm -rf /var/lib/apt/lists/* \
-    && uv pip install --system --no-cache --torch-backend cpu -r requirements.txt
+    && uv pip install --system --no-cache --torch-backend cpu -r requirements-dev.txt
 USER learner
 
 # Everything belongs to root and nothing is written: not even bytecode, which is compiled here.

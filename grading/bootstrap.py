@@ -10,22 +10,58 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST = (3, 11)
-NEEDED = ("torch", "numpy", "pytest", "rich")
+NEEDED = ("torch", "numpy", "pytest", "rich", "watchfiles", "fsrs", "jinja2")
 MEND = "run `make`, or see Set-up in README.md"
+CHECKOUT = ("grader.py", "grading", "problems", "tests")
+SAMPLE = "\u9898"  # a letter of a language other than English
 
 
 def start():
     """Run the command line in the right interpreter, or say in one line what is missing."""
     python = _venv_python()
     if python and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(ROOT, ".venv")):
-        _go_on_in(python)
+        _go_on_in(python, ROOT)
     missing = _missing()
     if missing:
         sys.stderr.write(f"grader: {missing}: {MEND}\n")
         sys.exit(2)
+    _make_printable()
     from grading.cli import main
 
     _leave(main(sys.argv[1:]))
+
+
+def command():
+    """The console script `katas`: run the grader of the clone that one is in, or that was installed with `pip -e`."""
+    for folder in [*_upwards(os.getcwd()), ROOT]:
+        if all(os.path.exists(os.path.join(folder, part)) for part in CHECKOUT):
+            _go_on_in(sys.executable, folder)
+    sys.stderr.write(
+        "katas: no exercises here. They are files of a clone of the repository, which the installed package does not "
+        "hold: call katas in a clone.\n"
+    )
+    sys.exit(2)
+
+
+def _upwards(folder):
+    """That folder and those that it lies in."""
+    folders = [folder]
+    while os.path.dirname(folders[-1]) != folders[-1]:
+        folders.append(os.path.dirname(folders[-1]))
+    return folders
+
+
+def _make_printable():
+    """Let no character end a grade that this terminal, or whatever reads the output, has no code for."""
+    if os.environ.get("KATA_LANG"):
+        try:
+            SAMPLE.encode(sys.stdout.encoding or "ascii")
+        except UnicodeError:
+            os.environ["KATA_LANG"] = "en"
+            sys.stderr.write("grader: in English, for this terminal has no other letters (PYTHONIOENCODING=utf-8?)\n")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _leave(status):
@@ -48,8 +84,9 @@ def _venv_python():
     return None
 
 
-def _go_on_in(python):
-    command = [python, os.path.join(ROOT, "grader.py"), *sys.argv[1:]]
+def _go_on_in(python, root):
+    """Become that Python with that checkout's grader; where that cannot be, wait for it."""
+    command = [python, os.path.join(root, "grader.py"), *sys.argv[1:]]
     if os.name == "posix":
         sys.stdout.flush()
         os.execv(python, command)

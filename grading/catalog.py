@@ -3,26 +3,42 @@
 kata.toml of a kata has these keys:
     title       what it is called
     minutes     how long it takes
-    difficulty  easy, medium or hard, as an interviewer sees it
-    points      its weight in a score (score.json, cohort tables)
-    track       "core" or "further"
+    holes       what a learner writes, a function or Class.method each, and the steps that the stub lists for it
+    difficulty  easy, medium or hard, as an interviewer sees it; medium where nothing is said
+    points      its weight in a score (score.json, cohort tables); 10
+    track       "core" or "further"; core
     after       the katas that come before it
     hints       three, each one level further: direction, idea, line of thought; never the code
-    holes       what a learner writes, a function or Class.method each, and the steps that the stub lists for it
+
+A kata whose file cannot be read is in the catalog too, after the others, and says why: no other is taken down by it.
 """
 
 from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACKS = ("core", "further")
+TYPES: dict[str, Any] = {
+    **dict.fromkeys(("title", "difficulty", "track"), str),
+    **dict.fromkeys(("minutes", "points"), (int, float)),
+    **dict.fromkeys(("after", "hints"), list),
+    "holes": dict,
+}
+REQUIRED = {"title", "minutes", "holes"}
+
+
+class KataFault(Exception):
+    """A file of a kata's own is missing or broken; the text names it."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -31,14 +47,34 @@ class Kata:
 
     stem: str
     title: str
-    minutes: int
-    hints: tuple[str, ...]
+    minutes: float
     holes: dict[str, tuple[str, ...]]
-    difficulty: str
-    points: float
-    track: str
-    after: tuple[str, ...]
+    hints: tuple[str, ...] = ()
+    difficulty: str = "medium"
+    points: float = 10.0
+    track: str = "core"
+    after: tuple[str, ...] = ()
     number: int = 0
+    fault: KataFault | None = None
+
+    def check(self) -> None:
+        """KataFault where it lacks what a grade needs: a kata.toml, a solution and a grader that can be read."""
+        if self.fault:
+            raise self.fault
+        if not self.tests.is_file():
+            raise KataFault(self.tests, "the kata has no grader yet")
+        missing = self.holes.keys() - self.signatures.keys()
+        if missing:
+            raise KataFault(self.solution, f"it has no {', '.join(sorted(missing))}")
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be graded."""
+        try:
+            self.check()
+        except KataFault:
+            return False
+        return True
 
     @property
     def solution(self) -> Path:
@@ -58,12 +94,22 @@ class Kata:
         """The functions and classes that a learner writes."""
         return tuple(dict.fromkeys(hole.partition(".")[0] for hole in self.holes))
 
+    @property
+    def reference(self) -> str:
+        """The text of the solution; KataFault where there is none that Python can read."""
+        try:
+            text = self.solution.read_text(encoding="utf-8")
+            ast.parse(text)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise KataFault(self.solution, error) from error
+        return text
+
     @cached_property
     def signatures(self) -> dict[str, tuple[str, ...]]:
         """Parameter names, without self: {"MultiHeadAttention.forward": ("query", "key", "value", "mask"), ...}."""
-        tree = ast.parse(self.solution.read_text(encoding="utf-8"))
-        found = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-        for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        body = ast.parse(self.reference).body
+        found = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+        for owner in (node for node in body if isinstance(node, ast.ClassDef)):
             methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
             found |= {f"{owner.name}.{method.name}": method for method in methods}
         names = {name: tuple(argument.arg for argument in node.args.args) for name, node in found.items()}
@@ -85,38 +131,95 @@ class Catalog:
         return {kata.stem: kata for kata in self.katas}[stem]
 
     @property
+    def sound(self) -> tuple[Kata, ...]:
+        """Those that can be graded."""
+        return tuple(kata for kata in self.katas if kata.is_sound)
+
+    @property
     def stems(self) -> tuple[str, ...]:
         return tuple(kata.stem for kata in self.katas)
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """Those that have katas."""
+        return tuple(dict.fromkeys(kata.track for kata in self.katas))
+
+    def find(self, name: str) -> Kata:
+        """The kata that somebody means: by stem, path, number, or a part of the stem that no other has.
+
+        Raises:
+            ValueError: there is none, or several; the text says what is nearest.
+        """
+        stem = Path(name).stem.lower().replace("-", "_")
+        exact = [kata for kata in self.katas if stem == kata.stem.lower() or stem == str(kata.number)]
+        parts = exact[:1] or [kata for kata in self.katas if stem and stem in kata.stem.lower()]
+        if len(parts) == 1:
+            return parts[0]
+        near = [kata.stem for kata in parts] or get_close_matches(stem, self.stems)
+        meant = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(self.stems)}"
+        raise ValueError(f"{'several katas' if parts else 'no kata'} {name!r}: {meant}")
 
 
 def submission(folder: Path, stem: str) -> Path:
     """The learner's file of that kata in a folder, which may also be the file itself."""
-    return folder if folder.suffix == ".py" else folder / f"{stem}.py"
+    return folder if folder.suffix == ".py" or folder.is_file() else folder / f"{stem}.py"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file of a kata's own; KataFault where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise KataFault(path, error) from error
 
 
 @cache
 def _katas(folder: Path) -> tuple[Kata, ...]:
     found = [_kata(path) for path in folder.glob("*/kata.toml")]
-    tracks = [_in_order(kata for kata in found if kata.track == track) for track in TRACKS]
-    return tuple(replace(kata, number=number) for katas in tracks for number, kata in enumerate(katas, start=1))
+    ordered: list[Kata] = []
+    for track in TRACKS:
+        katas = _in_order([kata for kata in found if kata.track == track and not kata.fault])
+        ordered += [replace(kata, number=number) for number, kata in enumerate(katas, start=1)]
+    there = {kata.stem for kata in ordered}
+    return (*ordered, *sorted((kata for kata in found if kata.stem not in there), key=lambda kata: kata.stem))
 
 
-def _in_order(katas: Iterable[Kata]) -> list[Kata]:
+def _in_order(katas: list[Kata]) -> list[Kata]:
     """Each after those that it comes after; among those that could be next, the first by name."""
     left = sorted(katas, key=lambda kata: kata.stem)
     ordered: list[Kata] = []
     while left:
         waiting = {kata.stem for kata in left}
-        following = next((kata for kata in left if not waiting.intersection(kata.after)), None)
-        if following is None:
-            raise ValueError(f"katas that come after each other: {', '.join(sorted(waiting))}")
+        # where all wait for each other there is no right order: the first by name
+        following = next((kata for kata in left if not waiting.intersection(kata.after)), left[0])
         left.remove(following)
         ordered.append(following)
     return ordered
 
 
 def _kata(path: Path) -> Kata:
-    entry: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    holes = {hole: tuple(steps) for hole, steps in entry.pop("holes").items()}
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    return Kata(stem=path.parent.name, holes=holes, **values)
+    stem = path.parent.name
+    try:
+        entry = read_toml(path)
+        _check(path, entry)
+        holes = {hole: tuple(steps) for hole, steps in entry.pop("holes").items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
+        }
+        return Kata(stem=stem, holes=holes, **values)
+    except KataFault as fault:
+        return Kata(stem, stem, 0, {}, fault=fault)
+
+
+def _check(path: Path, entry: dict[str, Any]) -> None:
+    """KataFault where a key is missing, unknown, or of another type."""
+    for name in REQUIRED - entry.keys():
+        raise KataFault(path, f"it has no {name}")
+    for name, value in entry.items():
+        if name not in TYPES or not isinstance(value, TYPES[name]) or isinstance(value, bool):
+            raise KataFault(path, f"{name} = {value!r} is not understood")
+        lists = list(value.values()) if name == "holes" else [value] if isinstance(value, list) else []
+        if not all(isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in lists):
+            raise KataFault(path, f"{name} has to consist of lists of texts")
+    if entry.get("track", "core") not in TRACKS:
+        raise KataFault(path, f"track has to be one of {', '.join(TRACKS)}")

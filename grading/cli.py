@@ -7,32 +7,47 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading import doctor
-from grading.catalog import ROOT, Catalog, Kata
-from grading.classroom import ci, cohort
-from grading.console import FAIL, FAULT, PASS, USAGE, folder_named, grade, kata_named, show, verdict, width
+from grading.catalog import ROOT, Catalog, Kata, KataFault
+from grading.classroom import ci, cohort, readme_badge
+from grading.console import (
+    FAIL,
+    FAULT,
+    PASS,
+    REPORT_IT,
+    USAGE,
+    Verbs,
+    file_named,
+    folder_named,
+    grade,
+    kata_named,
+    show,
+    verdict,
+    width,
+)
 from grading.practice.interview import drill, interview
 from grading.practice.progress import review, status
 from grading.practice.progress.progress import Progress
 from grading.practice.watch import watch
-from grading.stubs import stub
+from grading.stubs import is_untouched, stub
 from grading.texts import Texts, word
 
 if TYPE_CHECKING:
     from grading.records import Report
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, cohort, status, watch, review, interview, drill)
+MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command line; the exit status: 0 all asked for pass, 1 something does not, 2 usage, 3 the engine failed."""
     parser, verbs = _parser()
-    arguments = parser.parse_args(_with_verb(list(argv), verbs))
+    arguments = parser.parse_args(_with_verb(list(argv), verbs, parser.error))
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
@@ -41,41 +56,38 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAIL
+    except KataFault as fault:
+        print(f"grader: the kata is broken: {fault}", file=sys.stderr)
+        return FAULT
     except Exception:
         traceback.print_exc()
-        print(
-            "\ngrader: this is a fault of the grader, not of your code. Please report it with the lines above.",
-            file=sys.stderr,
-        )
+        print(f"\ngrader: {REPORT_IT}", file=sys.stderr)
         return FAULT
 
 
-def _with_verb(argv: list[str], verbs: Collection[str]) -> list[str]:
+def _with_verb(argv: list[str], verbs: Collection[str], refuse: Callable[[str], object]) -> list[str]:
     """Without a verb, grade: `python grader.py -v`. A kata's name alone is one too: `python grader.py mha`."""
     words = [word for word in argv if not word.startswith("-")]
     if argv[:1] in (["-h"], ["--help"]) or (words and words[0] in verbs):
         return argv
+    if words and (near := get_close_matches(words[0], verbs, n=1)) and not _is_kata(words[0]):
+        refuse(f"no verb {words[0]!r}: did you mean {near[0]}?")
     return ["check", *argv]
+
+
+def _is_kata(name: str) -> bool:
+    try:
+        Catalog().find(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     """The parser, and the names of its verbs."""
     parser = argparse.ArgumentParser(prog="grader.py", description="Grade the attention katas.", epilog=_EPILOG)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    check = verbs.add_parser("check", help="grade these katas, or all that were started (the default verb)")
-    check.add_argument("katas", nargs="*", metavar="KATA", type=kata_named)
-    check.add_argument(
-        "--problems", type=folder_named, default=ROOT / "problems", metavar="DIR", help="grade files elsewhere"
-    )
-    check.add_argument("--json", action="store_true", help="print the report as JSON and nothing else")
-    check.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, with heat maps")
-    check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
-    check.add_argument("--seed", type=int, help="repeat a run's random inputs")
-    check.add_argument(
-        "--debug", type=kata_named, metavar="KATA", help="run that kata in this process: breakpoint() works"
-    )
-    check.add_argument("--require-sandbox", action="store_true", help="no grade without the kernel's layers")
-    check.set_defaults(run=_check)
+    _add_check(verbs)
     verbs.add_parser("list", help="list the katas").set_defaults(run=_list)
     hint = verbs.add_parser("hint", help="one hint more: direction, idea, line of thought")
     hint.add_argument("kata", metavar="KATA", type=kata_named)
@@ -93,6 +105,25 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     return parser, verbs.choices
 
 
+def _add_check(verbs: Verbs) -> None:
+    check = verbs.add_parser("check", help="grade these katas, or all that were started (the default verb)")
+    check.add_argument("katas", nargs="*", metavar="KATA", type=kata_named)
+    where = check.add_mutually_exclusive_group()
+    where.add_argument(
+        "--problems", type=folder_named, default=ROOT / "problems", metavar="DIR", help="grade files elsewhere"
+    )
+    where.add_argument("--file", type=file_named, metavar="PATH", help="grade this file as the one kata that is named")
+    check.add_argument("--json", action="store_true", help="print the report as JSON and nothing else")
+    check.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, with heat maps")
+    check.add_argument("-v", "--verbose", action="store_true", help="show every failing check in full")
+    check.add_argument("--seed", type=int, help="repeat a run's random inputs")
+    check.add_argument(
+        "--debug", type=kata_named, metavar="KATA", help="run that kata in this process: breakpoint() works"
+    )
+    check.add_argument("--require-sandbox", action="store_true", help="no grade without the kernel's fences")
+    check.set_defaults(run=_check)
+
+
 _EPILOG = (
     "Without a verb: grade what was started. Exit status: 0 all pass, 1 not all, 2 usage, 3 a fault of the grader."
 )
@@ -107,8 +138,12 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.require_sandbox and (missing := doctor.missing()):
         print(f"grader: no grade, for this system has no {' and no '.join(missing)}", file=sys.stderr)
         return FAULT
-    report = grade(stems, arguments.problems, arguments.seed, debug=bool(arguments.debug))
-    if arguments.problems == ROOT / "problems" and not arguments.debug:
+    if arguments.file and len(stems) != 1:
+        print("grader: --file wants one kata: python grader.py check KATA --file PATH", file=sys.stderr)
+        return USAGE
+    where = arguments.file or arguments.problems
+    report = grade(stems, where, arguments.seed, debug=bool(arguments.debug))
+    if where == ROOT / "problems" and not arguments.debug:
         Progress().record(report)
     if arguments.html and (fault := _write_page(report, arguments.html)):
         print(f"grader: {fault}", file=sys.stderr)
@@ -137,7 +172,8 @@ def _list(arguments: argparse.Namespace) -> int:
     texts = Texts()
     for kata in Catalog().katas:
         minutes = texts.word("list-minutes", minutes=kata.minutes)
-        print(f"{kata.number} {kata.stem:<14}{minutes}  {texts.title(kata)}")
+        shown = kata.fault or f"{minutes}  {texts.title(kata)}"
+        print(f"{kata.number or '-'} {kata.stem:<14}{shown}")
     return PASS
 
 
@@ -146,6 +182,9 @@ def _hint(arguments: argparse.Namespace) -> int:
 
     kata, progress, texts = arguments.kata, Progress(), Texts()
     hints = texts.hints(kata)
+    if not hints:
+        print(texts.word("hint-none", title=texts.title(kata)))
+        return PASS
     level = min(progress.hints(kata.stem) + 1, len(hints))
     progress.set_hints(kata.stem, level)
     print(texts.word("hint-title", title=texts.title(kata), level=level, count=len(hints)) + "\n")
@@ -163,29 +202,39 @@ def _reset(arguments: argparse.Namespace) -> int:
         return USAGE
     if arguments.all:
         print(word("round", number=Progress().new_round()))
+    status = PASS
     for kata in katas:
-        path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
-        if path.is_file() and path.read_bytes() == text.encode():
-            print(word("stub-already", kata=kata.stem))
-            continue
-        kept = Progress().back_up(path)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        Progress().fresh(kata.stem)
-        file = kept.relative_to(ROOT) if kept else None
-        print(word("stub-kept" if kept else "stub-back", kata=kata.stem, file=file))
-    return PASS
+        try:
+            print(_put_back(kata))
+        except KataFault as fault:
+            print(f"grader: {kata.stem}: the kata is broken: {fault}", file=sys.stderr)
+            status = FAULT
+    return status
+
+
+def _put_back(kata: Kata) -> str:
+    """Put the stub back, keep what somebody wrote; what was done, in words."""
+    path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
+    found = path.read_bytes() if path.is_file() else b""
+    if found == text.encode():
+        return word("stub-already", kata=kata.stem)
+    kept = Progress().back_up(path) if found and not is_untouched(found, text) else None
+    path.write_text(text, encoding="utf-8", newline="\n")
+    Progress().fresh(kata.stem)
+    return word("stub-kept" if kept else "stub-back", kata=kata.stem, file=kept.relative_to(ROOT) if kept else None)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     kata: Kata = arguments.kata
-    if not arguments.reveal and verdict(grade([kata.stem], ROOT / "problems"), named=True) != PASS:
+    status = PASS if arguments.reveal else verdict(grade([kata.stem], ROOT / "problems"), named=True)
+    if status != PASS:
         print(word("not-yet", kata=kata.stem))
-        return FAIL
+        return status
     if arguments.reveal:
         Progress().reveal(kata.stem)
     from grading.reports.compare import side_by_side
 
     path = ROOT / "problems" / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    show(side_by_side(yours, kata.solution.read_text(encoding="utf-8"), width()))
+    show(side_by_side(yours, kata.reference, width()))
     return PASS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +14,24 @@ from grading.catalog import Catalog, Kata
 if TYPE_CHECKING:
     from grading.records import Report
 
+REPORT_IT = "this is a fault of the grader, not of your code. Please report it with the lines above."
 PASS, FAIL, USAGE, FAULT = 0, 1, 2, 3
 
 Verbs = Any  # argparse's subparsers, whose class has no public name
 
 
-def kata_named(stem: str) -> Kata:
-    stem = Path(stem).stem  # problems/gqa.py is gqa
+def kata_named(name: str) -> Kata:
     try:
-        return Catalog()[stem]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"no kata {stem!r}: choose from {', '.join(Catalog().stems)}") from None
+        return Catalog().find(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def file_named(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"no file {text!r}")
+    return path.resolve()
 
 
 def folder_named(text: str) -> Path:
@@ -39,13 +47,28 @@ def grade(stems: Sequence[str], problems: Path, seed: int | None = None, debug: 
 
     examiner = Examiner(debug)
     try:
-        return examiner.grade(stems or Catalog().stems, problems, seed, asked=bool(stems))
+        report = examiner.grade(stems or Catalog().stems, problems, seed, asked=bool(stems))
     finally:
         examiner.close()
+    say_faults(report)
+    return report
+
+
+def say_faults(report: Report) -> None:
+    """What the engine, or a kata's own file, failed at: nobody's verdict, and never passed over in silence."""
+    from grading.reports.terminal import clean
+
+    for result in report.katas:
+        if result.fault:
+            for line in result.fault.splitlines():
+                print(f"| {clean(line)}", file=sys.stderr)  # marked, so that no line of it is a CI server's command
+            print(f"grader: {result.kata}: {REPORT_IT}\n", file=sys.stderr)
 
 
 def verdict(report: Report, named: bool) -> int:
     """The exit status: katas that were not started count only where they were asked for by name."""
+    if any(result.fault for result in report.katas):
+        return FAULT
     counted = [result for result in report.katas if named or result.outcome != "not started"]
     return PASS if all(result.outcome == "passed" for result in counted) else FAIL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-SCHEMA = 1
+SCHEMA = 2
 
 Outcome = Literal["passed", "failed", "not started", "broken"]
 
@@ -48,6 +48,10 @@ class CheckFailed(AssertionError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class EngineFault(Exception):
+    """The engine itself failed: never the learner's fault, and never a verdict."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,11 @@ class Star:
 
 @dataclass(frozen=True)
 class KataResult:
-    """One kata: how many of the expected checks passed, and why not all. `message` says why it is broken."""
+    """One kata: how many of the expected checks passed, and why not all. `message` says why it is broken.
+
+    `fault` is the traceback of what the engine, or a file of the kata's own, failed at. A kata that is broken by it has
+    no verdict; one that is not has its verdict, and lacks its causes.
+    """
 
     kata: str
     title: str
@@ -120,6 +128,7 @@ class KataResult:
     where: str = ""
     printed: str = ""
     star: Star | None = None
+    fault: str = ""
 
     @property
     def first_failure(self) -> CheckResult | None:
@@ -131,7 +140,7 @@ class Report:
     """A grade. Every screen, file and summary is a function of it, and `--json` prints it."""
 
     seed: int
-    layers: tuple[str, ...]
+    fences: tuple[str, ...]
     seconds: float
     katas: tuple[KataResult, ...] = field(default=())
     schema: int = SCHEMA

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
 
 from grading.catalog import Kata
 
 
 def stub(kata: Kata, steps: bool = True) -> str:
     """The text of problems/<stem>.py. Without `steps` the TODO lists are left out, as in an interview."""
-    source = kata.solution.read_text(encoding="utf-8")
+    source = kata.reference
     tree = ast.parse(source)
     return _Stub(kata, source, steps).module(tree)
+
+
+def is_untouched(found: bytes, text: str) -> bool:
+    """Whether a file is a stub of the kata's, perhaps an earlier one: nothing in it is anybody's but its docstrings."""
+    try:
+        tokens = tokenize.generate_tokens(io.StringIO(found.decode("utf-8")).readline)
+        comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+        same = _without_docstrings(found.decode("utf-8")) == _without_docstrings(text)
+    except (ValueError, SyntaxError, tokenize.TokenError):
+        return False
+    return same and all(re.match(r"# TODO:|#   \d+\. ", comment) for comment in comments)
+
+
+def _without_docstrings(source: str) -> str:
+    tree = ast.parse(source)
+    owners = (node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    for owner in (owner for owner in owners if ast.get_docstring(owner) is not None):
+        del owner.body[0]
+    return ast.dump(tree)
 
 
 class _Stub:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import ROOT, Kata
+from grading.catalog import ROOT, Kata, KataFault, read_toml
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
@@ -112,16 +112,16 @@ def tables(language: str) -> Mapping[str, Mapping[str, Any]]:
     path = FOLDER / f"{language}.toml"
     if not re.fullmatch("[a-z]{2,3}", language) or not path.is_file():
         return {}
-    found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | _read(path)
+    found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | read_toml(path)
     for path in sorted((ROOT / "katas").glob(f"*/{language}.toml")):
-        stem, entry = path.parent.name, _read(path)
+        try:
+            stem, entry = path.parent.name, read_toml(path)
+        except KataFault as fault:
+            print(f"grader: {fault}", file=sys.stderr)
+            continue
         own = {"titles": {stem: entry.get("title")}, "hints": {stem: entry.get("hints")}}
         drills = {f"{stem}/{file}": sentence for file, sentence in entry.get("drills", {}).items()}
         for name, more in (entry | own | {"drills": drills}).items():
             if name in TABLES:
                 found[name] |= {key: text for key, text in more.items() if text}
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -4,9 +4,8 @@ from grading.examination.plugin import (  # noqa: F401
     draw,
     learner,
     pytest_addoption,
+    pytest_collection_modifyitems,
     pytest_configure,
     pytest_report_header,
-    pytest_runtest_call,
-    pytest_runtest_makereport,
-    seed,
+    pytest_runtest_protocol,
 )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from grading.candidate import server
 from grading.candidate.limits import Limits
-from grading.candidate.transport import Ending, EngineFault, PipeWords, Process
+from grading.candidate.transport import Ending, PipeWords, Process
+from grading.records import EngineFault
 
 SERVER_SECONDS = 30.0
 

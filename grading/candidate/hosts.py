@@ -9,15 +9,17 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from grading.candidate import wire
 from grading.candidate.fork import ForkHost
 from grading.candidate.limits import Limits
 from grading.candidate.session import Session
-from grading.candidate.transport import Candidate, Ending, EngineFault, FileWords, Process
+from grading.candidate.transport import Candidate, Ending, FileWords, Process
 from grading.catalog import ROOT
+from grading.records import EngineFault
 
 SERVER_SECONDS = 30.0
 
@@ -38,39 +40,64 @@ class Host(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass
+class _Started:
+    """A process that will connect to the listener, say the token, and be a candidate."""
+
+    process: subprocess.Popen[bytes]
+    listener: socket.socket
+    token: str
+    words: IO[bytes]
+    ending: Ending[None]
+
+
 class SpawnHost:
-    """Candidates in fresh processes, for systems without fork: as long as `import torch` takes, each."""
+    """Candidates in fresh processes, where forking is not safe or not there: as long as `import torch` takes, each.
+
+    Those that are expected begin to import it together, as many as half of the cores.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.workplace = tempfile.mkdtemp(prefix="kata-")
+        self.started: deque[_Started] = deque()  # candidates that nobody has asked for yet
         self.endings: list[Ending[None]] = []
 
-    def candidate(self) -> Process:
-        token = token_hex(16)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-            code = (
-                f"import sys; sys.path.insert(0, {str(ROOT)!r}); from grading.candidate.server import spawned; "
-                f"spawned({port}, sys.stdin.readline().strip(), {self.workplace!r})"
-            )
-            words = tempfile.TemporaryFile()
-            process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=words, stderr=words)
-            assert process.stdin is not None
-            with process.stdin as pipe:
-                pipe.write(f"{token}\n".encode())
-            listener.settimeout(SERVER_SECONDS)
-            channel, _ = listener.accept()
-        if channel.recv(len(token), socket.MSG_WAITALL) != token.encode():
-            raise EngineFault("something else answered in place of the candidate")
-        words_read = FileWords(words, self.limits.printed_bytes)
-        self.endings.append(Ending(process.kill, lambda _: process.wait()))
-        return Process(channel, words_read, self.endings[-1], self.limits)
-
     def expect(self, count: int) -> None:
-        pass  # each would be importing PyTorch, all at the same time
+        for _ in range(min(count, (os.cpu_count() or 1) // 2) - len(self.started)):
+            self.started.append(self._start())
+
+    def candidate(self) -> Process:
+        one = self.started.popleft() if self.started else self._start()
+        with one.listener:
+            one.listener.settimeout(SERVER_SECONDS)
+            channel, _ = one.listener.accept()
+        if channel.recv(len(one.token), socket.MSG_WAITALL) != one.token.encode():
+            raise EngineFault("something else answered in place of the candidate")
+        self.endings.append(one.ending)
+        return Process(channel, FileWords(one.words, self.limits.printed_bytes), one.ending, self.limits)
+
+    def _start(self) -> _Started:
+        token = token_hex(16)
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        code = (
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from grading.candidate.server import spawned; "
+            f"spawned({port}, sys.stdin.readline().strip(), {self.workplace!r})"
+        )
+        words = tempfile.TemporaryFile()
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=words, stderr=words)
+        assert process.stdin is not None
+        with process.stdin as pipe:
+            pipe.write(f"{token}\n".encode())
+        return _Started(process, listener, token, words, Ending(process.kill, lambda _: process.wait()))
 
     def settle(self) -> None:
+        while self.started:
+            one = self.started.popleft()
+            one.listener.close()
+            one.words.close()
+            self.endings.append(one.ending)
         while self.endings:
             self.endings.pop()()
 
@@ -121,5 +148,5 @@ class DebugHost:
 
 
 def host(limits: Limits) -> Host:
-    """The quickest host that this system has."""
-    return ForkHost(limits) if hasattr(os, "fork") else SpawnHost(limits)
+    """The quickest host that is safe on this system: the libraries that PyTorch uses on macOS do not survive a fork."""
+    return ForkHost(limits) if sys.platform == "linux" else SpawnHost(limits)

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -32,7 +33,7 @@ def serve(control: socket.socket, workplace: str) -> None:
     """Serve until the examiner goes away. Requests: b"s" fork a candidate, b"k" kill the one with that pid.
 
     Args:
-        control: a Unix socket; b"s" comes with two descriptors, the candidate's socket and the pipe for its words.
+        control: a Unix socket; b"s" comes with two descriptors, the candidate's socket and the pipe for its output.
         workplace: an empty folder, where candidates start.
     """
     os.setsid()
@@ -42,17 +43,9 @@ def serve(control: socket.socket, workplace: str) -> None:
     ledger: list[str] = []
     prepare(ledger)
     live: set[int] = set()
-    while True:
-        try:
-            message, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 2)
-        except OSError:
-            message = b""
-        if len(message) != REQUEST.size:
-            break
-        verb, pid = REQUEST.unpack(message)
+    for verb, pid, descriptors in _requests(control):
         if verb == b"s":
-            pid = _fork(control, descriptors, workplace, ledger)
-            live.add(pid)
+            live.add(pid := _fork(control, descriptors, workplace, ledger))
             control.sendall(REPLY.pack(pid, 0))
         else:
             control.sendall(REPLY.pack(pid, _kill(pid)))
@@ -62,6 +55,19 @@ def serve(control: socket.socket, workplace: str) -> None:
         _kill(pid)
     _sweep(set())
     os._exit(0)
+
+
+def _requests(control: socket.socket) -> Iterator[tuple[bytes, int, list[int]]]:
+    """Until the examiner goes away."""
+    while True:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+        except OSError:
+            return
+        if len(message) != REQUEST.size:
+            return
+        verb, pid = REQUEST.unpack(message)
+        yield verb, pid, descriptors
 
 
 def prepare(ledger: list[str]) -> None:

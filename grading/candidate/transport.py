@@ -18,10 +18,6 @@ Begun = TypeVar("Begun")
 SEND_BUFFER = 1 << 18  # takes what is asked ahead (connection.BYTES_AHEAD) while nobody reads it
 
 
-class EngineFault(Exception):
-    """The engine itself failed: never the learner's fault, and never a verdict."""
-
-
 class Stopped(Exception):
     """The candidate had to be stopped: it took too long, or what it sent is no answer."""
 

@@ -30,7 +30,7 @@ def register(verbs: Verbs) -> None:
     parser.add_argument("checkout", type=folder_named, metavar="CHECKOUT", help="the learner's repository")
     parser.add_argument("--out", type=Path, default=Path("ci"), metavar="DIR", help="where the files go (default: ci)")
     parser.add_argument("--before", metavar="COMMIT", help="an earlier commit: what passed there may not be gone now")
-    parser.add_argument("--strict", action="store_true", help="all katas are required, on all of the kernel's layers")
+    parser.add_argument("--strict", action="store_true", help="all katas are required, and all of the kernel's fences")
     parser.set_defaults(run=_ci)
 
 

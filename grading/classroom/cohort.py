@@ -178,8 +178,8 @@ def rows(entrants: Sequence[Entrant], journal: Journal) -> Iterator[Row]:
 
     shapes = {key: journal[key]["shape"] for entrant in entrants for key in entrant.keys.values() if key in journal}
     written = [(kata, shapes.get(key, ""), entrant.name) for entrant in entrants for kata, key in entrant.keys.items()]
-    given = [(kata.stem, shape(kata.solution.read_bytes()), "the reference") for kata in Catalog().katas]
-    stubs = {(kata.stem, shape(stub(kata).encode())) for kata in Catalog().katas}
+    given = [(kata.stem, shape(kata.solution.read_bytes()), "the reference") for kata in Catalog().sound]
+    stubs = {(kata.stem, shape(stub(kata).encode())) for kata in Catalog().sound}
     shared = {key: names for key, names in groups([*written, *given]).items() if key not in stubs}
     for entrant in entrants:
         results = tuple(_result(kata, entrant, journal) for kata in Catalog().katas)

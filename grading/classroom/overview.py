@@ -34,8 +34,13 @@ class Row:
     alike: tuple[str, ...] = ()
 
     @property
-    def points(self) -> float:
-        return round(sum(points(result) for result in self.results if result), 2)
+    def points(self) -> dict[str, float]:
+        """By track."""
+        found = dict.fromkeys(Catalog().tracks, 0.0)
+        for result in self.results:
+            if result:
+                found[Catalog()[result.kata].track] += points(result)
+        return {track: round(total, 2) for track, total in found.items()}
 
 
 def write(folder: Path, rows: Iterable[Row]) -> None:
@@ -45,7 +50,7 @@ def write(folder: Path, rows: Iterable[Row]) -> None:
     with ExitStack() as stack:
         table = csv.writer(stack.enter_context(_replacing(folder / "results.csv")), lineterminator="\n")
         lines = stack.enter_context(_replacing(folder / "results.jsonl"))
-        table.writerow(["submission", "points", "passed", *Catalog().stems, "causes", "alike", "note"])
+        table.writerow(["submission", *_point_heads(), "passed", *Catalog().stems, "causes", "alike", "note"])
         for row in rows:
             count += 1
             table.writerow([_cell(value) for value in _values(row)])
@@ -58,11 +63,23 @@ def write(folder: Path, rows: Iterable[Row]) -> None:
         page.write(_page(count, body.getvalue(), mistakes, outcomes))
 
 
+def _point_heads() -> list[str]:
+    return [f"{track} points" for track in Catalog().tracks]
+
+
 def _values(row: Row) -> list[str]:
     passed = sum(result is not None and result.outcome == "passed" for result in row.results)
     causes = [f"{result.kata}: {cause.name}" for result in row.results if result for cause in result.causes]
     states = [_state(result) for result in row.results]
-    return [row.name, f"{row.points:g}", str(passed), *states, "; ".join(causes), "; ".join(row.alike), row.fault]
+    return [
+        row.name,
+        *(f"{each:g}" for each in row.points.values()),
+        str(passed),
+        *states,
+        "; ".join(causes),
+        "; ".join(row.alike),
+        row.fault,
+    ]
 
 
 def _state(result: KataResult | None) -> str:
@@ -100,7 +117,7 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
 
 
 def _page(count: int, body: str, mistakes: Counter[tuple[str, str]], outcomes: Counter[tuple[str, str]]) -> str:
-    heads = "".join(f"<th>{name}" for name in ("submission", "points", *Catalog().stems, "alike"))
+    heads = "".join(f"<th>{name}" for name in ("submission", *_point_heads(), *Catalog().stems, "alike"))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Cohort</title><style>{STYLE}</style>'
         f"<h1>{count} submissions</h1>{_outcomes(outcomes)}<h2>Mistakes</h2>{_mistakes(mistakes)}"
@@ -133,7 +150,8 @@ def _mistakes(mistakes: Counter[tuple[str, str]]) -> str:
 def _html_row(row: Row) -> str:
     cells = "".join(_html_cell(result) for result in row.results)
     name = html.escape(clean(row.name)) + (f"<br><small>{html.escape(clean(row.fault))}</small>" if row.fault else "")
-    return f'<tr><td>{name}<td class="n">{row.points:g}{cells}<td>{_joined(row.alike)}\n'
+    points = "".join(f'<td class="n">{each:g}' for each in row.points.values())
+    return f"<tr><td>{name}{points}{cells}<td>{_joined(row.alike)}\n"
 
 
 def _html_cell(result: KataResult | None) -> str:

@@ -1,4 +1,4 @@
-"""What somebody hands in: a folder, a zip or a git bundle -> at most six files, as bytes.
+"""What somebody hands in: a folder, a zip or a git bundle -> at most one file a kata, as bytes.
 
 Nothing is ever unpacked under a name of theirs: files are found by name, read with a limit, and a link is not followed.
 """

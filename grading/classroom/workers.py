@@ -17,6 +17,8 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grading.records import EngineFault
+
 if TYPE_CHECKING:
     from grading.examination.examiner import Examiner
 
@@ -53,7 +55,10 @@ def _graded(kata: str, data: bytes, seed: int) -> Found:
     with tempfile.TemporaryDirectory(prefix="kata-cohort-") as folder:
         path = Path(folder) / f"{kata}.py"
         path.write_bytes(data)
-        result = asdict(as_problems(_examiner().grade([kata], Path(folder), seed)).katas[0])
+        found = as_problems(_examiner().grade([kata], Path(folder), seed)).katas[0]
+    if found.fault:
+        raise EngineFault(found.message or found.fault.splitlines()[-1])
+    result = asdict(found)
     result["checks"] = [check for check in result["checks"] if check["outcome"] != "passed"]
     return {"result": result, "shape": shape(data)}
 

@@ -2,6 +2,7 @@
 
 In: the stems of katas and the folder of a learner. Out: a Report, with a KataResult for each.
 
-Read: examiner (a grade from its start to its report), plugin (the fixtures of the tests, what a test raised as a
-CheckResult), checks (wanted against got: what a test calls to compare).
+Read: examiner (a grade from its start to its report), examination (the checks of one grade, and what each came to),
+plugin (the fixtures of the tests; how pytest comes to the examination), checks (wanted against got: what a test calls
+to compare).
 """

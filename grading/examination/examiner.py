@@ -6,20 +6,20 @@ import gc
 import os
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading.candidate.limits import Limits
-from grading.catalog import ROOT, Catalog, Kata, submission
-from grading.records import Cause, CheckFailed, CheckResult, KataResult, Outcome, Report, Star
+from grading.catalog import ROOT, Catalog, Kata, KataFault, submission
+from grading.records import Cause, CheckResult, EngineFault, KataResult, Outcome, Report, Star
 
 if TYPE_CHECKING:
     import pytest
 
     from grading.candidate.hosts import Host
     from grading.candidate.learner import Learner
-    from grading.examination.plugin import Examination
+    from grading.examination.examination import Examination
 
 # Built-in plugins that a grade has no use for: each costs at start and at each test.
 UNUSED = """cacheprovider capture debugging doctest faulthandler junitxml legacypath logging monkeypatch
@@ -49,13 +49,15 @@ class Examiner:
         # candidates start while this process imports pytest and the graders
         self._host.settle()
         self._host.expect(sum(submission(folder, stem).is_file() for stem in stems))
-        from grading.examination.plugin import Examination, new_seed
+        from grading.examination.examination import Examination
+        from grading.examination.plugin import new_seed
 
         began = time.monotonic()
         gc.disable()  # what a grade leaves in cycles is collected after it
         examination = Examination(self._host, folder, new_seed() if seed is None else seed, self._limits)
         try:
             run(stems, examination)
+            self._ask_the_reference(examination)
             results = [self._result(Catalog()[stem], examination, asked) for stem in stems]
         finally:
             examination.close()
@@ -63,21 +65,37 @@ class Examiner:
         fences = next((learner.fences for learner in examination.learners.values() if learner.fences), ())
         return Report(examination.seed, ("process", *fences), round(time.monotonic() - began, 3), tuple(results))
 
+    def _ask_the_reference(self, examination: Examination) -> None:
+        """What no check foresaw is put down to the answer, unless the reference meets it too: then the grader is at
+        fault, or the kata is."""
+        from grading.examination.examination import Examination
+
+        if stems := [stem for stem in examination.unforeseen if stem not in examination.faults]:
+            reference = Examination(self._host, ROOT / "solutions", examination.seed, self._limits)
+            try:
+                run(stems, reference)
+            finally:
+                reference.close()
+            examination.faults |= {stem: found[0] for stem, found in reference.unforeseen.items()} | reference.faults
+
     def _result(self, kata: Kata, examination: Examination, asked: bool) -> KataResult:
         learner, unloaded = examination.learner(kata.stem), examination.unloaded.get(kata.stem)
-        file, expected = learner.where(0), examination.expected[kata.stem]
+        checks = tuple(examination.checks.get(kata.stem, ()))
+        passed = sum(check.outcome == "passed" for check in checks)
+        expected = examination.expected[kata.stem]
+        result = KataResult(kata.stem, kata.title, learner.where(0), _outcome(checks, expected), passed, expected)
+        if fault := examination.faults.get(kata.stem):
+            return replace(
+                result, outcome="broken", passed=0, message=fault.message, where=fault.where, fault=fault.trace
+            )
         if unloaded:
             failure = unloaded.failure
             missing = not os.path.lexists(learner.path)
             outcome: Outcome = "not started" if missing and not asked else "broken"
-            where, words = learner.where(failure.line), examination.printed.get(kata.stem, "")
             message = f"{failure.message}; the line: {failure.got}" if failure.got else failure.message
-            return KataResult(kata.stem, kata.title, file, outcome, 0, expected, (), (), message, where, words)
-        checks = tuple(examination.checks.get(kata.stem, ()))
-        passed, outcome = sum(check.outcome == "passed" for check in checks), _outcome(checks, expected)
-        causes = _causes(learner, examination.seed) if outcome == "failed" else ()
-        star = _star(learner) if outcome == "passed" else None
-        return KataResult(kata.stem, kata.title, file, outcome, passed, expected, causes, checks, star=star)
+            words = examination.printed.get(kata.stem, "")
+            return replace(result, outcome=outcome, message=message, where=learner.where(failure.line), printed=words)
+        return _explained(replace(result, checks=checks), learner, examination.seed)
 
     def fences(self) -> tuple[str, ...]:
         """What fences a candidate in here."""
@@ -106,21 +124,15 @@ def _prepare(debug: bool, limits: Limits) -> Host:
     return DebugHost() if debug else host(limits)
 
 
-def _load(examination: Examination, stem: str, wait: bool = True) -> bool:
-    """Whether the file loads, as far as that is known without waiting; if not, why is in examination.unloaded."""
-    if stem in examination.unloaded:
-        return False
-    learner = examination.learner(stem)
+def _explained(result: KataResult, learner: Learner, seed: int) -> KataResult:
+    """With causes or a star. Where the engine fails at these, the verdict stands, and says so."""
+    from grading.examination.examination import fault_of
+
     try:
-        if wait:
-            learner.load()
-        else:
-            learner.begin_to_load()
-    except CheckFailed as failed:
-        examination.printed[stem] = learner.printed()
-        examination.unloaded[stem] = failed
-        return False
-    return True
+        causes = _causes(learner, seed) if result.outcome == "failed" else ()
+        return replace(result, causes=causes, star=_star(learner) if result.outcome == "passed" else None)
+    except Exception as error:
+        return replace(result, fault=fault_of(error).trace)
 
 
 def _causes(learner: Learner, seed: int) -> tuple[Cause, ...]:
@@ -151,31 +163,38 @@ def _outcome(checks: Sequence[CheckResult], expected: int) -> Outcome:
 
 
 def run(stems: Sequence[str], examination: Examination) -> None:
-    """Run the graders of those katas; their results are in examination.checks."""
+    """Run the graders of those katas; their results are in examination.checks, what is broken in its faults."""
     import pytest
 
-    if not stems:
+    files = [str(Catalog()[stem].tests) for stem in stems if _is_sound(stem, examination)]
+    if not files:
         return
-    files = [str(Catalog()[stem].tests) for stem in stems]
     lean = [argument for name in UNUSED for argument in ("-p", f"no:{name}")]
-    options = ["--assert=plain", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *lean]
-    given = _Given(examination)
-    code = pytest.main([*options, *files], plugins=[given])
-    if code == pytest.ExitCode.INTERRUPTED and not given.broken:  # pytest caught it
+    place = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    options = ["--assert=plain", "--continue-on-collection-errors", *place, *lean]
+    code = pytest.main([*options, *files], plugins=[_Given(examination)])
+    if code == pytest.ExitCode.INTERRUPTED:  # pytest caught it
         raise KeyboardInterrupt
-    if code != pytest.ExitCode.OK:  # whatever becomes of the checks
-        raise RuntimeError(f"the graders did not run to their end (pytest: {code!r})")
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise EngineFault(f"the graders did not run to their end (pytest: {code!r})")
+
+
+def _is_sound(stem: str, examination: Examination) -> bool:
+    """Whether the kata has what a grade needs; if not, it is broken, and the others are graded."""
+    from grading.examination.examination import fault_of
+
+    try:
+        Catalog()[stem].check()
+    except KataFault as error:
+        examination.faults[stem] = fault_of(error)
+    return stem not in examination.faults
 
 
 class _Given:
-    """A pytest plugin that brings the examination with it."""
+    """A pytest plugin that brings the examination with it, and keeps what a grader cannot be collected for."""
 
     def __init__(self, examination: Examination) -> None:
         self._examination = examination
-        self.broken = False  # whether a grader could not be collected: pytest calls that an interruption
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self.broken = self.broken or report.failed
 
     def pytest_load_initial_conftests(self, early_config: object) -> None:
         """Before tests/conftest.py makes an examination of its own, with a second fork server."""
@@ -183,37 +202,9 @@ class _Given:
 
         early_config.stash[KEY] = self._examination  # type: ignore[attr-defined]
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Send the files only now: while the graders were collected, their candidates started."""
-        from grading.examination.plugin import stem_of
+    def pytest_exception_interact(self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[object]) -> None:
+        from grading.examination.examination import fault_of, stem_of
 
-        self._examination.expected.update(stem for item in items if (stem := stem_of(item.path)))
-        for stem in self._examination.expected:
-            _load(self._examination, stem, wait=False)
-
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """A check without pytest's own reports, which nobody reads; its last answers come while the next one runs."""
-        from grading.examination.plugin import stem_of
-
-        stem = stem_of(item.path)
-        if not stem or not _load(self._examination, stem):
-            return True
-        learner, keep = self._examination.learner(stem), partial(self._keep, stem, item)
-        try:
-            item.ihook.pytest_runtest_setup(item=item)
-            item.runtest()
-            learner.finish(keep)
-        except Exception as error:
-            learner.drop()
-            keep(error)
-        finally:
-            item.ihook.pytest_runtest_teardown(item=item, nextitem=nextitem)
-        if nextitem is None or stem_of(nextitem.path) != stem:
-            learner.settle()
-        return True
-
-    def _keep(self, stem: str, item: pytest.Item, error: Exception | None) -> None:
-        from grading.examination.plugin import check_result
-
-        result = check_result(item, error, self._examination.learner(stem))
-        self._examination.checks.setdefault(stem, []).append(result)
+        error = call.excinfo.value if call.excinfo else None
+        if stem := error and stem_of(node.path):
+            self._examination.faults[stem] = fault_of(error.__cause__ or error)

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures that a grader test uses, and pytest's reports as CheckResults.
+"""The pytest plugin: the fixtures that a grader test uses, and the hooks that have the examination run its checks.
 
 A grader test asks for `learner`, the file under examination, and `draw`, random inputs from the run's seed.
 """
@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import gc
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from grading.candidate.hosts import Host, host
+from grading.candidate.hosts import host
 from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
-from grading.candidate.transport import EngineFault
-from grading.catalog import ROOT, Catalog, submission
-from grading.records import CheckFailed, CheckResult, Failure
+from grading.catalog import ROOT
+from grading.examination.examination import Examination, stem_of
+from grading.records import CheckResult
 
 Draw = Callable[..., Tensor]
 
@@ -32,40 +29,7 @@ def new_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-class Examination:
-    """What the tests of one run share: where candidates come from, whose files, which seed; and what they found."""
-
-    def __init__(self, candidates: Host, folder: Path, seed: int, limits: Limits) -> None:
-        self.host = candidates
-        self.folder = folder
-        self.seed = seed
-        self.limits = limits
-        self.learners: dict[str, Learner] = {}
-        self.expected: Counter[str] = Counter()  # how many checks were collected for each kata
-        self.checks: dict[str, list[CheckResult]] = {}
-        self.printed: dict[str, str] = {}
-        self.unloaded: dict[str, CheckFailed] = {}
-
-    def learner(self, stem: str) -> Learner:
-        """The learner's file of that kata. `folder` may also be one file."""
-        if stem not in self.learners:
-            self.learners[stem] = Learner(Catalog()[stem], submission(self.folder, stem), self.host, self.limits)
-        return self.learners[stem]
-
-    def close(self) -> None:
-        """End the candidates, without waiting for it; the host may serve another examination."""
-        for learner in self.learners.values():
-            learner.close()
-
-
 KEY = pytest.StashKey[Examination]()
-
-
-@cache
-def stem_of(path: Path) -> str | None:
-    """The kata that a test file grades, None for other tests."""
-    stem = path.stem.removeprefix("test_")
-    return stem if path.parent == ROOT / "tests" and stem in Catalog().stems else None
 
 
 # ----------------------------------------------------------------------------------------------- hooks
@@ -86,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     seed = new_seed() if seed is None else seed
     folder = ROOT / config.getoption("--candidate")
     limits = Limits()
-    examination = config.stash[KEY] = Examination(host(limits), folder, seed, limits)
+    examination = config.stash[KEY] = Examination(host(limits), folder, seed, limits, _log)
     config.add_cleanup(examination.host.close)  # cleanups run last in, first out
     config.add_cleanup(examination.close)
 
@@ -96,31 +60,27 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"katas: {examination.folder}, --seed {examination.seed}"
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """A check has passed when the answers that it did not wait for are there."""
-    stem = stem_of(item.path)
-    learner = item.config.stash[KEY].learner(stem) if stem else None
-    try:
-        yield
-    except Exception:
-        if learner:
-            learner.drop()
-        raise
-    if learner:
-        learner.settle()
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[KEY].collected(items)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    report: pytest.TestReport = yield  # type: ignore[assignment]
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """A check is run by the examination; any other test by pytest."""
     stem = stem_of(item.path)
-    if stem and (report.when == "call" or (report.when == "setup" and not report.passed)):
-        examination = item.config.stash[KEY]
-        result = check_result(item, call.excinfo.value if call.excinfo else None, examination.learner(stem))
-        if result.outcome == "failed":
-            report.longrepr = _as_text(result)
-    return report  # type: ignore[return-value]
+    if stem is None:
+        return None
+    item.config.stash[KEY].run(stem, item, nextitem)
+    return True
+
+
+def _log(item: pytest.Item, result: CheckResult) -> None:
+    """A result as pytest's own report, for whoever runs the graders by `pytest`."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    text = _as_text(result) if result.outcome == "failed" else None
+    report = pytest.TestReport(item.nodeid, item.location, {}, result.outcome, text, "call")
+    item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
 # --------------------------------------------------------------------------------------------- fixtures
@@ -140,12 +100,6 @@ def draw(request: pytest.FixtureRequest) -> Draw:
     return Drawer(request.config.stash[KEY].seed, request.node.name)
 
 
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    """The run's seed."""
-    return request.config.stash[KEY].seed
-
-
 class Drawer:
     """Random inputs that depend on the run's seed and the test's name alone."""
 
@@ -160,50 +114,6 @@ class Drawer:
         """A random mask: every query may attend to something, and something is forbidden to it when it can be."""
         numbers = torch.rand(shape, generator=self._generator, dtype=torch.float64)
         return numbers >= numbers.mean(dim=-1, keepdim=True)
-
-
-# ---------------------------------------------------------------------------------------------- results
-
-
-def check_result(item: pytest.Item, error: BaseException | None, learner: Learner) -> CheckResult:
-    """What a test raised, or did not, as the result of a check. Skips and errors are failures too."""
-    title = _title(item)
-    printed = learner.printed()
-    if error is None:
-        return CheckResult(item.name, title, "passed", call=learner.call, printed=printed)
-    failure = _failure_of(error)
-    call, line = failure.call or learner.call, failure.line or learner.line
-    return CheckResult(
-        item.name,
-        title,
-        "failed",
-        call=call,
-        wanted=failure.wanted,
-        got=failure.got,
-        where=learner.where(line),
-        message=failure.message,
-        printed=printed,
-        kind=failure.kind,
-        wanted_map=failure.wanted_map,
-        got_map=failure.got_map,
-        map_at=failure.map_at,
-    )
-
-
-def _failure_of(error: BaseException | None) -> Failure:
-    """What a check raised, as a failure. What no check foresaw is put down to the answer: solutions never cause it."""
-    if isinstance(error, CheckFailed):
-        return error.failure
-    if isinstance(error, EngineFault):
-        raise error
-    return Failure(f"the answer cannot be examined ({type(error).__name__}: {error})"[:300], kind="odd")
-
-
-def _title(item: pytest.Item) -> str:
-    """The docstring's first line, with the parameters of a parametrised test."""
-    doc = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]
-    parameters = getattr(item, "callspec", None)
-    return f"{doc} [{parameters.id}]" if parameters else doc
 
 
 def _as_text(result: CheckResult) -> str:

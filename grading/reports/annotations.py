@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from grading.records import KataResult, Report
-from grading.reports.terminal import cause_text, clean
+from grading.reports.terminal import cause_text, clean, why_broken
+from grading.texts import ENGLISH, Texts
 
 MOST = 10  # GitHub shows no more errors of a step
 LONGEST = 1000
@@ -36,7 +37,7 @@ def line_of(where: str) -> int:
 def _failures(result: KataResult) -> list[tuple[str, int, str, str]]:
     file = f"problems/{result.kata}.py"
     if result.outcome == "broken":
-        return [(file, line_of(result.where), f"{result.kata}: the file does not load", result.message)]
+        return [(file, line_of(result.where), f"{result.kata}: {why_broken(result, Texts(ENGLISH))}", result.message)]
     if result.outcome != "failed":
         return []
     failed = [check for check in result.checks if check.outcome == "failed"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from grading.records import Report
+from grading.catalog import Catalog
+from grading.records import KataResult, Report
+from grading.reports.score import started
 
 LABEL = "katas"
 CHARACTER, PADDING = 7, 10  # pixels, for Verdana at 11 pixels
@@ -32,12 +34,17 @@ def svg(report: Report) -> str:
     )
 
 
+def _counted(report: Report) -> list[KataResult]:
+    """The katas of the tracks that a learner works on."""
+    return [result for result in report.katas if Catalog()[result.kata].track in started(report)]
+
+
 def _message(report: Report) -> str:
-    return f"{sum(result.outcome == 'passed' for result in report.katas)}/{len(report.katas)}"
+    return f"{sum(result.outcome == 'passed' for result in _counted(report))}/{len(_counted(report))}"
 
 
 def _color(report: Report) -> str:
-    outcomes = {result.outcome for result in report.katas}
+    outcomes = {result.outcome for result in _counted(report)}
     if outcomes & {"failed", "broken"}:
         return "red"
     if outcomes == {"passed"}:

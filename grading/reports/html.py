@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from grading.catalog import Catalog
 from grading.records import CheckResult, KataResult, Report
 from grading.reports.heat import HEIGHT, WIDTH, Heat, heats
-from grading.reports.terminal import MARKS, cause_text, clean, summary
+from grading.reports.terminal import MARKS, cause_text, clean, summary, why_broken
 from grading.texts import Texts
 
 MAX_DRAWN = 6  # drawings are most of a page, and the seventh tells nobody anything new
@@ -111,6 +111,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["why_broken"] = why_broken
     environment.filters["clean"] = clean
     environment.filters["lines"] = _lines
     return environment

@@ -27,7 +27,8 @@ def _suite(root: Element, result: KataResult) -> None:
     if result.outcome == "not started":
         SubElement(_case(suite, result, result.title), "skipped", message="not started")
     elif result.outcome == "broken":
-        _add(_case(suite, result, "the file loads"), "error", result.message, result.where)
+        name, kind = ("the kata is sound", "fault") if result.fault else ("the file loads", "load")
+        _add(_case(suite, result, name), "error", result.message, result.where, kind)
     else:
         for check in result.checks:
             _check(suite, result, check)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from grading.catalog import Catalog
 from grading.records import KataResult, Report
-from grading.reports.score import score
-from grading.reports.terminal import cause_text, clean
+from grading.reports.score import score, started
+from grading.reports.terminal import cause_text, clean, why_broken
+from grading.texts import ENGLISH, Texts
 
 LONGEST = 2000  # characters of one value: GitHub refuses a summary of more than 1 MiB
 
@@ -16,19 +17,26 @@ LONGEST = 2000  # characters of one value: GitHub refuses a summary of more than
 def markdown(report: Report, notes: Sequence[str] = ()) -> str:
     """The whole summary; `notes` are sentences about the submission that are no part of the grade."""
     points = score(report)
-    passed = sum(result.outcome == "passed" for result in report.katas)
-    head = f"## {passed} of {len(report.katas)} katas pass, {points['points']:g} of {points['max']:g} points"
+    tracks = started(report)
+    counted = [result for result in report.katas if Catalog()[result.kata].track in tracks]
+    passed = sum(result.outcome == "passed" for result in counted)
+    shown = [
+        f"{each['points']:g} of {each['max']:g} points ({each['track']})"
+        for each in points["tracks"]
+        if each["track"] in tracks
+    ]
+    head = f"## {passed} of {len(counted)} katas pass, {', '.join(shown)}"
     rows = ["| | kata | | checks | points |", "|---|---|---|---|---|"]
     for result, kata in zip(report.katas, points["katas"], strict=True):
         number = Catalog()[result.kata].number
         name = f"{result.title} (`problems/{result.kata}.py`)"
         rows.append(
-            f"| {number} | {name} | {result.outcome} | {result.passed}/{result.expected} "
+            f"| {number or '-'} | {name} | {result.outcome} | {result.passed}/{result.expected} "
             f"| {kata['points']:g}/{kata['max']:g} |"
         )
     parts = [head, "\n".join(rows), *(_failure(result) for result in report.katas)]
     parts += [f"> {html.escape(clean(note))}" for note in notes]
-    fences = ", ".join(report.layers)
+    fences = ", ".join(report.fences)
     parts.append(f"`python grader.py --seed {report.seed}` repeats this run's inputs. Fences: {fences}.")
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -40,8 +48,8 @@ def _failure(result: KataResult) -> str:
     check = result.first_failure
     if check is None:
         message = result.message or f"{len(result.checks)} of {result.expected} checks ran"
-        title, rows = "the file does not load", [("", message), ("where", result.where)]
-        title = title if result.outcome == "broken" else "a check is missing"
+        title, rows = "a check is missing", [("", message), ("where", result.where)]
+        title = why_broken(result, Texts(ENGLISH)) if result.outcome == "broken" else title
     else:
         title = check.title
         rows = [("", check.message), ("where", check.where), ("call", check.call)]

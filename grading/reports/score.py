@@ -1,4 +1,4 @@
-"""score.json: points and their maximum, by kata and by check. A kata's weight is its `points` in kata.toml."""
+"""score.json: points and their maximum, by track, kata and check. A kata's weight is its `points` in kata.toml."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from typing import Any
 from grading.catalog import Catalog
 from grading.records import KataResult, Report
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def score(report: Report) -> dict[str, Any]:
-    """Points of the whole report; each check of a kata is worth the same part of its points."""
+    """Points by track, by kata and by check; each check of a kata is worth the same part of its points."""
     katas = [_kata(result) for result in report.katas]
-    total, most = (round(sum(kata[key] for kata in katas), 2) for key in ("points", "max"))
-    return {"schema": SCHEMA, "seed": report.seed, "points": total, "max": most, "katas": katas}
+    tracks = [_track(track, [kata for kata in katas if kata["track"] == track]) for track in Catalog().tracks]
+    return {
+        "schema": SCHEMA,
+        "seed": report.seed,
+        "tracks": [track for track in tracks if track["max"]],
+        "katas": katas,
+    }
+
+
+def started(report: Report) -> list[str]:
+    """The tracks that a learner works on: the first, and those of which anything is started."""
+    begun = {Catalog()[result.kata].track for result in report.katas if result.outcome != "not started"}
+    return [track for i, track in enumerate(Catalog().tracks) if not i or track in begun]
+
+
+def _track(track: str, katas: list[dict[str, Any]]) -> dict[str, Any]:
+    points, most = (round(sum(kata[key] for kata in katas if kata["track"] == track), 2) for key in ("points", "max"))
+    return {"track": track, "points": points, "max": most}
 
 
 def points(result: KataResult) -> float:
@@ -37,6 +53,7 @@ def _kata(result: KataResult) -> dict[str, Any]:
     ]
     return {
         "kata": result.kata,
+        "track": Catalog()[result.kata].track,
         "outcome": result.outcome,
         "points": points(result),
         "max": most,

@@ -39,7 +39,7 @@ def board(report: Report, width: int) -> Text:
         counted = result.outcome in ("passed", "failed")
         star = "* " if result.star and result.star.given else ""
         state = f"{star}{result.passed}/{result.expected}" if counted else word(result.outcome.replace(" ", "-"))
-        left = f"{MARKS[result.outcome]:>3} {number} {result.kata:<{stems}}  "
+        left = f"{MARKS[result.outcome]:>3} {number or '-'} {result.kata:<{stems}}  "
         room = max(width - len(left) - cell_len(state) - 2, 0)
         out.append(f"{left}{fit(result.title, room)} {state}\n", style=STYLES[result.outcome])
         if result.star and not result.star.given:
@@ -59,6 +59,8 @@ def failure(result: KataResult, width: int, verbose: bool = False) -> Text:
         if result.causes and check is failed[0]:
             out.append(_row("cause", word("causes", causes=cause_text(result.causes)), width, "yellow"))
         out.append(_printed(check.printed, width))
+    if result.fault:
+        out.append(_row("", word("no-causes"), width, "yellow"))
     if not failed:
         ran = word("ran", count=len(result.checks), expected=result.expected)
         out.append(f"  x {result.kata}: {ran}\n", style="red")
@@ -88,14 +90,19 @@ def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None) -> str:
     return texts.word("or").join(texts.word("and").join(group) for group in groups)
 
 
+def why_broken(result: KataResult, texts: Texts) -> str:
+    """Whether it is the learner's file that is broken, or the kata."""
+    return texts.word("kata-broken" if result.fault else "does-not-load")
+
+
 def _broken(result: KataResult, width: int) -> Text:
-    out = _head(result, word("does-not-load"), result.where or result.file, width)
+    out = _head(result, why_broken(result, Texts()), result.where or result.file, width)
     out.append(_row("", result.message, width, "bold"))
     return out.append(_printed(result.printed, width))
 
 
 def _head(result: KataResult, title: str, where: str, width: int) -> Text:
-    left = f"  x {Catalog()[result.kata].number} {result.kata}   {title}"
+    left = f"  x {Catalog()[result.kata].number or '-'} {result.kata}   {title}"
     gap = width - cell_len(left) - cell_len(where)
     if gap > 1:
         return Text(f"{left}{' ' * gap}{where}\n", style="red")

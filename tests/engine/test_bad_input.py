@@ -7,6 +7,7 @@ import pytest
 
 from grading.catalog import ROOT
 from grading.stubs import stub
+from tests.engine.katas import ATTENTION, CACHED, GROUPS, HEADS, MASKS, ONE_KV_HEAD
 
 HEAD = "import torch\nfrom torch import nn\n\n"
 SDPA = "def scaled_dot_product_attention(query, key, value, mask=None):\n"
@@ -55,7 +56,7 @@ FAILED = {
 }
 
 
-def write(folder, source, stem="sdpa"):
+def write(folder, source, stem=ATTENTION):
     path = folder / f"{stem}.py"
     path.write_bytes(source.encode())
     return path
@@ -64,21 +65,21 @@ def write(folder, source, stem="sdpa"):
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_file_that_does_not_load_is_broken(examine, tmp_path, name):
     source, words = BROKEN[name]
-    result = examine("sdpa", write(tmp_path, source))
+    result = examine(ATTENTION, write(tmp_path, source))
     assert result.outcome == "broken"
     assert words in result.message
 
 
 def test_a_syntax_error_shows_its_line(examine, tmp_path):
-    result = examine("sdpa", write(tmp_path, HEAD + SDPA + "    return (query\n"))
+    result = examine(ATTENTION, write(tmp_path, HEAD + SDPA + "    return (query\n"))
     assert result.message.endswith("the line: return (query")
-    assert result.where.endswith("sdpa.py:5")
+    assert result.where.endswith(f"{ATTENTION}.py:5")
 
 
 @pytest.mark.parametrize("name", FAILED)
 def test_an_answer_that_is_none_fails(examine, tmp_path, name):
     body, words = FAILED[name]
-    result = examine("sdpa", write(tmp_path, HEAD + SDPA + body))
+    result = examine(ATTENTION, write(tmp_path, HEAD + SDPA + body))
     if name == "os._exit":
         assert result.outcome == "broken"  # refused by the rules
         return
@@ -90,17 +91,17 @@ def test_an_answer_that_is_none_fails(examine, tmp_path, name):
     ("stem", "source", "words"),
     [
         (
-            "mha",
+            HEADS,
             HEAD + "def MultiHeadAttention(d_model, num_heads):\n    return nn.Linear(1, 1)\n",
             "MultiHeadAttention is a function, and has to be a class built on nn.Module: write `class Multi",
         ),
-        ("mha", HEAD + "class MultiHeadAttention:\n    pass\n", "is a class that is built on nothing, and has to be"),
+        (HEADS, HEAD + "class MultiHeadAttention:\n    pass\n", "is a class that is built on nothing, and has to be"),
         (
-            "mha",
+            HEADS,
             HEAD + "class MultiHeadAttention(dict):\n    pass\n",
             "is a class built on dict, and has to be a class",
         ),
-        ("mha", HEAD + "MultiHeadAttention = nn.Linear(2, 2)\n", "is a layer that is made already (torch.nn.modules"),
+        (HEADS, HEAD + "MultiHeadAttention = nn.Linear(2, 2)\n", "is a layer that is made already (torch.nn.modules"),
     ],
 )
 def test_a_class_has_to_be_one(examine, tmp_path, stem, source, words):
@@ -128,83 +129,83 @@ MISFITS = {
 @pytest.mark.parametrize("name", MISFITS)
 def test_another_form_than_asked_for_says_which(examine, tmp_path, name):
     source, message, line = MISFITS[name]
-    failed = examine("mha", write(tmp_path, HEAD + source, "mha")).first_failure
+    failed = examine(HEADS, write(tmp_path, HEAD + source, HEADS)).first_failure
     assert (failed.message, failed.kind) == (message, "misfit")
-    assert failed.where.endswith(f"mha.py:{line}")
+    assert failed.where.endswith(f"{HEADS}.py:{line}")
 
 
 def test_another_signature_of_forward_says_which(examine, tmp_path):
-    text = (ROOT / "solutions/mha.py").read_text(encoding="utf-8")
+    text = (ROOT / f"solutions/{HEADS}.py").read_text(encoding="utf-8")
     source = text.replace(
         "value: Tensor, mask: Tensor | None = None) -> Tensor:", "value: Tensor) -> Tensor:\n        mask = None"
     )
-    failed = [check for check in examine("mha", write(tmp_path, source, "mha")).checks if check.outcome == "failed"]
+    failed = [check for check in examine(HEADS, write(tmp_path, source, HEADS)).checks if check.outcome == "failed"]
     message = "MultiHeadAttention.forward takes (query, key, value), and has to take (query, key, value, mask)"
     assert message in [check.message for check in failed]
 
 
 def test_a_wrong_signature_names_what_was_called(examine, tmp_path):
     source = HEAD + "def scaled_dot_product_attention(query, key):\n    return query\n"
-    failed = examine("sdpa", write(tmp_path, source)).first_failure
+    failed = examine(ATTENTION, write(tmp_path, source)).first_failure
     assert failed.message == "scaled_dot_product_attention takes (query, key), and has to take (query, key, value)"
-    assert failed.where.endswith("sdpa.py:4")
+    assert failed.where.endswith(f"{ATTENTION}.py:4")
     assert "scaled_dot_product_attention(query" in failed.call
 
 
 def test_an_error_shows_the_learners_line_and_its_tensors(examine, tmp_path):
     source = HEAD + SDPA + "    scores = query @ key\n    return scores @ value\n"
-    failed = examine("sdpa", write(tmp_path, source)).first_failure
-    assert failed.where.endswith("sdpa.py:5")
+    failed = examine(ATTENTION, write(tmp_path, source)).first_failure
+    assert failed.where.endswith(f"{ATTENTION}.py:5")
     assert failed.got.startswith("scores = query @ key    with query (2, 3, 5, 4), key (2, 3, 7, 4)")
 
 
 def test_what_is_printed_is_kept(examine, tmp_path):
     source = HEAD + SDPA + "    print('shapes', query.shape)\n    return value\n"
-    assert "shapes torch.Size([2, 3, 5, 4])" in examine("sdpa", write(tmp_path, source)).checks[0].printed
+    assert "shapes torch.Size([2, 3, 5, 4])" in examine(ATTENTION, write(tmp_path, source)).checks[0].printed
 
 
 def test_what_was_printed_before_a_loop_is_kept(examine_briefly, tmp_path):
     source = HEAD + SDPA + "    print('so far')\n    while True: pass\n"
-    assert "so far" in examine_briefly("sdpa", write(tmp_path, source)).first_failure.printed
+    assert "so far" in examine_briefly(ATTENTION, write(tmp_path, source)).first_failure.printed
 
 
 def test_a_missing_file(examiner, tmp_path):
-    asked = examiner.grade(["sdpa"], tmp_path).katas[0]
+    asked = examiner.grade([ATTENTION], tmp_path).katas[0]
     assert (asked.outcome, asked.message) == ("broken", "there is no such file")
-    assert examiner.grade(["sdpa"], tmp_path, asked=False).katas[0].outcome == "not started"
+    assert examiner.grade([ATTENTION], tmp_path, asked=False).katas[0].outcome == "not started"
 
 
 def test_a_folder_a_pipe_a_link_and_a_device(examine, tmp_path):
-    path = tmp_path / "sdpa.py"
+    path = tmp_path / f"{ATTENTION}.py"
     path.mkdir()
-    assert examine("sdpa", path).outcome == "broken"
+    assert examine(ATTENTION, path).outcome == "broken"
     path.rmdir()
     os.mkfifo(path)
-    assert "not a regular file" in examine("sdpa", path).message
+    assert "not a regular file" in examine(ATTENTION, path).message
     path.unlink()
-    path.symlink_to(ROOT / "solutions" / "sdpa.py")
-    assert "link" in examine("sdpa", path).message
+    path.symlink_to(ROOT / "solutions" / f"{ATTENTION}.py")
+    assert "link" in examine(ATTENTION, path).message
     path.unlink()
     path.symlink_to("/dev/zero")
-    assert "link" in examine("sdpa", path).message
+    assert "link" in examine(ATTENTION, path).message
 
 
 def test_binary_and_huge_files(examine, tmp_path):
-    path = tmp_path / "sdpa.py"
+    path = tmp_path / f"{ATTENTION}.py"
     path.write_bytes(bytes(range(256)) * 10)
-    assert "not UTF-8" in examine("sdpa", path).message
+    assert "not UTF-8" in examine(ATTENTION, path).message
     path.write_bytes(b"x = 1\n" * 100_000)
-    assert "more than 256 KiB" in examine("sdpa", path).message
+    assert "more than 256 KiB" in examine(ATTENTION, path).message
 
 
 @pytest.mark.parametrize("place", ["import", "init", "forward"])
 def test_an_endless_loop_is_stopped(examine_briefly, tmp_path, place):
-    solution = (ROOT / "solutions" / "mha.py").read_text()
+    solution = (ROOT / "solutions" / f"{HEADS}.py").read_text()
     before = {"import": "import math", "init": "        self.num_heads =", "forward": "        query = self"}[place]
     indent = before[: len(before) - len(before.lstrip())]
     source = solution.replace(before, f"{indent}while True: pass\n{before}", 1)
     began = time.monotonic()
-    result = examine_briefly("mha", write(tmp_path, source, "mha"))
+    result = examine_briefly(HEADS, write(tmp_path, source, HEADS))
     assert time.monotonic() - began < 2 + 2
     assert result.outcome == ("broken" if place == "import" else "failed")
     messages = [result.message, *(check.message for check in result.checks)]
@@ -212,17 +213,17 @@ def test_an_endless_loop_is_stopped(examine_briefly, tmp_path, place):
 
 
 def test_the_other_katas_keep_their_verdicts(examiner, tmp_path):
-    for stem in ("causal_mask", "gqa"):
+    for stem in (MASKS, GROUPS):
         (tmp_path / f"{stem}.py").write_text((ROOT / "solutions" / f"{stem}.py").read_text())
     write(tmp_path, HEAD + "import ctypes\nctypes.string_at(0)\n")
-    write(tmp_path, HEAD + "class MultiHeadAttention(nn.Module):\n    pass\n", "mha")
+    write(tmp_path, HEAD + "class MultiHeadAttention(nn.Module):\n    pass\n", HEADS)
     outcomes = {
-        result.kata: result.outcome for result in examiner.grade(["sdpa", "causal_mask", "mha", "gqa"], tmp_path).katas
+        result.kata: result.outcome for result in examiner.grade([ATTENTION, MASKS, HEADS, GROUPS], tmp_path).katas
     }
-    assert outcomes == {"sdpa": "broken", "causal_mask": "passed", "mha": "failed", "gqa": "passed"}
+    assert outcomes == {ATTENTION: "broken", MASKS: "passed", HEADS: "failed", GROUPS: "passed"}
 
 
-@pytest.mark.parametrize("stem", ["sdpa", "causal_mask", "mha", "gqa", "gqa_kv_cache", "mqa"])
+@pytest.mark.parametrize("stem", [ATTENTION, MASKS, HEADS, GROUPS, CACHED, ONE_KV_HEAD])
 def test_a_stub_is_not_started(examine, tmp_path, stem):
     from grading.catalog import Catalog
 
@@ -233,10 +234,10 @@ def test_a_stub_is_not_started(examine, tmp_path, stem):
 
 
 def test_half_a_kata_is_failed_and_names_what_is_missing(examine, tmp_path):
-    solution = (ROOT / "solutions" / "causal_mask.py").read_text()
+    solution = (ROOT / "solutions" / f"{MASKS}.py").read_text()
     source = solution[: solution.index("def additive_mask")] + (
         "def additive_mask(mask, dtype=torch.float32):\n    raise NotImplementedError('additive_mask')\n"
     )
-    result = examine("causal_mask", write(tmp_path, source, "causal_mask"))
+    result = examine(MASKS, write(tmp_path, source, MASKS))
     assert result.outcome == "failed"
     assert result.first_failure.message == "NotImplementedError: additive_mask"

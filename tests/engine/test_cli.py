@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from grading.catalog import ROOT, Catalog
+from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, numbered
 
-SOLUTION = (ROOT / "solutions" / "sdpa.py").read_text()
+SOLUTION = (ROOT / "solutions" / f"{ATTENTION}.py").read_text()
 
 
 def grader(*arguments, cwd=ROOT, root=ROOT, **environment):
@@ -30,23 +31,23 @@ def problems(tmp_path):
 def test_a_fresh_start_exits_0(problems):
     done = grader("--problems", problems)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("not started") == 6
+    assert done.stdout.count("not started") == COUNT
 
 
 def test_a_kata_asked_for_by_name_has_to_pass(problems):
-    assert grader("check", "sdpa", "--problems", problems).returncode == 1
-    (problems / "sdpa.py").write_text(SOLUTION)
-    done = grader("sdpa", "--problems", problems)
+    assert grader("check", ATTENTION, "--problems", problems).returncode == 1
+    (problems / f"{ATTENTION}.py").write_text(SOLUTION)
+    done = grader(ATTENTION, "--problems", problems)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " ok 1 sdpa" in done.stdout
+    assert f" ok {numbered(ATTENTION)}" in done.stdout
     assert grader("--problems", problems).returncode == 0
 
 
 def test_a_wrong_answer_is_explained_and_the_others_named(problems):
-    (problems / "sdpa.py").write_text(SOLUTION.replace("math.sqrt(query.size(-1))", "query.size(-1)"))
+    (problems / f"{ATTENTION}.py").write_text(SOLUTION.replace("math.sqrt(query.size(-1))", "query.size(-1)"))
     done = grader("--problems", problems)
     assert done.returncode == 1
-    failure = done.stdout[done.stdout.index("  x 1 sdpa   the scores") :]
+    failure = done.stdout[done.stdout.index(f"  x {numbered(ATTENTION)}   the scores") :]
     for label in ("call    ", "wanted  0.25 0.75", "got     ", "cause   exactly what you get when", "next    python"):
         assert label in failure
     assert failure.index("cause") < failure.index("more fail")
@@ -54,28 +55,28 @@ def test_a_wrong_answer_is_explained_and_the_others_named(problems):
 
 
 def test_json_is_the_report_and_nothing_else(problems):
-    (problems / "sdpa.py").write_text(SOLUTION.replace("-2, -1", "-1, -2").replace("/ math", "* math"))
+    (problems / f"{ATTENTION}.py").write_text(SOLUTION.replace("-2, -1", "-1, -2").replace("/ math", "* math"))
     done = grader("--json", "--problems", problems, "--seed", 7)
     report = json.loads(done.stdout)
     assert next(iter(report)) == "schema"
     assert report["seed"] == 7
-    assert report["layers"][0] == "process"
+    assert report["fences"][0] == "process"
     first = report["katas"][0]
-    assert (first["kata"], first["outcome"]) == ("sdpa", "failed")
+    assert (first["kata"], first["outcome"]) == (ATTENTION, "failed")
     assert first["passed"] == sum(check["outcome"] == "passed" for check in first["checks"])
     assert {"name", "sentence", "notebook"} <= set(first["causes"][0])
     assert done.returncode == 1
 
 
 def test_a_seed_repeats_a_run(problems):
-    (problems / "sdpa.py").write_text(SOLUTION.replace("/ math", "* math"))
-    runs = [json.loads(grader("sdpa", "--json", "--problems", problems, "--seed", 3).stdout) for _ in range(2)]
+    (problems / f"{ATTENTION}.py").write_text(SOLUTION.replace("/ math", "* math"))
+    runs = [json.loads(grader(ATTENTION, "--json", "--problems", problems, "--seed", 3).stdout) for _ in range(2)]
     got = [[check["got"] for check in run["katas"][0]["checks"]] for run in runs]
     assert got[0] == got[1]
 
 
 def test_no_colours_where_there_is_no_terminal(problems):
-    (problems / "sdpa.py").write_text("def f(:\n")
+    (problems / f"{ATTENTION}.py").write_text("def f(:\n")
     assert "\x1b" not in grader("--problems", problems).stdout
 
 
@@ -94,8 +95,8 @@ def test_usage_errors_exit_2(problems):
 
 
 def test_a_kata_may_be_named_by_its_file(problems):
-    (problems / "sdpa.py").write_text(SOLUTION)
-    assert grader("problems/sdpa.py", "--problems", problems).returncode == 0
+    (problems / f"{ATTENTION}.py").write_text(SOLUTION)
+    assert grader(f"problems/{ATTENTION}.py", "--problems", problems).returncode == 0
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["--help"], ["check", "--help"]])
@@ -124,47 +125,72 @@ def copy(tmp_path):
 
 
 def test_hints_go_one_level_further_at_each_call(copy):
-    outs = [grader("hint", "mha", cwd=copy, root=copy).stdout for _ in range(4)]
+    outs = [grader("hint", HEADS, cwd=copy, root=copy).stdout for _ in range(4)]
     for level, out in zip((1, 2, 3, 3), outs, strict=True):
         assert f"hint {level} of 3" in out
     assert outs[2] == outs[3]
     (copy / ".kata" / "progress.json").write_text("{")
-    assert "hint 1 of 3" in grader("hint", "mha", cwd=copy, root=copy).stdout
+    assert "hint 1 of 3" in grader("hint", HEADS, cwd=copy, root=copy).stdout
     assert (copy / ".kata" / "progress.damaged").exists()
 
 
 def test_reset_keeps_what_was_there(copy):
-    path = copy / "problems" / "gqa.py"
+    path = copy / "problems" / f"{GROUPS}.py"
     path.write_text("mine = 1\n")
-    done = grader("reset", "gqa", cwd=copy, root=copy)
+    done = grader("reset", GROUPS, cwd=copy, root=copy)
     assert done.returncode == 0
     assert "raise NotImplementedError" in path.read_text()
     (kept,) = (copy / ".kata" / "backups").iterdir()
     assert kept.read_text() == "mine = 1\n"
     assert str(kept.relative_to(copy)) in done.stdout
-    assert "is the stub already" in grader("reset", "gqa", cwd=copy, root=copy).stdout
+    assert "is the stub already" in grader("reset", GROUPS, cwd=copy, root=copy).stdout
+
+
+def test_reset_keeps_no_copy_of_an_untouched_stub(copy):
+    path = copy / "problems" / f"{GROUPS}.py"
+    stub = path.read_text()
+    path.write_text(stub.replace("about", "around").replace("#   1. ", "#   1. first "))
+    assert "yours is kept" not in grader("reset", GROUPS, cwd=copy, root=copy).stdout
+    assert path.read_text() == stub
+    path.write_text(stub.replace("# TODO:", "# the heads first\n        # TODO:"))
+    assert "yours is kept" in grader("reset", GROUPS, cwd=copy, root=copy).stdout
+
+
+def test_one_file_is_graded_whatever_it_is_called(tmp_path):
+    (tmp_path / "of Ada.txt").write_text(SOLUTION)
+    done = grader("check", ATTENTION, "--file", tmp_path / "of Ada.txt")
+    assert (done.returncode, f" ok {numbered(ATTENTION)}" in done.stdout) == (0, True)
+    for wrong in (["check"], ["check", ATTENTION, HEADS], ["check", ATTENTION, "--problems", tmp_path]):
+        assert grader(*wrong, "--file", tmp_path / "of Ada.txt").returncode == 2
+    assert "no file 'gone.py'" in grader("check", ATTENTION, "--file", "gone.py").stderr
+
+
+def test_an_unknown_verb_is_answered_with_the_nearest():
+    done = grader("chek", ATTENTION)
+    assert (done.returncode, "no verb 'chek': did you mean check?" in done.stderr) == (2, True)
+    assert f"no kata 'spda': did you mean {ATTENTION}" in grader("spda").stderr
 
 
 def test_compare_waits_until_yours_passes(copy):
-    refused = grader("compare", "sdpa", cwd=copy, root=copy)
+    refused = grader("compare", ATTENTION, cwd=copy, root=copy)
     assert refused.returncode == 1
     assert "def scaled_dot" not in refused.stdout
-    assert "def scaled_dot" in grader("compare", "sdpa", "--reveal", cwd=copy, root=copy).stdout
-    shutil.copy(copy / "solutions" / "sdpa.py", copy / "problems" / "sdpa.py")
-    assert "reference" in grader("compare", "sdpa", cwd=copy, root=copy).stdout
+    assert "def scaled_dot" in grader("compare", ATTENTION, "--reveal", cwd=copy, root=copy).stdout
+    shutil.copy(copy / "solutions" / f"{ATTENTION}.py", copy / "problems" / f"{ATTENTION}.py")
+    assert "reference" in grader("compare", ATTENTION, cwd=copy, root=copy).stdout
 
 
 def test_debug_runs_in_this_process(copy):
     source = SOLUTION.replace("    # scaled before", "    breakpoint()\n    # scaled before")
-    (copy / "problems" / "sdpa.py").write_text(source)
-    command = [sys.executable, "grader.py", "--debug", "sdpa"]
+    (copy / "problems" / f"{ATTENTION}.py").write_text(source)
+    command = [sys.executable, "grader.py", "--debug", ATTENTION]
     done = subprocess.run(command, cwd=copy, input="p query.shape\nq\n", capture_output=True, text=True, timeout=60)
     assert "torch.Size([2, 3, 5, 4])" in done.stdout
 
 
 def test_a_fault_of_the_engine_is_no_verdict(copy):
-    (copy / "solutions" / "sdpa.py").unlink()
-    done = grader("sdpa", cwd=copy, root=copy)
+    (copy / "solutions" / f"{ATTENTION}.py").unlink()
+    done = grader(ATTENTION, cwd=copy, root=copy)
     assert done.returncode == 3
     assert "a fault of the grader, not of your code" in done.stderr
 
@@ -192,7 +218,7 @@ def test_all_checks_that_are_collected_run(examiner, checks):
 def test_a_missing_check_is_a_failure(examiner):
     from grading.examination.examiner import _outcome
 
-    checks = examiner.grade(["sdpa"], ROOT / "solutions").katas[0].checks
+    checks = examiner.grade([ATTENTION], ROOT / "solutions").katas[0].checks
     assert _outcome(checks, len(checks)) == "passed"
     assert _outcome(checks[1:], len(checks)) == "failed"
     assert _outcome((), len(checks)) == "failed"
@@ -211,8 +237,8 @@ def test_a_grade_never_imports_what_takes_long():
 
 
 def test_a_check_that_cannot_be_read_is_a_fault_of_the_grader(copy):
-    shutil.copy(copy / "solutions" / "sdpa.py", copy / "problems")
+    shutil.copy(copy / "solutions" / f"{ATTENTION}.py", copy / "problems")
     (copy / "tests" / "test_sdpa.py").write_text("def broken(:\n")
-    done = grader("sdpa", cwd=copy, root=copy)
+    done = grader(ATTENTION, cwd=copy, root=copy)
     assert done.returncode == 3
     assert "a fault of the grader, not of your code" in done.stderr

@@ -22,9 +22,10 @@ from grading.classroom.journal import Journal, Mismatch
 from grading.classroom.similarity import groups, shape
 from grading.classroom.submissions import FILE, found, take
 from grading.stubs import stub
+from tests.engine.katas import ATTENTION, CACHED, GROUPS, HEADS, MASKS, ONE_KV_HEAD
 
 SUBMISSIONS = ROOT / "tests" / "submissions"
-SDPA = (ROOT / "solutions" / "sdpa.py").read_bytes()
+SDPA = (ROOT / "solutions" / f"{ATTENTION}.py").read_bytes()
 
 
 # ------------------------------------------------------------------------------------------- what is taken
@@ -38,48 +39,56 @@ def archive(path, **contents):
 
 
 def test_a_zip_gives_plain_files_only(tmp_path):
-    names = ["repo/problems/sdpa.py", "../../problems/mha.py", "/problems/gqa.py", "solutions/mqa.py", ".git/mqa.py"]
+    names = [
+        f"repo/problems/{ATTENTION}.py",
+        f"../../problems/{HEADS}.py",
+        f"/problems/{GROUPS}.py",
+        f"solutions/{ONE_KV_HEAD}.py",
+        f".git/{ONE_KV_HEAD}.py",
+    ]
     path = archive(tmp_path / "a.zip", **dict.fromkeys(names, b"x = 1\n"))
-    link = zipfile.ZipInfo("problems/causal_mask.py")
+    link = zipfile.ZipInfo(f"problems/{MASKS}.py")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "a") as file:
         file.writestr(link, "/etc/passwd")
-        file.writestr("problems/gqa_kv_cache.py", b" " * (50 * FILE), zipfile.ZIP_DEFLATED)
+        file.writestr(f"problems/{CACHED}.py", b" " * (50 * FILE), zipfile.ZIP_DEFLATED)
     submission = take(path)
-    assert submission.files == {"sdpa": b"x = 1\n"}
+    assert submission.files == {ATTENTION: b"x = 1\n"}
     assert submission.refused == {
-        "causal_mask": "it is not a regular file",
-        "gqa_kv_cache": "the file has more than 256 KiB",
+        MASKS: "it is not a regular file",
+        CACHED: "the file has more than 256 KiB",
     }
     assert not list(tmp_path.glob("**/*.py"))
 
 
 def test_a_size_that_lies_does_not_help(tmp_path):
-    path = archive(tmp_path / "a.zip", **{"problems/sdpa.py": b" " * (2 * FILE)})
+    path = archive(tmp_path / "a.zip", **{f"problems/{ATTENTION}.py": b" " * (2 * FILE)})
     real, lie = (2 * FILE).to_bytes(4, "little"), (10).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(real, lie))
-    assert "sdpa" not in take(path).files or len(take(path).files["sdpa"]) <= FILE
+    assert ATTENTION not in take(path).files or len(take(path).files[ATTENTION]) <= FILE
 
 
 def test_two_of_a_name_are_refused_and_problems_comes_first(tmp_path):
-    two = archive(tmp_path / "two.zip", **{"a/problems/sdpa.py": b"1", "b/problems/sdpa.py": b"2"})
-    assert "2 files of this name" in take(two).refused["sdpa"]
-    one = archive(tmp_path / "one.zip", **{"sdpa.py": b"1", "r/problems/sdpa.py": b"2", "mha.py": b"3"})
-    assert take(one).files == {"sdpa": b"2", "mha": b"3"}
+    two = archive(tmp_path / "two.zip", **{f"a/problems/{ATTENTION}.py": b"1", f"b/problems/{ATTENTION}.py": b"2"})
+    assert "2 files of this name" in take(two).refused[ATTENTION]
+    one = archive(
+        tmp_path / "one.zip", **{f"{ATTENTION}.py": b"1", f"r/problems/{ATTENTION}.py": b"2", f"{HEADS}.py": b"3"}
+    )
+    assert take(one).files == {ATTENTION: b"2", HEADS: b"3"}
 
 
 def test_a_folder_gives_no_link_pipe_or_deep_file(tmp_path):
     problems = tmp_path / "ada" / "problems"
     problems.mkdir(parents=True)
-    (problems / "sdpa.py").symlink_to(ROOT / "solutions" / "sdpa.py")
-    os.mkfifo(problems / "mha.py")
+    (problems / f"{ATTENTION}.py").symlink_to(ROOT / "solutions" / f"{ATTENTION}.py")
+    os.mkfifo(problems / f"{HEADS}.py")
     (tmp_path / "ada" / "linked").symlink_to(ROOT / "problems")
     deep = tmp_path / "ada" / "a" / "b" / "c" / "d"
     deep.mkdir(parents=True)
-    (deep / "gqa.py").write_text("x")
+    (deep / f"{GROUPS}.py").write_text("x")
     submission = take(tmp_path / "ada")
     assert submission.files == {}
-    assert set(submission.refused) == {"sdpa", "mha"}
+    assert set(submission.refused) == {ATTENTION, HEADS}
     (tmp_path / "eve").symlink_to(tmp_path / "ada")
     assert take(tmp_path / "eve").fault == "it is a link"
 
@@ -87,16 +96,16 @@ def test_a_folder_gives_no_link_pipe_or_deep_file(tmp_path):
 def test_a_bundle_gives_its_commits_files(tmp_path):
     repository = tmp_path / "work"
     (repository / "problems").mkdir(parents=True)
-    (repository / "problems" / "sdpa.py").write_bytes(SDPA)
-    (repository / "problems" / "mqa.py").symlink_to("sdpa.py")
+    (repository / "problems" / f"{ATTENTION}.py").write_bytes(SDPA)
+    (repository / "problems" / f"{ONE_KV_HEAD}.py").symlink_to(f"{ATTENTION}.py")
     script = (
         "git init -q . && git add . && git -c user.name=a -c user.email=a@example.org commit -qm x "
         "&& git bundle create -q ../lea.bundle HEAD"
     )
     subprocess.run(script, shell=True, cwd=repository, check=True)
     submission = take(tmp_path / "lea.bundle")
-    assert submission.files == {"sdpa": SDPA}
-    assert submission.refused == {"mqa": "it is not a regular file"}
+    assert submission.files == {ATTENTION: SDPA}
+    assert submission.refused == {ONE_KV_HEAD: "it is not a regular file"}
     assert submission.digest == take(tmp_path / "lea.bundle").digest
 
 
@@ -116,8 +125,8 @@ def test_names_comments_and_layout_make_no_difference():
     assert shape(SDPA) == shape(other.encode())
     assert shape(SDPA) != shape(SDPA.replace(b"math.sqrt", b"math.exp"))
     assert shape(b"def f(:") == shape(b"\xff") == shape(b"x = 1") == ""
-    assert groups([("sdpa", "s", "a"), ("sdpa", "s", "b"), ("mha", "s", "c"), ("mha", "", "d")]) == {
-        ("sdpa", "s"): ["a", "b"]
+    assert groups([(ATTENTION, "s", "a"), (ATTENTION, "s", "b"), (HEADS, "s", "c"), (HEADS, "", "d")]) == {
+        (ATTENTION, "s"): ["a", "b"]
     }
 
 
@@ -180,7 +189,7 @@ def test_one_file_that_kills_workers_costs_no_other_its_grade():
         yield Fragile(log)
 
     names = ["a", "b", "killer", "c", "error", "d"]
-    tasks = iter([workers.Task(name, "sdpa", name.encode()) for name in names])
+    tasks = iter([workers.Task(name, ATTENTION, name.encode()) for name in names])
     got = dict(workers.grades(pool, tasks, 1, 4))
     assert set(got) == set(names)
     assert got["killer"] == {"fault": "the worker that graded it died"}
@@ -194,7 +203,7 @@ def test_no_more_than_a_window_is_read_ahead():
     def tasks():
         for number in range(50):
             read.append(number)
-            yield workers.Task(str(number), "sdpa", b"x")
+            yield workers.Task(str(number), ATTENTION, b"x")
 
     for done, _ in enumerate(workers.grades(lambda: nullcontext(Fragile([])), tasks(), 1, 4), start=1):
         assert len(read) <= done + 4
@@ -208,11 +217,11 @@ def folder(tmp_path_factory):
     """A few submissions of each kind, and the outcome that each must get."""
     root = tmp_path_factory.mktemp("cohorts") / "cohort"
     chosen = {
-        "ada": ("sdpa", "right/sdpa/einsum_float32.py"),
-        "ben": ("gqa", "wrong/gqa/kv-heads-tiled.py"),
-        "eve": ("sdpa", "hostile/tamper_exit_hard.py"),
-        "kim": ("mqa", "right/mqa/unsqueeze_broadcast.py"),
-        "lea": ("gqa", "right/gqa/einsum_groups.py"),
+        "ada": (ATTENTION, f"right/{ATTENTION}/einsum_float32.py"),
+        "ben": (GROUPS, f"wrong/{GROUPS}/kv-heads-tiled.py"),
+        "eve": (ATTENTION, "hostile/tamper_exit_hard.py"),
+        "kim": (ONE_KV_HEAD, f"right/{ONE_KV_HEAD}/unsqueeze_broadcast.py"),
+        "lea": (GROUPS, f"right/{GROUPS}/einsum_groups.py"),
     }
     for name, (kata, path) in chosen.items():
         problems = root / name / "problems"
@@ -220,7 +229,7 @@ def folder(tmp_path_factory):
         for each in Catalog().katas[:3]:
             (problems / f"{each.stem}.py").write_text(stub(each))
         shutil.copy(SUBMISSIONS / path, problems / f"{kata}.py")
-    archive(root / "zoe.zip", **{"x/problems/gqa.py": (SUBMISSIONS / chosen["lea"][1]).read_bytes()})
+    archive(root / "zoe.zip", **{f"x/problems/{GROUPS}.py": (SUBMISSIONS / chosen["lea"][1]).read_bytes()})
     (root / "bad.zip").write_text("no")
     return root
 
@@ -246,13 +255,15 @@ def table(out):
 def test_every_verdict_is_right(undisturbed):
     rows = table(undisturbed)
     assert list(rows) == ["ada", "bad.zip", "ben", "eve", "kim", "lea", "zoe.zip"]
-    assert rows["ada"]["sdpa"] == rows["kim"]["mqa"] == rows["lea"]["gqa"] == rows["zoe.zip"]["gqa"] == "passed"
-    assert rows["ben"]["gqa"].startswith("failed ")
-    assert rows["ben"]["causes"] == "gqa: kv-heads-tiled"
-    assert rows["eve"]["sdpa"] != "passed"
-    assert rows["ada"]["mha"] == rows["zoe.zip"]["sdpa"] == "not started"
+    assert (
+        rows["ada"][ATTENTION] == rows["kim"][ONE_KV_HEAD] == rows["lea"][GROUPS] == rows["zoe.zip"][GROUPS] == "passed"
+    )
+    assert rows["ben"][GROUPS].startswith("failed ")
+    assert rows["ben"]["causes"] == f"{GROUPS}: kv-heads-tiled"
+    assert rows["eve"][ATTENTION] != "passed"
+    assert rows["ada"][HEADS] == rows["zoe.zip"][ATTENTION] == "not started"
     assert "not a zip" in rows["bad.zip"]["note"]
-    assert rows["lea"]["alike"] == "gqa: zoe.zip"
+    assert rows["lea"]["alike"] == f"{GROUPS}: zoe.zip"
     lines = [json.loads(line) for line in (undisturbed / "results.jsonl").read_text().splitlines()]
     assert [line["submission"] for line in lines] == list(rows)
     assert "kv-heads-tiled" in (undisturbed / "overview.html").read_text()

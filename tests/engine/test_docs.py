@@ -4,31 +4,46 @@ import re
 
 import pytest
 
-from grading.catalog import ROOT, Catalog
+from docs import build_readme
+from grading.catalog import ROOT
 from grading.diagnosis.mistakes import CATALOGUE
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+READMES = build_readme.READMES
 
 
-def table(checks):
-    """The README's table of katas."""
-    rows = ["| | kata | you write | minutes | checks | notebook |", "|---|---|---|---|---|---|"]
-    for kata in Catalog().katas:
-        symbols = ", ".join(f"`{symbol}`" for symbol in kata.symbols)
-        rows.append(
-            f"| {kata.number} | [{kata.title}](problems/{kata.stem}.py) | {symbols} | {kata.minutes} "
-            f"| {checks[kata.stem]} | [{kata.notebook}](notebooks/{kata.notebook}) |"
-        )
-    return "\n".join(rows)
+@pytest.mark.parametrize("name", READMES)
+def test_tables_and_screens_of_the_readmes_are_what_the_grader_says_today(examiner, name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert text.count("<!-- generated: ") == 3
+    wanted = build_readme.filled(text, build_readme.parts(examiner, READMES[name]))
+    assert text == wanted, "run python docs/build_readme.py"
 
 
-def test_the_table_of_katas_is_the_catalogues(checks):
-    assert table(checks) in README, f"the README's table should be\n\n{table(checks)}"
+def outline(name):
+    """Section by section, what a translation leaves as it is: links, commands and code, rows of tables."""
+    text = re.sub(r"(?s)<!-- generated.*?<!-- end -->", "<!-- generated -->", (ROOT / name).read_text(encoding="utf-8"))
+    sections = re.split(r"(?m)^##? .*$", text)[1:]
+    return [
+        {
+            "links": set(re.findall(r"\]\(([^)]+)\)", section)) - set(READMES),
+            "code": sorted(re.findall(r"`[^`\n]+`", section)),
+            "rows": len(re.findall(r"(?m)^\|", section)),
+            "points": len(re.findall(r"(?m)^- ", section)),
+            "blocks": section.count("```"),
+            "generated": section.count("<!-- generated -->"),
+        }
+        for section in sections
+    ]
+
+
+def test_the_chinese_readme_says_the_same_section_by_section():
+    for number, (ours, theirs) in enumerate(zip(*map(outline, READMES), strict=True)):
+        assert ours == theirs, f"section {number}"
 
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
 def test_the_files_that_it_links_exist(path):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\((?!https?:|\.\./\.\./)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
 
 

@@ -12,6 +12,7 @@ from grading.candidate.pending import Pending, on_arrival
 from grading.candidate.transport import Died, Stopped
 from grading.catalog import ROOT, Catalog
 from grading.records import CheckFailed, Failure
+from tests.engine.katas import ATTENTION
 
 
 class Scripted:
@@ -81,7 +82,7 @@ def host():
 
 @pytest.fixture
 def connection(host):
-    found = Connection(Catalog()["sdpa"], ROOT / "solutions" / "sdpa.py", host, Limits())
+    found = Connection(Catalog()[ATTENTION], ROOT / "solutions" / f"{ATTENTION}.py", host, Limits())
     found.load()
     found.printed()  # nothing, as in a first check that is over: from here on it may run ahead
     return found

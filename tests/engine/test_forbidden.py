@@ -4,7 +4,6 @@ Every test poisons a process of its own: the functions stay as they are in this 
 """
 
 import importlib
-import json
 import os
 import sys
 import threading
@@ -15,28 +14,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from grading.candidate.forbidden import Forbidden, poison
+from tests.engine.processes import forked
 
 if not hasattr(os, "fork"):
     pytest.skip("this system cannot fork", allow_module_level=True)
 
 aten = torch.ops.aten
-
-
-def forked(work):
-    """What work() gives, computed in a process of its own."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            torch.set_num_threads(1)
-            os.write(writing, json.dumps(work()).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(pid, 0)
-    return json.loads(answer)
 
 
 def poisoned(work):
@@ -51,7 +34,7 @@ def poisoned(work):
             return [type(error).__name__, str(error)], ledger
         return ["", ""], ledger
 
-    return forked(attempt)
+    return forked(attempt)[0][1]
 
 
 x = torch.rand(1, 2, 3, 4)
@@ -169,7 +152,7 @@ def test_a_forbidden_function_raises_and_is_noted(road):
 
 @pytest.mark.parametrize("road", ["F", "vmap", "math operator", "thread", "nn.MultiheadAttention", "autocast"])
 def test_without_the_poison_it_works(road):
-    assert forked(lambda: ROADS[road]() is None or True)
+    assert forked(lambda: ROADS[road]() is None or True)[0] == ["", True]
 
 
 def test_torchscript_is_noted_though_it_makes_an_error_of_its_own():
@@ -202,7 +185,7 @@ def test_the_error_is_raised_at_the_callers_own_line():
             return error.__traceback__.tb_next.tb_frame.f_code.co_name
         return ""
 
-    assert forked(work) == "attend"
+    assert forked(work)[0] == ["", "attend"]
 
 
 def test_naming_importing_and_making_is_free():
@@ -242,6 +225,6 @@ def test_nothing_heavy_is_imported():
         poison(lambda name: None)
         return sorted(set(sys.modules) - before)
 
-    new = forked(work)
+    new = forked(work)[0][1]
     assert not [name for name in new if name.split(".")[0] == "sympy" or "_dynamo" in name or "distributed" in name]
     assert len(new) <= 4, "only the stand-ins"

@@ -12,6 +12,7 @@ from grading.candidate.hosts import DebugHost, SpawnHost
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT
 from grading.examination.examiner import Examiner
+from tests.engine.katas import ATTENTION, CACHED
 
 SOLUTIONS = ROOT / "solutions"
 
@@ -25,11 +26,11 @@ def spawning():
 
 
 def test_fresh_processes_give_the_same_verdicts(spawning, tmp_path):
-    assert spawning.grade(["sdpa"], SOLUTIONS).katas[0].outcome == "passed"
-    (tmp_path / "sdpa.py").write_text(
+    assert spawning.grade([ATTENTION], SOLUTIONS).katas[0].outcome == "passed"
+    (tmp_path / f"{ATTENTION}.py").write_text(
         "def scaled_dot_product_attention(query, key, value, mask=None):\n    print('hello')\n    while True: pass\n"
     )
-    result = spawning.grade(["sdpa"], tmp_path).katas[0]
+    result = spawning.grade([ATTENTION], tmp_path).katas[0]
     assert result.first_failure.message.startswith("stopped after 2 s")
     assert "hello" in result.first_failure.printed
 
@@ -39,15 +40,15 @@ def test_the_learners_process_refuses_there_too(spawning, tmp_path):
         "import torch.nn.functional as F\n\n\ndef scaled_dot_product_attention(query, key, value, mask=None):\n"
         "    return F.scaled_dot_product_attention(query, key, value, mask)\n"
     )
-    (tmp_path / "sdpa.py").write_text(source)
-    failed = spawning.grade(["sdpa"], tmp_path).katas[0].first_failure
+    (tmp_path / f"{ATTENTION}.py").write_text(source)
+    failed = spawning.grade([ATTENTION], tmp_path).katas[0].first_failure
     assert failed.kind == "forbidden"
     assert "F.scaled_dot_product_attention" in failed.message
 
 
 def test_debugging_gives_the_same_verdicts():
     examiner = Examiner(host=DebugHost())
-    assert examiner.grade(["gqa_kv_cache"], SOLUTIONS).katas[0].outcome == "passed"
+    assert examiner.grade([CACHED], SOLUTIONS).katas[0].outcome == "passed"
 
 
 def children(pid: int) -> set[int]:
@@ -67,8 +68,8 @@ def children(pid: int) -> set[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_examiner_that_is_stopped_leaves_no_process(tmp_path, how):
-    (tmp_path / "sdpa.py").write_text("while True: pass\n")
-    command = [sys.executable, str(ROOT / "grader.py"), "check", "sdpa", "--problems", str(tmp_path)]
+    (tmp_path / f"{ATTENTION}.py").write_text("while True: pass\n")
+    command = [sys.executable, str(ROOT / "grader.py"), "check", ATTENTION, "--problems", str(tmp_path)]
     examiner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
     while len(children(examiner.pid)) < 2 and time.monotonic() < deadline:

@@ -14,6 +14,7 @@ from grading.records import Cause, CheckFailed, CheckResult, KataResult, Report
 from grading.reports import html as pages
 from grading.reports.heat import heats, short
 from grading.texts import Texts
+from tests.engine.katas import ATTENTION, GROUPS, HEADS, ONE_KV_HEAD
 
 ATTACK = '</style><script>document.title="bad"</script>\x1b[31m\u202e<img src=x onerror=alert(1)>'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -36,7 +37,7 @@ def report():
     found = failure_of(close, got, wanted)
     maps = {"wanted_map": found.wanted_map, "got_map": found.got_map, "map_at": found.map_at}
     texts = {"call": ATTACK, "wanted": "x .\nx x", "got": ATTACK + "\n" + ATTACK, "printed": ATTACK * 400}
-    check = CheckResult("test_a", "a rule", "failed", where="problems/sdpa.py:3", message=ATTACK, **texts)
+    check = CheckResult("test_a", "a rule", "failed", where=f"problems/{ATTENTION}.py:3", message=ATTACK, **texts)
     drawn = [CheckResult(f"test_b[{i}]", f"b rule [{i}]", "failed", message="differs", **maps) for i in range(2)]
     cause = Cause("scale-missing", "the scores are not scaled", "01_sdpa.ipynb#Scale")
     return Report(
@@ -44,10 +45,12 @@ def report():
         ("process",),
         1.5,
         (
-            KataResult("sdpa", "Scaled", "problems/sdpa.py", "failed", 2, 5, (cause,), (*drawn, check)),
-            KataResult("mha", "Heads", "problems/mha.py", "broken", 0, 9, (), (), ATTACK, "problems/mha.py:2", ATTACK),
-            KataResult("mqa", "One", "problems/mqa.py", "passed", 3, 3),
-            KataResult("gqa", "Groups", "problems/gqa.py", "not started", 0, 3),
+            KataResult(ATTENTION, "Scaled", f"problems/{ATTENTION}.py", "failed", 2, 5, (cause,), (*drawn, check)),
+            KataResult(
+                HEADS, "Heads", f"problems/{HEADS}.py", "broken", 0, 9, (), (), ATTACK, f"problems/{HEADS}.py:2", ATTACK
+            ),
+            KataResult(ONE_KV_HEAD, "One", f"problems/{ONE_KV_HEAD}.py", "passed", 3, 3),
+            KataResult(GROUPS, "Groups", f"problems/{GROUPS}.py", "not started", 0, 3),
         ),
     )
 
@@ -141,7 +144,7 @@ def test_the_page_is_self_contained_and_says_all(report):
     text = pages.page(report, Texts("en"))
     assert "http:" not in text.replace("http-equiv", "")
     assert "https:" not in text
-    for words in ("1 of 3 started katas pass", "2/5", "not started", "exactly what you get when", "hint sdpa"):
+    for words in ("1 of 3 started katas pass", "2/5", "not started", "exactly what you get when", f"hint {ATTENTION}"):
         assert words in text
     assert text.count("<svg") == 3, "the first check of a test is drawn, its other parameters are named"
     assert "<code>[1]</code>" in text

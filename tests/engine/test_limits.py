@@ -1,6 +1,5 @@
 """What a candidate may use at most: each limit alone, on and off, in a process of its own."""
 
-import json
 import mmap
 import os
 import signal
@@ -13,32 +12,12 @@ import pytest
 import torch
 
 from grading.candidate.limits import MIB, Limits, apply
+from tests.engine.processes import forked
 
 resource = pytest.importorskip("resource", reason="this system has no such limits")
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the size of the process is known from /proc only")
 FREE = Limits(cpu_seconds=600, memory_bytes=1 << 40, file_bytes=1 << 40, open_files=4096, new_tasks=1 << 20)
-
-
-def forked(work):
-    """(what work() gives or raises, the wait status) of a process of its own."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            torch.set_num_threads(1)
-            try:
-                answer = ["", work()]
-            except BaseException as error:
-                answer = [type(error).__name__, str(error)]
-            os.write(writing, json.dumps(answer).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(pid, 0)
-    return json.loads(answer) if answer else ["", None], os.waitstatus_to_exitcode(status)
 
 
 def under(limits, work):

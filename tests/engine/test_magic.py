@@ -10,8 +10,9 @@ import pytest
 
 from grading.catalog import ROOT
 from grading.practice.notebook import magic
+from tests.engine.katas import ATTENTION, MASKS, numbered
 
-RIGHT = (ROOT / "solutions" / "sdpa.py").read_text(encoding="utf-8")
+RIGHT = (ROOT / "solutions" / f"{ATTENTION}.py").read_text(encoding="utf-8")
 WRONG = RIGHT.replace("math.sqrt(query.size(-1))", "query.size(-1)")
 
 
@@ -34,47 +35,51 @@ def gone(pid):
 
 
 def test_a_text_is_graded_and_the_process_stays(process):
-    wrong = magic.check("sdpa", WRONG, seed=7)
+    wrong = magic.check(ATTENTION, WRONG, seed=7)
     assert not wrong.passed
     assert wrong.report["katas"][0]["file"] == "cell"
     assert wrong.report["katas"][0]["causes"][0]["name"] == "scale-head-dim"
     assert "<svg" in wrong._repr_html_()
     assert "cause   exactly what you get when" in repr(wrong)
     first = process.start().pid
-    assert magic.check("sdpa", RIGHT).passed
+    assert magic.check(ATTENTION, RIGHT).passed
     assert process.start().pid == first
 
 
 def test_lines_are_those_of_the_cell_and_what_is_no_text_is_said(process, capsys):
-    result = magic.kata("sdpa", "x = 1\ndef f(:\n")
+    result = magic.kata(ATTENTION, "x = 1\ndef f(:\n")
     assert result.report["katas"][0]["where"] == "cell:3"
-    assert magic.check("sdpa", "x = '\udc80'").report["katas"][0]["outcome"] == "broken"
-    assert magic.kata("nonsense", "") is None
-    assert "KATA is one of sdpa, causal_mask" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="no kata 'nonsense': choose from sdpa"):
-        magic.check("nonsense")
+    assert magic.check(ATTENTION, "x = '\udc80'").report["katas"][0]["outcome"] == "broken"
+    for line, words in (
+        ("", f"KATA is one of {ATTENTION}, {MASKS}"),
+        ("nonsense", f"no kata 'nonsense': choose from {ATTENTION}"),
+    ):
+        assert magic.kata(line, "") is None
+        assert words in capsys.readouterr().out
+    with pytest.raises(ValueError, match=f"no kata 'sdpaa': did you mean {ATTENTION}"):
+        magic.check("sdpaa")
 
 
 def test_a_lost_process_is_replaced_and_an_interrupt_leaves_no_answer_behind(process, monkeypatch):
     first = process.start()
     os.kill(first.pid, signal.SIGKILL)
-    assert magic.check("sdpa", RIGHT).passed
+    assert magic.check(ATTENTION, RIGHT).passed
     with monkeypatch.context() as patched:
         patched.setattr(magic.json, "loads", lambda line: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            magic.check("sdpa", RIGHT)
-    assert not magic.check("sdpa", WRONG).passed
+            magic.check(ATTENTION, RIGHT)
+    assert not magic.check(ATTENTION, WRONG).passed
 
 
-INTERRUPTED = """
+INTERRUPTED = f"""
 import signal
 from grading.practice.notebook import magic
 
-magic.check("causal_mask", "x = 1")  # it is warm
+magic.check("{MASKS}", "x = 1")  # it is warm
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 signal.alarm(1)
 try:
-    magic.check("sdpa", "while True: pass")
+    magic.check("{ATTENTION}", "while True: pass")
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -102,9 +107,9 @@ def test_in_a_kernel():
 
     try:
         run("%load_ext grading")
-        assert "exactly what you get when" in run(f"%%kata sdpa\n{WRONG}")["text/html"]
-        assert " ok 1 sdpa" in run(f"%%kata sdpa\n{RIGHT}")["text/plain"]
-        assert "text/html" in run("%kata sdpa")
+        assert "exactly what you get when" in run(f"%%kata {ATTENTION}\n{WRONG}")["text/html"]
+        assert f" ok {numbered(ATTENTION)}" in run(f"%%kata {ATTENTION}\n{RIGHT}")["text/plain"]
+        assert "text/html" in run(f"%kata {ATTENTION}")
         assert run("import sys; 'torch' in sys.modules")["text/plain"] == "False"
         pid = int(run("from grading.practice.notebook import magic; magic.PROCESS.start().pid")["text/plain"])
     finally:

@@ -19,6 +19,7 @@ from grading.practice.progress.progress import Progress
 from grading.practice.progress.rating import AGAIN, EASY, GOOD, HARD, rate
 from grading.practice.progress.state import Attempt, Review
 from grading.records import Cause, KataResult, Report
+from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, numbered
 from tests.engine.terminals import Terminal, copied
 
 TILED = Cause("kv-heads-tiled", "kv heads are tiled", "04_gqa.ipynb")
@@ -32,12 +33,12 @@ def progress(tmp_path):
 
 @pytest.fixture
 def graded(tmp_path):
-    """graded(outcome, text): a report on a gqa.py that holds this text."""
+    """graded(outcome, text): a report on a file that holds this text."""
 
     def report(outcome, text, *causes):
-        file = tmp_path / "gqa.py"
+        file = tmp_path / f"{GROUPS}.py"
         file.write_text(text)
-        return Report(1, (), 0.1, (KataResult("gqa", "", str(file), outcome, 0, 1, causes),))
+        return Report(1, (), 0.1, (KataResult(GROUPS, "", str(file), outcome, 0, 1, causes),))
 
     return report
 
@@ -59,9 +60,9 @@ def copy(tmp_path_factory):
 def test_a_go_ends_with_a_pass_and_becomes_a_review(progress, graded):
     progress.record(graded("not started", "stub"), now=1000.0)
     progress.record(graded("failed", "one", TILED), now=1300.0)
-    progress.set_hints("gqa", 2)
+    progress.set_hints(GROUPS, 2)
     progress.record(graded("passed", "two"), now=1600.0)
-    record, (review,) = progress.kata("gqa"), progress.reviews("gqa")
+    record, (review,) = progress.kata(GROUPS), progress.reviews(GROUPS)
     assert (record.attempts, record.passes, record.first_pass, record.best_seconds) == (2, 1, 1600.0, 600.0)
     assert (record.causes, record.hints_used, record.attempt) == ({"kv-heads-tiled": 1}, 2, None)
     assert (review.rating, review.runs, review.hints, review.seconds) == (HARD, 2, 2, 600.0)
@@ -71,25 +72,25 @@ def test_a_go_ends_with_a_pass_and_becomes_a_review(progress, graded):
 def test_the_same_file_graded_again_counts_once(progress, graded):
     for now in (1.0, 2.0, 3.0):
         progress.record(graded("failed", "same"), now=now)
-    assert progress.kata("gqa").attempts == 1
+    assert progress.kata(GROUPS).attempts == 1
 
 
 def test_mending_what_passed_is_no_review_and_a_fresh_stub_is(progress, graded):
     progress.record(graded("passed", "one"), now=1.0)
     progress.record(graded("failed", "two"), now=2.0)
     progress.record(graded("passed", "three"), now=3.0)
-    assert len(progress.reviews("gqa")) == 1
-    progress.set_hints("gqa", 3)
-    progress.fresh("gqa", now=10.0)
-    assert progress.hints("gqa") == 0
+    assert len(progress.reviews(GROUPS)) == 1
+    progress.set_hints(GROUPS, 3)
+    progress.fresh(GROUPS, now=10.0)
+    assert progress.hints(GROUPS) == 0
     progress.record(graded("passed", "four"), now=70.0)
-    assert [each.seconds for each in progress.reviews("gqa")] == [0.0, 60.0]
+    assert [each.seconds for each in progress.reviews(GROUPS)] == [0.0, 60.0]
 
 
 def test_a_night_is_no_work(progress, graded):
     progress.record(graded("failed", "one"), now=1000.0)
     progress.record(graded("passed", "two"), now=1000.0 + DAY)
-    assert progress.kata("gqa").best_seconds == 1800.0
+    assert progress.kata(GROUPS).best_seconds == 1800.0
 
 
 def test_a_new_round_keeps_the_history(progress, graded):
@@ -98,27 +99,27 @@ def test_a_new_round_keeps_the_history(progress, graded):
     assert progress.new_round(now=5.0) == 2
     assert progress.new_round(now=6.0) == 2
     (ended,) = progress.rounds()
-    assert (ended["ended"], ended["katas"]["gqa"]["passes"]) == (5.0, 1)
-    assert progress.kata("gqa").attempts == 0
-    assert len(progress.reviews("gqa")) == 1
+    assert (ended["ended"], ended["katas"][GROUPS]["passes"]) == (5.0, 1)
+    assert progress.kata(GROUPS).attempts == 0
+    assert len(progress.reviews(GROUPS)) == 1
 
 
 def test_version_1_is_read_and_written_as_today(progress):
     progress.folder.mkdir()
-    progress.file.write_text('{"version": 1, "hints": {"mha": 2}}')
-    assert progress.hints("mha") == 2
-    progress.set_hints("mha", 3)
+    progress.file.write_text(f'{{"version": 1, "hints": {{"{HEADS}": 2}}}}')
+    assert progress.hints(HEADS) == 2
+    progress.set_hints(HEADS, 3)
     assert json.loads(progress.file.read_text())["version"] == 3
     assert not list(progress.folder.glob("*.damaged*"))
 
 
 def test_version_2_called_the_attempt_under_way_go(progress):
     progress.folder.mkdir()
-    katas = {"gqa": {"attempts": 2, "go": {"began": 1.0, "runs": 2}}}
-    ended = {"ended": 5.0, "katas": {"mha": {"go": None}}}
+    katas = {GROUPS: {"attempts": 2, "go": {"began": 1.0, "runs": 2}}}
+    ended = {"ended": 5.0, "katas": {HEADS: {"go": None}}}
     progress.file.write_text(json.dumps({"version": 2, "katas": katas, "reviews": {}, "rounds": [ended]}))
-    assert progress.kata("gqa").attempt == {"began": 1.0, "runs": 2}
-    assert progress.rounds()[0]["katas"] == {"mha": {"attempt": None}}
+    assert progress.kata(GROUPS).attempt == {"began": 1.0, "runs": 2}
+    assert progress.rounds()[0]["katas"] == {HEADS: {"attempt": None}}
     assert not list(progress.folder.glob("*.damaged*"))
 
 
@@ -131,11 +132,11 @@ def test_version_2_called_the_attempt_under_way_go(progress):
         '{"version": 9}',
         '{"version": 1, "hints": 3}',
         "[" * 100000,
-        '{"version": 2, "katas": {"gqa": {"attempts": "many"}}, "reviews": {}, "rounds": []}',
-        '{"version": 3, "katas": {"gqa": {"attempt": {"runs": true}}}, "reviews": {}, "rounds": []}',
-        '{"version": 2, "katas": {"gqa": {"go": {"runs": true}}}, "reviews": {}, "rounds": []}',
-        '{"version": 2, "katas": {"gqa": 3}, "reviews": {}, "rounds": 3}',
-        '{"version": 2, "katas": {}, "reviews": {"gqa": [{"rating": 3}]}, "rounds": []}',
+        f'{{"version": 2, "katas": {{"{GROUPS}": {{"attempts": "many"}}}}, "reviews": {{}}, "rounds": []}}',
+        f'{{"version": 3, "katas": {{"{GROUPS}": {{"attempt": {{"runs": true}}}}}}, "reviews": {{}}, "rounds": []}}',
+        f'{{"version": 2, "katas": {{"{GROUPS}": {{"go": {{"runs": true}}}}}}, "reviews": {{}}, "rounds": []}}',
+        f'{{"version": 2, "katas": {{"{GROUPS}": 3}}, "reviews": {{}}, "rounds": 3}}',
+        f'{{"version": 2, "katas": {{}}, "reviews": {{"{GROUPS}": [{{"rating": 3}}]}}, "rounds": []}}',
         '{"version": 2, "katas": {}, "reviews": {}, "rounds": [3]}',
     ],
     ids=range(12),
@@ -144,7 +145,7 @@ def test_a_damaged_file_is_set_aside_with_a_message(progress, capsys, text):
     progress.folder.mkdir()
     for name in ("progress.damaged", "progress.damaged-2"):
         progress.file.write_text(text)
-        assert progress.hints("mha") == 0
+        assert progress.hints(HEADS) == 0
         assert (progress.folder / name).read_text() == text
         assert name in capsys.readouterr().err
 
@@ -156,17 +157,17 @@ def test_a_write_that_fails_does_not_break_the_grade(tmp_path, graded, capsys):
 
 
 def test_a_grade_is_recorded_and_status_shows_it(copy):
-    (copy / "problems" / "sdpa.py").write_text((copy / "solutions" / "sdpa.py").read_text())
-    assert grader(copy, "sdpa").returncode == 0
-    grader(copy, "sdpa", "--problems", "solutions")
+    (copy / "problems" / f"{ATTENTION}.py").write_text((copy / "solutions" / f"{ATTENTION}.py").read_text())
+    assert grader(copy, ATTENTION).returncode == 0
+    grader(copy, ATTENTION, "--problems", "solutions")
     shown = grader(copy, "status").stdout
-    assert "Round 1: 1 of 6 katas passed" in shown
-    assert re.search(r"1 sdpa +1  \d{4}-\d\d-\d\d +- +0\n", shown), shown
-    assert "Next: sdpa, " in grader(copy, "due").stdout
+    assert f"Round 1: 1 of {COUNT} katas passed" in shown
+    assert re.search(rf"{numbered(ATTENTION)} +1  \d{{4}}-\d\d-\d\d +- +0\n", shown), shown
+    assert f"Next: {ATTENTION}, " in grader(copy, "due").stdout
     assert "round 2" in grader(copy, "reset", "--all").stdout
     shown = grader(copy, "status").stdout
-    assert "Round 2: 0 of 6" in shown
-    assert "passed sdpa" in shown
+    assert f"Round 2: 0 of {COUNT}" in shown
+    assert f"passed {ATTENTION}" in shown
 
 
 def test_a_grade_does_not_import_what_only_due_needs():
@@ -206,20 +207,20 @@ def test_the_worse_it_went_the_sooner_it_is_due():
 
 def test_due_says_why(progress):
     last = Review(0.0, HARD, 600.0, 4, 2, False, {"kv-heads-tiled": "kv heads are tiled"})
-    due = review.Due(Catalog()["gqa"], 5 * DAY, last)
-    assert review.reason(due, 9 * DAY) == "gqa: 9 days ago, on the way: kv heads are tiled, 2 hints"
-    easy = review.Due(Catalog()["mha"], 5 * DAY, Review(0.0, EASY))
-    assert review.reason(easy, 1.5 * DAY) == "mha: yesterday, it went easily"
+    due = review.Due(Catalog()[GROUPS], 5 * DAY, last)
+    assert review.reason(due, 9 * DAY) == f"{GROUPS}: 9 days ago, on the way: kv heads are tiled, 2 hints"
+    easy = review.Due(Catalog()[HEADS], 5 * DAY, Review(0.0, EASY))
+    assert review.reason(easy, 1.5 * DAY) == f"{HEADS}: yesterday, it went easily"
 
 
 def test_due_lists_what_is_due(copy):
     entry = {"at": time.time() - 30 * DAY, "rating": 3, "causes": {"kv-heads-tiled": "kv heads are tiled"}}
-    data = {"version": 2, "katas": {}, "reviews": {"gqa": [entry]}, "rounds": []}
+    data = {"version": 2, "katas": {}, "reviews": {GROUPS: [entry]}, "rounds": []}
     (copy / ".kata").mkdir(exist_ok=True)
     (copy / ".kata" / "progress.json").write_text(json.dumps(data))
     shown = grader(copy, "due").stdout
-    assert shown.startswith("gqa: 30 days ago, on the way: kv heads are tiled\n")
-    assert "python grader.py reset gqa" in shown
+    assert shown.startswith(f"{GROUPS}: 30 days ago, on the way: kv heads are tiled\n")
+    assert f"python grader.py reset {GROUPS}" in shown
 
 
 # ------------------------------------------------------------------------------------------------ interview
@@ -235,12 +236,12 @@ def test_each_kata_has_questions_with_answers(stem):
 
 def test_an_interview_in_steps(copy):
     assert grader(copy, "interview", "finish").returncode == 2
-    started = grader(copy, "interview", "start", "sdpa", "--minutes", "5")
+    started = grader(copy, "interview", "start", ATTENTION, "--minutes", "5")
     assert started.returncode == 0
     assert "5 minutes" in started.stdout
-    file = copy / ".kata" / "interview" / "sdpa.py"
+    file = copy / ".kata" / "interview" / f"{ATTENTION}.py"
     assert "TODO" not in file.read_text()
-    solution = (copy / "solutions" / "sdpa.py").read_text()
+    solution = (copy / "solutions" / f"{ATTENTION}.py").read_text()
     file.write_text(solution.replace("/ math", "* math"))
     run = grader(copy, "interview", "run")
     assert run.returncode == 1
@@ -256,16 +257,16 @@ def test_an_interview_in_steps(copy):
 
 
 def test_the_card_says_what_went_over_time():
-    work = Work("sdpa", 1000.0, 10.0, runs=3, first_run=1300.0)
-    card = interview.card(work, KataResult("sdpa", "", "", "failed", 4, 49), ended=1660.0)
+    work = Work(ATTENTION, 1000.0, 10.0, runs=3, first_run=1300.0)
+    card = interview.card(work, KataResult(ATTENTION, "", "", "failed", 4, 49), ended=1660.0)
     for row in ("11:00 of 10:00, 1:00 over", "after 5:00", "not green after 3", "4 of 49", "none named"):
         assert row in card
 
 
 def test_an_interview_on_a_terminal(copy):
-    terminal = Terminal(copy, "interview", "sdpa", "--minutes", "5")
+    terminal = Terminal(copy, "interview", ATTENTION, "--minutes", "5")
     terminal.until("left   r run")
-    (copy / ".kata" / "interview" / "sdpa.py").write_text((copy / "solutions" / "sdpa.py").read_text())
+    (copy / ".kata" / "interview" / f"{ATTENTION}.py").write_text((copy / "solutions" / f"{ATTENTION}.py").read_text())
     terminal.press("r")
     terminal.until("checks pass", "left   r run")
     terminal.press("f")
@@ -279,7 +280,7 @@ def test_an_interview_on_a_terminal(copy):
 
 
 def test_a_signal_leaves_an_interview_under_way_and_the_terminal_as_it_was(copy):
-    terminal = Terminal(copy, "interview", "sdpa", "--minutes", "5")
+    terminal = Terminal(copy, "interview", ATTENTION, "--minutes", "5")
     terminal.until("left   r run")
     terminal.process.send_signal(signal.SIGTERM)
     assert terminal.finish() == 1
@@ -293,14 +294,14 @@ def test_a_signal_leaves_an_interview_under_way_and_the_terminal_as_it_was(copy)
 
 def test_a_drill(copy):
     assert grader(copy, "drill", "check").returncode == 2
-    assert grader(copy, "drill", "gqa", "--seed", "1").returncode == 0
-    file = copy / ".kata" / "drill" / "gqa.py"
+    assert grader(copy, "drill", GROUPS, "--seed", "1").returncode == 0
+    file = copy / ".kata" / "drill" / f"{GROUPS}.py"
     given = file.read_text()
     assert "#" not in given
     failed = grader(copy, "drill", "check")
     assert failed.returncode == 1
     assert "cause  " not in failed.stdout
-    file.write_text((copy / "solutions" / "gqa.py").read_text())
+    file.write_text((copy / "solutions" / f"{GROUPS}.py").read_text())
     mended = grader(copy, "drill", "check")
     assert mended.returncode == 0
     for row in ("mistake", "time ", "runs           2", "lines changed"):

@@ -7,6 +7,7 @@ import pytest
 
 from grading.candidate.permitted import NOT_READ
 from grading.candidate.rules import violations, what_runs
+from tests.engine.katas import ATTENTION
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHT = [*sorted((ROOT / "solutions").glob("*.py")), *sorted((ROOT / "tests/submissions/right").rglob("*.py"))]
@@ -17,7 +18,7 @@ FILES = f"{{}} opens files, and a grade has none: its inputs are tensors. {NOT_R
 PROCESSES = (
     f"{{}} starts processes or reaches the network, and a grade runs as one process without a network. {NOT_READ}"
 )
-ATTENTION = f"{{}} holds a finished attention, which is what the exercise asks you to write. {NOT_READ}"
+FINISHED = f"{{}} holds a finished attention, which is what the exercise asks you to write. {NOT_READ}"
 DEBUGGER = f"{{}} stops in a debugger, which a grade does not have: python grader.py --debug KATA does. {NOT_READ}"
 OF_TEXT = f"{{}} makes code of text, and a grade reads the code before it runs. {NOT_READ}"
 BEHIND = "a solution has no need of {}: it reaches behind the values, into the interpreter"
@@ -43,14 +44,14 @@ ADVICE = {
     "import os": FILES.format("os"),
     "import os.path as p": FILES.format("os"),
     "from pathlib import Path": FILES.format("pathlib"),
-    "from solutions.sdpa import scaled_dot_product_attention": NOT_AMONG.format("solutions"),
+    f"from solutions.{ATTENTION} import scaled_dot_product_attention": NOT_AMONG.format("solutions"),
     "def f():\n    import subprocess": PROCESSES.format("subprocess"),
     "import einops": EINOPS,
     "from jaxtyping import Float": (
         f"jaxtyping is not part of PyTorch: annotate with Tensor, and write the shape in a comment. {NOT_READ}"
     ),
-    "from flash_attn import flash_attn_func": ATTENTION.format("flash_attn"),
-    "from xformers.ops import memory_efficient_attention": ATTENTION.format("xformers"),
+    "from flash_attn import flash_attn_func": FINISHED.format("flash_attn"),
+    "from xformers.ops import memory_efficient_attention": FINISHED.format("xformers"),
     "import google.colab": (
         "google exists on Colab only: put what Colab needs under "
         f'`if "google.colab" in sys.modules:`, which is not read. {NOT_READ}'
@@ -58,7 +59,9 @@ ADVICE = {
     "import pdb": DEBUGGER.format("pdb"),
     "breakpoint()": DEBUGGER.format("breakpoint"),
     "x = input('x')": f"input waits for a keyboard, which a grade does not have. {NOT_READ}",
-    "from . import sdpa": f"each kata stands alone in one file, so a solution has no relative imports. {NOT_READ}",
+    f"from . import {ATTENTION}": (
+        f"each kata stands alone in one file, so a solution has no relative imports. {NOT_READ}"
+    ),
     "exec('x = 1')": OF_TEXT.format("exec"),
     "run = eval": OF_TEXT.format("eval"),
     "exec = exec": OF_TEXT.format("exec"),

@@ -1,10 +1,9 @@
-"""What a candidate may do to files, processes and the network: each layer alone, on and off.
+"""What a candidate may do to files, processes and the network: each fence alone, on and off.
 
 Every test confines a process of its own, and what it tries would do no harm if it worked.
 """
 
 import ctypes
-import json
 import mmap
 import os
 import signal
@@ -21,33 +20,14 @@ import torch
 
 from grading.candidate import audit, sandbox
 from grading.candidate.permitted import NOT_READ
+from tests.engine.katas import ATTENTION
+from tests.engine.processes import forked
 
 if not hasattr(os, "fork"):
     pytest.skip("this system cannot fork", allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRET = ROOT / "solutions" / "sdpa.py"
-
-
-def forked(work):
-    """[] and what work() gives, or [the exception's class] and its text, from a process of its own."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            torch.set_num_threads(1)
-            try:
-                answer = ["", work()]
-            except BaseException as error:
-                answer = [type(error).__name__, str(error)]
-            os.write(writing, json.dumps(answer).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(pid, 0)
-    return json.loads(answer)
+SECRET = ROOT / "solutions" / f"{ATTENTION}.py"
 
 
 def confined(work, layers):
@@ -64,10 +44,10 @@ def confined(work, layers):
         assert set(active) == set(layers) - {"audit"}
         return work()
 
-    return forked(inside)
+    return forked(inside)[0]
 
 
-ACTIVE = forked(lambda: list(sandbox.confine()))[1]
+ACTIVE = forked(lambda: list(sandbox.confine()))[0][1]
 EVERYTHING = ("landlock", "seccomp", "audit")
 
 
@@ -115,7 +95,7 @@ ATTEMPTS = {
     "read a solution": (lambda: len(SECRET.read_text()), "landlock audit"),
     "read a test": (lambda: len(Path(__file__).read_bytes()), "landlock audit"),
     "read the grader": (lambda: len((ROOT / "grading" / "records.py").read_text()), "landlock audit"),
-    "read it by a detour": (lambda: len(open(ROOT / "tests/../solutions/sdpa.py").read()), "landlock audit"),
+    "read it by a detour": (lambda: len(open(ROOT / f"tests/../solutions/{ATTENTION}.py").read()), "landlock audit"),
     "read through torch": (read_by_torch, "landlock"),
     "map a file": (map_a_file, "landlock audit"),
     "list the repository": (lambda: len(os.listdir(ROOT)), "landlock audit"),
@@ -176,7 +156,7 @@ def snapshot(folder):
 def test_without_a_layer_it_works(attempt, folder):
     if attempt in ONLY_LINUX and sys.platform != "linux":
         pytest.skip("this system has nothing of the kind")
-    kind, text = forked(lambda: ATTEMPTS[attempt][0]() is None or True)
+    (kind, text), _ = forked(lambda: ATTEMPTS[attempt][0]() is None or True)
     assert kind == "", text
 
 
@@ -285,7 +265,7 @@ def test_the_grader_cannot_be_reached_by_name():
         audit.install((sys.prefix, sys.base_prefix))
         return [name for name in sys.modules if name.startswith("grading")]
 
-    assert forked(names) == ["", []]
+    assert forked(names)[0] == ["", []]
 
 
 def test_an_ordinary_user_is_confined_as_well():
@@ -303,7 +283,7 @@ def test_an_ordinary_user_is_confined_as_well():
             return [*layers, backward()]
         return []
 
-    assert forked(inside) == ["", ["landlock", "seccomp", [2, 8, 8]]]
+    assert forked(inside)[0] == ["", ["landlock", "seccomp", [2, 8, 8]]]
 
 
 def test_a_system_without_the_walls_says_so(monkeypatch):

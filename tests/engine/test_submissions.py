@@ -9,6 +9,7 @@ import pytest
 
 from grading.catalog import ROOT, Catalog
 from grading.examination.plugin import KEY
+from tests.engine.katas import ATTENTION
 
 SUBMISSIONS = ROOT / "tests" / "submissions"
 
@@ -81,7 +82,7 @@ def test_hostile_submissions_left_nothing_behind(request, tree_before):
 def test_the_other_katas_keep_their_verdicts_beside_hostile_ones(examiner, tmp_path):
     for kata in Catalog().katas:
         shutil.copy(kata.solution, tmp_path)
-    shutil.copy(SUBMISSIONS / "hostile" / "tamper_left_behind.py", tmp_path / "sdpa.py")
+    shutil.copy(SUBMISSIONS / "hostile" / "tamper_left_behind.py", tmp_path / f"{ATTENTION}.py")
     outcomes = [result.outcome for result in examiner.grade(Catalog().stems, tmp_path).katas]
     assert outcomes[0] != "passed"
     assert outcomes[1:] == ["passed"] * 5

@@ -18,6 +18,7 @@ from grading.practice.interview.questions import questions
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 from grading.reports import columns, html, terminal
 from grading.texts import FOLDER, Texts, chosen, tables
+from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS
 from tests.engine.terminals import Terminal, copied
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
@@ -102,10 +103,10 @@ def test_without_the_variable_it_is_english(monkeypatch):
 def report():
     cause = Cause("kv-heads-tiled", "kv heads are tiled", "04_gqa.ipynb")
     checks = tuple(
-        CheckResult(f"test_{i}", title, "failed", where="problems/gqa.py:31", message="m", wanted="1", got="2")
+        CheckResult(f"test_{i}", title, "failed", where=f"problems/{GROUPS}.py:31", message="m", wanted="1", got="2")
         for i, title in enumerate(["each query head reads its own kv head [3]", "a title that nobody translated"])
     )
-    return Report(7, (), 1.0, (KataResult("gqa", "Grouped-query attention", "f", "failed", 1, 3, (cause,), checks),))
+    return Report(7, (), 1.0, (KataResult(GROUPS, "Grouped-query attention", "f", "failed", 1, 3, (cause,), checks),))
 
 
 def test_a_report_is_translated_when_it_is_shown_and_missing_texts_stay_english(monkeypatch):
@@ -137,7 +138,7 @@ COPIES = Star(False, 5.1, "english", 4, 8, 8192, 1.0, 4.0)
 )
 def test_the_star_is_said_in_chinese_on_the_board_and_on_the_page(star, words, monkeypatch):
     monkeypatch.setenv("KATA_LANG", "zh")
-    shown = Report(7, (), 1.0, (KataResult("gqa", "Groups", "f", "passed", 3, 3, star=star),))
+    shown = Report(7, (), 1.0, (KataResult(GROUPS, "Groups", "f", "passed", 3, 3, star=star),))
     board = terminal.board(shown, 77).plain
     assert all(cell_len(line) <= 77 for line in board.splitlines())
     assert "* 3/3" in board if star.given else words in board.replace("\n      ", "")
@@ -205,36 +206,36 @@ def test_status_and_due_are_chinese(copy):
     }
     record = {"attempts": 12, "passes": 1, "first_pass": 1e9, "best_seconds": 725.0, "hints_used": 2}
     record["causes"] = {"kv-heads-tiled": 2, "mask-ignored": 1, "bias-never": 1}
-    ended = {"ended": 1e9, "katas": {"gqa": record, "mha": record}}
-    data = {"version": 2, "katas": {"gqa": record}, "reviews": {"gqa": [last]}, "rounds": [ended]}
+    ended = {"ended": 1e9, "katas": {GROUPS: record, HEADS: record}}
+    data = {"version": 2, "katas": {GROUPS: record}, "reviews": {GROUPS: [last]}, "rounds": [ended]}
     (copy / ".kata").mkdir(exist_ok=True)
     (copy / ".kata" / "progress.json").write_text(json.dumps(data))
     first, _, head, *rows, _, last = said(copy, "status").splitlines()
     assert first == "第 2 轮：6 题中有 1 题通过"
     assert rows[3].endswith("12:05      2  kv-heads-tiled (2)、mask-ignored、另有 1 个")
-    assert re.fullmatch(r"第 1 轮（到 2001-09-\d\d 为止）：通过 gqa、mha", last)
+    assert re.fullmatch(rf"第 1 轮（到 2001-09-\d\d 为止）：通过 {GROUPS}、{HEADS}", last)
     assert cell_len(head.partition("提示")[0]) + 4 == cell_len(rows[3].partition("  kv-heads")[0])
     shown = said(copy, "due")
-    assert shown.startswith("gqa：9 天前，途中犯过的错误：kv 头是整体平铺的")
+    assert shown.startswith(f"{GROUPS}：9 天前，途中犯过的错误：kv 头是整体平铺的")
     assert "用了 2 条提示" in shown
-    assert "都从空白题目重新做起：python grader.py reset gqa" in shown
+    assert f"都从空白题目重新做起：python grader.py reset {GROUPS}" in shown
 
 
 def test_reset_and_compare_are_chinese(copy):
-    assert said(copy, "reset", "mha") == "mha：已经是空白题目\n"
-    path = copy / "problems" / "mha.py"
+    assert said(copy, "reset", HEADS) == f"{HEADS}：已经是空白题目\n"
+    path = copy / "problems" / f"{HEADS}.py"
     path.write_text("x = 1\n")
-    assert said(copy, "compare", "mha") == "mha 尚未通过。加上 --reveal 可以直接查看参考答案。\n"
-    assert "mha：已恢复成空白题目；你的代码保存在 .kata/backups/mha-" in said(copy, "reset", "mha")
+    assert said(copy, "compare", HEADS) == f"{HEADS} 尚未通过。加上 --reveal 可以直接查看参考答案。\n"
+    assert f"{HEADS}：已恢复成空白题目；你的代码保存在 .kata/backups/{HEADS}-" in said(copy, "reset", HEADS)
 
 
 def test_an_interview_is_chinese(copy, checks):
-    started = said(copy, "interview", "start", "gqa", "--minutes", "5")
+    started = said(copy, "interview", "start", GROUPS, "--minutes", "5")
     assert started.startswith("分组查询注意力（难度：困难），限时 5 分钟")
-    file = copy / ".kata" / "interview" / "gqa.py"
-    source = (copy / "solutions" / "gqa.py").read_text()
+    file = copy / ".kata" / "interview" / f"{GROUPS}.py"
+    source = (copy / "solutions" / f"{GROUPS}.py").read_text()
     file.write_text(source.replace("math.sqrt(E)", "E"))
-    count = checks["gqa"]
+    count = checks[GROUPS]
     assert re.match(
         rf"剩余 4:\d\d：{count} 项检查中有 \d+ 项通过；第一项未通过的检查：", said(copy, "interview", "run")
     )
@@ -255,10 +256,10 @@ def test_an_interview_is_chinese(copy, checks):
 
 
 def test_a_drill_is_chinese(copy):
-    assert said(copy, "drill", "gqa", "--seed", "1").startswith(
-        "分组查询注意力：找出并改正 .kata/drill/gqa.py 里的错误\n"
+    assert said(copy, "drill", GROUPS, "--seed", "1").startswith(
+        f"分组查询注意力：找出并改正 .kata/drill/{GROUPS}.py 里的错误\n"
     )
-    (copy / ".kata" / "drill" / "gqa.py").write_text((copy / "solutions" / "gqa.py").read_text())
+    (copy / ".kata" / "drill" / f"{GROUPS}.py").write_text((copy / "solutions" / f"{GROUPS}.py").read_text())
     card = said(copy, "drill", "check").splitlines()
     assert card[0] == "已改正：分组查询注意力"
     assert card[1].startswith("错误" + " " * 11)
@@ -268,11 +269,11 @@ def test_a_drill_is_chinese(copy):
 @pytest.mark.parametrize(
     ("kata", "file", "words"),
     [
-        ("gqa", "kv-heads-tiled", "kv 头是整体平铺的"),
-        ("gqa", "two_mask-inverted_and_kv-projections-exchanged", "反而可见；并且键经过了 v_proj"),
-        ("mha", "x_key_and_value_layer_tied", "k_proj 和 v_proj 成了同一个层"),
-        ("gqa", "a_new_one", "english"),
-        ("gqa", "", "english"),
+        (GROUPS, "kv-heads-tiled", "kv 头是整体平铺的"),
+        (GROUPS, "two_mask-inverted_and_kv-projections-exchanged", "反而可见；并且键经过了 v_proj"),
+        (HEADS, "x_key_and_value_layer_tied", "k_proj 和 v_proj 成了同一个层"),
+        (GROUPS, "a_new_one", "english"),
+        (GROUPS, "", "english"),
     ],
 )
 def test_what_was_wrong_in_a_drill_has_a_text(kata, file, words):
@@ -281,10 +282,12 @@ def test_what_was_wrong_in_a_drill_has_a_text(kata, file, words):
 
 
 def test_watch_is_chinese(copy):
-    watching = Terminal(copy, "watch", "sdpa", KATA_LANG="zh")
-    checked(watching.until("尚未开始：编辑下面的文件并保存", "n 下一题  h 提示", "q 退出", "文件  problems/sdpa.py"))
-    (copy / "problems" / "sdpa.py").write_text((copy / "solutions" / "sdpa.py").read_text())
-    checked(watching.until("通过了。o：与参考答案对照", "1/6", "o 对照", "秒"))
+    watching = Terminal(copy, "watch", ATTENTION, KATA_LANG="zh")
+    checked(
+        watching.until("尚未开始：编辑下面的文件并保存", "n 下一题  h 提示", "q 退出", f"文件  problems/{ATTENTION}.py")
+    )
+    (copy / "problems" / f"{ATTENTION}.py").write_text((copy / "solutions" / f"{ATTENTION}.py").read_text())
+    checked(watching.until("通过了。o：与参考答案对照", f"1/{COUNT}", "o 对照", "秒"))
     watching.settle()
     for key, words in (
         ("l", "15 分钟  缩放点积注意力"),

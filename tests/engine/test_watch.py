@@ -9,9 +9,10 @@ import time
 import pytest
 
 from grading.catalog import ROOT
+from tests.engine.katas import ATTENTION, COUNT, MASKS, ONE_KV_HEAD, numbered
 from tests.engine.terminals import Terminal, copied
 
-SOLUTION = (ROOT / "solutions" / "sdpa.py").read_text()
+SOLUTION = (ROOT / "solutions" / f"{ATTENTION}.py").read_text()
 WRONG = SOLUTION.replace("/ math", "* math")
 HANGS = SOLUTION.replace("def scaled", "import time\n\n\ndef scaled", 1).replace(
     "    # scaled before", "    time.sleep(600)\n    # scaled before"
@@ -22,13 +23,13 @@ HANGS = SOLUTION.replace("def scaled", "import time\n\n\ndef scaled", 1).replace
 def watching(tmp_path_factory):
     """One copy and one `watch` for the tests below, as in an afternoon: the examiner's start is paid once."""
     root = copied(tmp_path_factory.mktemp("watch"))
-    terminal = Terminal(root, "watch", "sdpa")
+    terminal = Terminal(root, "watch", ATTENTION)
     terminal.until("q quit", "Not started")
     yield terminal, root
     terminal.close()
 
 
-def save(root, text, stem="sdpa"):
+def save(root, text, stem=ATTENTION):
     """As an editor does: beside it, then over it."""
     path = root / "problems" / f"{stem}.py"
     beside = path.with_suffix(".swp")
@@ -54,51 +55,51 @@ def memory(pid):
 def test_a_save_gets_its_verdict(watching):
     terminal, root = watching
     save(root, WRONG)
-    terminal.until("wanted", "cause", "0/6", "problems/sdpa.py")
+    terminal.until("wanted", "cause", f"0/{COUNT}", f"problems/{ATTENTION}.py")
     save(root, SOLUTION)
-    terminal.until("It passes", "1/6", "o compare")
+    terminal.until("It passes", f"1/{COUNT}", "o compare")
     save(root, "def f(:\n")
-    terminal.until("0/6", "broken", "problems/sdpa.py:1")
+    terminal.until(f"0/{COUNT}", "broken", f"problems/{ATTENTION}.py:1")
 
 
 def test_the_keys(watching):
     terminal, root = watching
     save(root, SOLUTION)
-    terminal.until("It passes", "1/6")
+    terminal.until("It passes", f"1/{COUNT}")
     terminal.settle()  # or a late event of that save brings the verdict back
     terminal.press("o")
     terminal.until("yours", "page 1 of")
     terminal.press(" ")
     terminal.until("page 2 of")
     terminal.press("l")
-    terminal.until(" ok 1 sdpa", "  - 6 mqa")
+    terminal.until(f" ok {numbered(ATTENTION)}", f"  - {numbered(ONE_KV_HEAD)}")
     terminal.press("h")
     terminal.until("hint 1 of 3")
     terminal.press("h")
     terminal.until("hint 2 of 3")
     terminal.press("n")
-    terminal.until("problems/causal_mask.py", "Not started")
+    terminal.until(f"problems/{MASKS}.py", "Not started")
     terminal.press("c")
-    terminal.until(" ok 1 sdpa", "6 mqa", "not started")
+    terminal.until(f" ok {numbered(ATTENTION)}", f"{numbered(ONE_KV_HEAD)}", "not started")
     terminal.press("x")
     terminal.until("y/n")
     terminal.press("n")
     assert "y/n" not in terminal.settle()
     terminal.press("r")
-    terminal.until("problems/causal_mask.py", "Not started")
+    terminal.until(f"problems/{MASKS}.py", "Not started")
 
 
 def test_reset_asks_and_keeps_what_was_there(watching):
     terminal, root = watching
     save(root, WRONG)
-    terminal.until("wanted", "problems/sdpa.py")
+    terminal.until("wanted", f"problems/{ATTENTION}.py")
     terminal.press("x")
     terminal.until("y/n")
     terminal.press("y")
     terminal.until("Not started")
     kept = [path.read_text() for path in (root / ".kata" / "backups").iterdir()]
     assert WRONG in kept
-    assert "raise NotImplementedError" in (root / "problems" / "sdpa.py").read_text()
+    assert "raise NotImplementedError" in (root / "problems" / f"{ATTENTION}.py").read_text()
 
 
 def test_a_save_ends_a_grade_that_hangs(watching):
@@ -108,15 +109,15 @@ def test_a_save_ends_a_grade_that_hangs(watching):
     time.sleep(0.5)
     began = time.monotonic()
     save(root, SOLUTION)
-    terminal.until("It passes", "1/6")
+    terminal.until("It passes", f"1/{COUNT}")
     assert time.monotonic() - began < 4  # a call may take 5 s before it is stopped
 
 
 def test_deleted_and_undecodable_files_and_a_resize(watching):
     terminal, root = watching
-    path = root / "problems" / "sdpa.py"
+    path = root / "problems" / f"{ATTENTION}.py"
     path.unlink()
-    terminal.until("broken", "0/6")
+    terminal.until("broken", f"0/{COUNT}")
     path.write_bytes(b"\xff\xfe\x00" * 10)
     terminal.until("broken")
     terminal.settle()
@@ -131,7 +132,7 @@ def test_deleted_and_undecodable_files_and_a_resize(watching):
 def test_nothing_grows(watching):
     terminal, root = watching
     save(root, SOLUTION)
-    terminal.until("1/6")
+    terminal.until(f"1/{COUNT}")
     terminal.settle()
     pid = terminal.process.pid
     first, below = memory(pid), None
@@ -139,7 +140,7 @@ def test_nothing_grows(watching):
         if i == 8:
             first, below = memory(pid), len(children(pid))
         save(root, (SOLUTION, "def f(:\n", SOLUTION)[i % 3] + f"# {i}\n")
-        terminal.until("1/6" if i % 3 != 1 else "0/6")
+        terminal.until(f"1/{COUNT}" if i % 3 != 1 else f"0/{COUNT}")
     terminal.settle()
     assert memory(pid) - first < 8
     end = time.monotonic() + 5  # the last candidate ends after its verdict
@@ -154,7 +155,7 @@ def test_a_save_in_the_middle_is_graded_last(watching):
     for i in range(12):
         save(root, (WRONG, SOLUTION)[i % 2] + f"# {i} again\n")
         time.sleep(0.03 * (i % 4))
-    terminal.until("It passes", "1/6")
+    terminal.until("It passes", f"1/{COUNT}")
     assert "wanted" not in terminal.settle()
 
 
@@ -171,7 +172,7 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(watching):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_it_too(tmp_path, number):
     terminal = Terminal(copied(tmp_path), "watch")
-    terminal.until("Not started", "0/6")
+    terminal.until("Not started", f"0/{COUNT}")
     terminal.process.send_signal(number)
     assert terminal.finish() == 0
     assert terminal.restored()
@@ -206,7 +207,7 @@ def test_without_a_terminal_it_says_what_to_do():
     assert "needs a terminal" in done.stderr
 
 
-CUT = """
+CUT = f"""
 import threading, time
 from pathlib import Path
 from grading.catalog import Catalog
@@ -217,7 +218,7 @@ threading.Timer(1.5, examiner.stop).start()
 began = time.monotonic()
 report = examiner.grade_unless_stopped(list(Catalog().stems), Path("problems"))
 print(report is None, time.monotonic() - began < 3.5)
-again = examiner.grade_unless_stopped(["mqa"], Path("solutions"))
+again = examiner.grade_unless_stopped(["{ONE_KV_HEAD}"], Path("solutions"))
 print(again.katas[0].outcome)
 examiner.close()
 """

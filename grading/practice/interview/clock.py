@@ -19,11 +19,7 @@ Step = Callable[[Workspace, Work, Grade], int]
 
 def sit(workspace: Workspace, work: Work, run: Step, finish: Step) -> int:
     """The exit status of the interview. Ctrl-C or q leaves it under way: `interview finish` ends it later."""
-    try:
-        from grading.practice.watch.keys import Keys
-    except ImportError:  # Windows has no termios
-        print(word("interview-left"))
-        return 0
+    from grading.practice.watch.keys import Keys
     from grading.practice.watch.stoppable_examiner import StoppableExaminer
 
     examiner = StoppableExaminer()  # forks, so before the thread of the keys

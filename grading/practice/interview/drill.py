@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 from grading.catalog import ROOT, Catalog, Kata
-from grading.console import FAIL, PASS, USAGE, Verbs, grade, kata_named, show, width
+from grading.console import PASS, USAGE, Verbs, grade, kata_named, show, verdict, width
 from grading.practice.interview.workspace import CARD, Work, Workspace
 from grading.practice.progress.status import length
 from grading.texts import Texts, word
@@ -32,7 +32,7 @@ def _drill(arguments: argparse.Namespace) -> int:
     if arguments.what == "check":
         return _check(workspace)
     try:
-        kata = kata_named(arguments.what) if arguments.what else chance.choice(Catalog().katas)
+        kata = kata_named(arguments.what) if arguments.what else chance.choice(Catalog().sound)
     except argparse.ArgumentTypeError as error:
         print(f"grader: {error}", file=sys.stderr)
         return USAGE
@@ -84,7 +84,7 @@ def _check(workspace: Workspace) -> int:
 
         blind = replace(report, katas=(replace(result, causes=()),))  # to find the cause is the exercise
         show(terminal.board(blind, width()).append("\n").append(terminal.failure(blind.katas[0], width())))
-        return FAIL
+        return verdict(report, named=True)
     print(card(work, workspace.file(work.stem).read_text(encoding="utf-8", errors="replace")))
     workspace.end()
     return PASS

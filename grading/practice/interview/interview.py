@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import time
 from collections.abc import Callable
 
 from grading.catalog import ROOT, Catalog, Kata
-from grading.console import FAIL, PASS, USAGE, Verbs, grade, kata_named, width
+from grading.console import PASS, USAGE, Verbs, grade, kata_named, verdict, width
 from grading.practice.interview.workspace import CARD, Work, Workspace
 from grading.practice.progress.status import length
 from grading.records import KataResult, Report
@@ -48,7 +49,7 @@ def _interview(arguments: argparse.Namespace) -> int:
         if not work:
             return _refused("no interview is under way: python grader.py interview start KATA")
         return _run(workspace, work, _graded) if action == "run" else _finish(workspace, work, _graded)
-    kata = katas[0] if katas else Catalog().katas[int(time.time()) % len(Catalog().katas)]
+    kata = katas[0] if katas else random.choice(Catalog().sound)
     live = not action and sys.stdin.isatty() and sys.stdout.isatty()
     work = _start(workspace, kata, arguments.minutes or kata.minutes, live)
     if not live:
@@ -89,7 +90,7 @@ def _run(workspace: Workspace, work: Work, grade: Grade) -> int:
     left = work.began + 60 * work.minutes - time.time()
     clock = word("clock-left" if left >= 0 else "clock-over", time=length(abs(left)))
     print(word("run-line", clock=clock, result=_shown(Texts().result(report.katas[0]))))
-    return PASS if report.katas[0].outcome == "passed" else FAIL
+    return verdict(report, named=True)
 
 
 def _shown(result: KataResult) -> str:
@@ -113,7 +114,7 @@ def _finish(workspace: Workspace, work: Work, grade: Grade) -> int:
     result = report.katas[0]
     print("\n" + card(work, result, ended))
     _ask(work.kata)
-    return PASS if result.outcome == "passed" else FAIL
+    return verdict(report, named=True)
 
 
 def card(work: Work, result: KataResult, ended: float) -> str:

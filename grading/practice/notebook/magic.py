@@ -15,13 +15,10 @@ import threading
 from typing import Any
 
 from grading.catalog import ROOT, Catalog
+from grading.records import EngineFault
 
 START = [sys.executable, "-m", "grading.practice.notebook.examiner_process"]
 GRACE = 2.0
-
-
-class EngineFault(RuntimeError):
-    """The grader itself failed: not the learner's fault."""
 
 
 class Lost(EngineFault):
@@ -130,20 +127,22 @@ atexit.register(PROCESS.close)
 
 def check(kata: str, source: str | None = None, seed: int | None = None) -> Verdict:
     """Grade the text of a submission, or problems/<kata>.py. Raises ValueError for an unknown kata, EngineFault."""
-    stems = Catalog().stems
-    if kata not in stems:
-        raise ValueError(f"no kata {kata!r}: choose from {', '.join(stems)}")
+    stem = Catalog().find(kata).stem
     language = os.environ.get("KATA_LANG", "")
-    return Verdict(PROCESS.ask({"kata": kata, "source": source, "seed": seed, "language": language}))
+    return Verdict(PROCESS.ask({"kata": stem, "source": source, "seed": seed, "language": language}))
 
 
 def kata(line: str, cell: str | None = None) -> Verdict | None:
     """The magic. The cell's first line is the magic itself: an empty line in its place keeps the numbers right."""
     words = line.split()
-    if len(words) != 1 or words[0] not in Catalog().stems:
+    if len(words) != 1:
         print(f"%kata KATA, or %%kata KATA above your code. KATA is one of {', '.join(Catalog().stems)}")
         return None
-    return check(words[0], None if cell is None else f"\n{cell}")
+    try:
+        return check(words[0], None if cell is None else f"\n{cell}")
+    except ValueError as error:
+        print(error)
+        return None
 
 
 def load(shell: Any) -> None:

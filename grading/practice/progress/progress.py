@@ -58,7 +58,8 @@ class Progress(Store):
         """Remember a grade of ROOT/problems. A damaged disk or a full one must not spoil the grade."""
         try:
             for result in report.katas:
-                self._record(result, time.time() if now is None else now)
+                if not (result.fault and result.outcome == "broken"):
+                    self._record(result, time.time() if now is None else now)
         except OSError as error:
             print(f"grader: the progress could not be written: {error}", file=sys.stderr)
 

@@ -8,7 +8,7 @@ AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4
 MANY_RUNS = 8
 
 
-def rate(attempt: Attempt, minutes: int, now: float) -> Review:
+def rate(attempt: Attempt, minutes: float, now: float) -> Review:
     """The review that a pass is.
 
     Again where the reference was looked at, hard where it took hints, many runs or twice the kata's minutes, easy

@@ -58,7 +58,8 @@ class Loop:
         self.events.put(Event("polling"))
 
     def heed_resizes(self) -> None:
-        signal.signal(signal.SIGWINCH, lambda *_: self.events.put(Event("draw")))
+        if hasattr(signal, "SIGWINCH"):  # not on Windows: there the next event draws it in its new size
+            signal.signal(signal.SIGWINCH, lambda *_: self.events.put(Event("draw")))
 
     # ------------------------------------------------------------------------------------------ the main thread
 
@@ -126,12 +127,14 @@ class Loop:
     def _others(self, kata: Kata | None, passed: set[str]) -> Iterator[Kata]:
         """The katas after that one, round and round, those that do not pass first."""
         katas = Catalog().katas
-        start = kata.number if kata else 0
+        start = katas.index(kata) + 1 if kata else 0
         order = [*katas[start:], *katas[:start]]
         return iter([each for each in order if each.stem not in passed and each != kata] or order)
 
     def _hint(self) -> None:
         state = self.state
+        if not state.kata.hints:
+            return
         state.hint = min(self.progress.hints(state.kata.stem) + 1, len(state.kata.hints))
         self.progress.set_hints(state.kata.stem, state.hint)
         state.view, state.page = "hint", 0

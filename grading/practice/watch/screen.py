@@ -75,7 +75,7 @@ def body(state: State, width: int) -> RenderableType:
     if state.view == "compare":
         path = ROOT / "problems" / f"{state.kata.stem}.py"
         yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        return side_by_side(yours, state.kata.solution.read_text(encoding="utf-8"), width)
+        return side_by_side(yours, state.kata.reference, width)
     if state.view == "all" and state.whole:
         return terminal.report(state.whole, width)
     if state.view == "list":

@@ -17,12 +17,9 @@ def register(verbs: Verbs) -> None:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    try:
-        from grading.practice.watch.keys import Keys
-    except ImportError:
-        return _refused("watch needs a POSIX terminal: on Windows, use WSL")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _refused("watch needs a terminal; without one: python grader.py check")
+    from grading.practice.watch.keys import Keys
     from grading.practice.watch.stoppable_examiner import StoppableExaminer
 
     examiner = StoppableExaminer()  # forks, so before the threads

@@ -1,0 +1,198 @@
+"""One run of graders over a learner's files: candidates, checks, and what they came to."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+
+from grading.candidate.hosts import Host
+from grading.candidate.learner import Learner
+from grading.candidate.limits import Limits
+from grading.catalog import ROOT, Catalog, submission
+from grading.records import CheckFailed, CheckResult, EngineFault, Failure
+
+OnResult = Callable[[pytest.Item, CheckResult], None]
+
+
+@cache
+def stem_of(path: Path) -> str | None:
+    """The kata that a test file grades, None for other tests."""
+    stem = path.stem.removeprefix("test_")
+    return stem if path.parent == ROOT / "tests" and stem in Catalog().stems else None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The engine, or a file of the kata's own, failed: never the learner's fault, and never a verdict."""
+
+    message: str
+    where: str
+    trace: str
+
+
+class Examination:
+    """What the tests of one run share: where candidates come from, whose files, which seed; and what they found.
+
+    Args:
+        on_result: is called with each result, which may come while the next check runs; a grade has no use for it.
+    """
+
+    def __init__(
+        self, candidates: Host, folder: Path, seed: int, limits: Limits, on_result: OnResult | None = None
+    ) -> None:
+        self.host = candidates
+        self.folder = folder
+        self.seed = seed
+        self.limits = limits
+        self.learners: dict[str, Learner] = {}
+        self.expected: Counter[str] = Counter()  # how many checks were collected for each kata
+        self.checks: dict[str, list[CheckResult]] = {}
+        self.printed: dict[str, str] = {}
+        self.unloaded: dict[str, CheckFailed] = {}
+        self.faults: dict[str, Fault] = {}
+        self.unforeseen: dict[str, list[Fault]] = {}  # what a check raised that is no CheckFailed
+        self._on_result = on_result
+
+    def learner(self, stem: str) -> Learner:
+        """The learner's file of that kata. `folder` may also be one file."""
+        if stem not in self.learners:
+            self.learners[stem] = Learner(Catalog()[stem], submission(self.folder, stem), self.host, self.limits)
+        return self.learners[stem]
+
+    def close(self) -> None:
+        """End the candidates, without waiting for it; the host may serve another examination."""
+        for learner in self.learners.values():
+            learner.close()
+
+    # ------------------------------------------------------------------------------------------- one check
+
+    def collected(self, items: Iterable[pytest.Item]) -> None:
+        """Send the files only now: while the graders were collected, their candidates started."""
+        self.expected.update(stem for item in items if (stem := stem_of(item.path)))
+        for stem in self.expected:
+            try:
+                self._load(stem, wait=False)
+            except EngineFault as error:
+                self.faults[stem] = fault_of(error)
+
+    def run(self, stem: str, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """One check of that kata; its last answers come while the next one runs."""
+        if stem not in self.faults:
+            try:
+                self._run(stem, item, nextitem)
+            except EngineFault as error:
+                self.faults[stem] = fault_of(error)
+
+    def _run(self, stem: str, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        if not self._load(stem):
+            if self._on_result:
+                self._on_result(item, check_result(item, self.unloaded[stem], self.learner(stem)))
+            return
+        learner, keep = self.learner(stem), partial(self._keep, stem, item)
+        try:
+            item.ihook.pytest_runtest_setup(item=item)
+            item.runtest()
+            learner.finish(keep)
+        except EngineFault:
+            raise
+        except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:
+            learner.drop()
+            keep(error)
+        finally:
+            item.ihook.pytest_runtest_teardown(item=item, nextitem=nextitem)
+        if nextitem is None or stem_of(nextitem.path) != stem:
+            learner.settle()
+
+    def _load(self, stem: str, wait: bool = True) -> bool:
+        """Whether the file loads, as far as that is known without waiting; if not, why is in `unloaded`."""
+        if stem in self.unloaded:
+            return False
+        learner = self.learner(stem)
+        try:
+            if wait:
+                learner.load()
+            else:
+                learner.begin_to_load()
+        except CheckFailed as failed:
+            self.printed[stem] = learner.printed()
+            self.unloaded[stem] = failed
+            return False
+        return True
+
+    def _keep(self, stem: str, item: pytest.Item, error: BaseException | None) -> None:
+        if isinstance(error, EngineFault):
+            raise error
+        if error is not None and not isinstance(error, CheckFailed):
+            self.unforeseen.setdefault(stem, []).append(fault_of(error))
+        result = check_result(item, error, self.learner(stem))
+        self.checks.setdefault(stem, []).append(result)
+        if self._on_result:
+            self._on_result(item, result)
+
+
+# ---------------------------------------------------------------------------------------------- results
+
+
+def check_result(item: pytest.Item, error: BaseException | None, learner: Learner) -> CheckResult:
+    """What a test raised, or did not, as the result of a check."""
+    title = _title(item)
+    printed = learner.printed()
+    if error is None:
+        return CheckResult(item.name, title, "passed", call=learner.call, printed=printed)
+    failure = _failure_of(error)
+    call, line = failure.call or learner.call, failure.line or learner.line
+    return CheckResult(
+        item.name,
+        title,
+        "failed",
+        call=call,
+        wanted=failure.wanted,
+        got=failure.got,
+        where=learner.where(line),
+        message=failure.message,
+        printed=printed,
+        kind=failure.kind,
+        wanted_map=failure.wanted_map,
+        got_map=failure.got_map,
+        map_at=failure.map_at,
+    )
+
+
+def _failure_of(error: BaseException) -> Failure:
+    """What a check raised, as a failure. What no check foresaw is put down to the answer, unless the reference, which
+    is then asked, does the same."""
+    if isinstance(error, CheckFailed):
+        return error.failure
+    return Failure(f"the answer cannot be examined ({type(error).__name__}: {error})"[:300], kind="odd")
+
+
+def _title(item: pytest.Item) -> str:
+    """The docstring's first line, with the parameters of a parametrised test."""
+    doc = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]
+    parameters = getattr(item, "callspec", None)
+    return f"{doc} [{parameters.id}]" if parameters else doc
+
+
+def fault_of(error: BaseException) -> Fault:
+    """An exception of the engine's, or of a kata's own file."""
+    text = str(error).splitlines() or [""]
+    return Fault(f"{type(error).__name__}: {text[0]}", _where(error), "".join(traceback.format_exception(error)))
+
+
+def _where(error: BaseException) -> str:
+    """The file and line that it is about, or the innermost line of the repository that it came from."""
+    if isinstance(error, SyntaxError) and error.filename:
+        places = [(error.filename, error.lineno or 0)]
+    else:
+        places = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
+    for file, line in reversed(places):
+        path = Path(file)
+        if path.is_relative_to(ROOT) and ".venv" not in path.parts:
+            return f"{path.relative_to(ROOT)}:{line}"
+    return ""
