@@ -1,4 +1,4 @@
-"""In evaluation forward switches gradients off and leaves them so for the caller."""
+"""In evaluation forward switches the recording of gradients on and leaves it so for the caller."""
 # cause: none
 
 import math
