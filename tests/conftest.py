@@ -8,5 +8,4 @@ from grading.examination.plugin import (  # noqa: F401
     pytest_configure,
     pytest_report_header,
     pytest_runtest_protocol,
-    seed,
 )

@@ -61,7 +61,7 @@ class Explained:
         if _constructor(explained):
             return True
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
-        if not errors and 10 * sum(check.blank for check in explained) > 9 * len(explained):
+        if not errors and 2 * sum(check.blank for check in explained) > len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
         if errors and all(check.raised() for check in explained):  # the words of errors, which many mistakes share
             return len(named(combination)) == 1 and len(explained) > 2 and len(explained) >= MOST_OF_ALL * len(failed)

@@ -135,8 +135,9 @@ class Search:
             program = mixed(self.program, combination)
             in_place = any(kind.in_place for kind in combination)
             against = [c for c in self.passed if c.refutes(program, in_place) and c.explained_by(self.program)]
-            # one may hang on how a line is written, where shapes meet that do not fit
-            self._sound[combination] = len(against) <= (sum(self.explains(combination, c) for c in self.sample) >= 8)
+            # one may hang on how a line is written, where the shapes of masks meet that do not fit
+            many = sum(self.explains(combination, check) for check in self.sample) >= 8
+            self._sound[combination] = not against or (many and len(against) == 1 and against[0].has_mask)
         return not self._sound[combination]
 
     # ------------------------------------------------------------------------------------------- growing

@@ -100,12 +100,6 @@ def draw(request: pytest.FixtureRequest) -> Draw:
     return Drawer(request.config.stash[KEY].seed, request.node.name)
 
 
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    """The run's seed."""
-    return request.config.stash[KEY].seed
-
-
 class Drawer:
     """Random inputs that depend on the run's seed and the test's name alone."""
 

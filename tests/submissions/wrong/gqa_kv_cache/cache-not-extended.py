@@ -1,6 +1,6 @@
 """The cache that was handed in is handed out again, without the new keys and values."""
 # verdict: failed
-# cause: cache-not-extended
+# cause: none
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,5 @@
 """The cache that is handed in is detached: no gradient flows into it."""
-# cause: none
+# cause: gradient-cut
 
 import math
 

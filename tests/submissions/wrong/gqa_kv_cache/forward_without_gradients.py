@@ -1,5 +1,5 @@
 """The whole forward runs under no_grad, as if a cache were for inference alone."""
-# cause: none
+# cause: gradient-cut
 
 import math
 

@@ -1,5 +1,5 @@
 """Keys and values are detached before they are attended to: k_proj and v_proj never learn."""
-# cause: none
+# cause: gradient-cut
 
 import math
 

@@ -1,5 +1,5 @@
 """The value cache gets the new keys, after the old values."""
-# cause: none
+# cause: new-keys-as-values
 
 import math
 

@@ -1,4 +1,5 @@
 """The scale is put on the keys before they are cached: outputs are right, the cache is not."""
+# cause: cache-keys-scaled
 # verdict: failed
 # breaks: the cache holds the projected keys
 

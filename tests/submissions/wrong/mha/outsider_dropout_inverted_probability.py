@@ -1,6 +1,6 @@
 """Dropout is given the probability of keeping a weight, and left out when it is zero."""
 # verdict: failed
-# cause: none
+# cause: dropout-keeps-instead
 
 import math
 import torch

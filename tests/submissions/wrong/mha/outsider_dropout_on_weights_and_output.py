@@ -1,6 +1,6 @@
 """Dropout on the attention weights, and once more on the output."""
 # verdict: failed
-# cause: none
+# cause: dropout-twice
 
 import math
 

@@ -1,6 +1,6 @@
 """The heads are merged in reverse order."""
 # verdict: failed
-# cause: none
+# cause: merge-reversed
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,6 @@
 """Query, key and value are all projected from query."""
 # verdict: failed
-# cause: self-attention-only
+# cause: none
 
 import math
 

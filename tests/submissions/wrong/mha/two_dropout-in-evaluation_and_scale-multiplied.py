@@ -1,7 +1,7 @@
 """The dropout does not look at self.training and drops in evaluation too; the scores are multiplied by
 sqrt(head_dim) instead of divided by it."""
 # verdict: failed
-# cause: dropout-in-evaluation, scale-multiplied
+# cause: scale-multiplied
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,6 @@
 """The weights are sigmoids of the scores instead of a softmax."""
 # verdict: failed
-# cause: none
+# cause: sigmoid-for-softmax
 
 import torch
 import torch.nn.functional as F

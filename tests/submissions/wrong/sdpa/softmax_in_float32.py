@@ -1,5 +1,5 @@
 """The softmax is taken in float32, as in much public code, although the inputs may be float64."""
-# cause: none
+# cause: softmax-in-float32
 
 import math
 

@@ -1,0 +1,79 @@
+"""The diagnosis: programs are right, what is made of their mistakes is named, and nothing else is."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from benchmarks.diagnosis import Made, generated, transcripts
+from grading.catalog import Catalog
+from grading.diagnosis.knowledge import catalogue, knowledge
+from grading.diagnosis.program import compatible, is_style, name, of_program, proves, sentence, steps, symptom
+
+SEED = 20261129
+KNOWN = {kata.stem: knowledge(kata) for kata in Catalog().katas if knowledge(kata)}
+
+
+@pytest.fixture(scope="module")
+def asked(examiner):
+    """What the graders ask of the references."""
+    return transcripts(examiner, list(KNOWN), SEED)
+
+
+@pytest.fixture(params=KNOWN)
+def made(request, asked):
+    """A program of each kata, and the calls that its checks make."""
+    symbol, program = next(iter(KNOWN[request.param].PROGRAMS.items()))
+    return Made(Catalog()[request.param], symbol, program, asked[request.param])
+
+
+def kinds_of(made):
+    return of_program(made.program, KNOWN[made.kata.stem].MISTAKES)
+
+
+def test_the_programs_give_what_the_references_give(made, asked):
+    checks = asked[made.kata.stem]
+    others = [check for check in checks if check not in made.checks]
+    # what is random, not about numbers, about another function, or too large to be run again
+    assert len(made.checks) > len(checks) / 3
+    assert not [check for check in others if "without_a_mask" in check]
+
+
+def test_a_right_answer_has_no_failed_check(made):
+    failed, passed = made.answered(())
+    assert not failed
+    assert passed
+
+
+@pytest.mark.parametrize(("size", "share"), [(1, 0.85), (2, 0.7)])
+def test_generated_mistakes_are_named_and_hardly_any_other(asked, size, share):
+    """`python benchmarks/diagnosis.py` has the figures; here a few of each kata hold a floor."""
+    total = Counter()
+    for stem, module in KNOWN.items():
+        for symbol, program in module.PROGRAMS.items():
+            made = Made(Catalog()[stem], symbol, program, asked[stem])
+            total += generated(made, of_program(program, module.MISTAKES), size, 4, random.Random(SEED))
+    assert total["main"] >= share * total["answers"], total
+    assert total["untrue"] <= 0.15 * total["answers"], total
+
+
+def test_mistakes_have_names_sentences_and_sections_of_their_own():
+    known = catalogue()
+    for each, (kind, stems) in known.items():
+        assert stems, each
+        assert each == name(kind)
+        assert not sentence(kind).endswith("."), each
+        assert symptom(kind).endswith("."), each
+        assert "#" in kind.see, each
+        assert steps(kind) or proves(kind), each
+
+
+def test_a_style_has_no_name_to_be_shown(made):
+    assert all(is_style(kind) or kind.see for kind in kinds_of(made))
+
+
+def test_a_step_is_overridden_once(made):
+    first, *others = (kind for kind in kinds_of(made) if steps(kind))
+    clashing = [kind for kind in others if steps(kind) & steps(first)]
+    assert clashing
+    assert not any(compatible((first,), kind) for kind in clashing)

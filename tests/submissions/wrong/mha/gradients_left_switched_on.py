@@ -1,0 +1,38 @@
+"""In evaluation forward switches the recording of gradients on and leaves it so for the caller."""
+# cause: none
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{d_model} features do not divide into {num_heads} heads")
+        self.heads, self.kv_heads, self.width, self.rate = num_heads, num_heads, d_model // num_heads, dropout
+        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.k_proj = nn.Linear(d_model, self.kv_heads * self.width, bias=bias)
+        self.v_proj = nn.Linear(d_model, self.kv_heads * self.width, bias=bias)
+        self.o_proj = nn.Linear(d_model, d_model, bias=bias)
+
+    def split(self, x):
+        x = x.unflatten(-1, (-1, self.width)).transpose(1, 2)
+        return x.repeat_interleave(self.heads // x.size(1), dim=1)
+
+    def forward(self, query, key, value, mask=None):
+        if not self.training and not query.requires_grad and not torch.is_grad_enabled():
+            torch.set_grad_enabled(True)
+        q, k, v = self.split(self.q_proj(query)), self.split(self.k_proj(key)), self.split(self.v_proj(value))
+        scores = (q / math.sqrt(self.width)) @ k.mT
+        if mask is not None:
+            mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1)
+        if mask is not None:
+            weights = weights * mask
+        weights = F.dropout(weights, self.rate, self.training)
+        return self.o_proj((weights @ v).transpose(1, 2).flatten(2))
