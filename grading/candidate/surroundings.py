@@ -29,7 +29,8 @@ def settle() -> None:
     """Bring the settings to what no caller has by chance: a call that changes them may have been there before."""
     torch.set_default_dtype(torch.float32)
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # to set it, even to what it is, imports torch._inductor: a second
+        torch.use_deterministic_algorithms(False)
     torch.seed()
     random.seed()
 

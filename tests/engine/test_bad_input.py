@@ -108,7 +108,7 @@ def test_a_class_has_to_be_one(examine, tmp_path, stem, source, words):
     result = examine(stem, write(tmp_path, source, stem))
     assert result.outcome == "broken"
     assert words in result.message
-    assert result.where.endswith("mha.py:4")
+    assert result.where.endswith(f"{HEADS}.py:4")
 
 
 LAYER = "class MultiHeadAttention(nn.Module):\n    def __init__(self, {}):\n        super().__init__()\n{}"

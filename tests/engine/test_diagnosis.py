@@ -8,7 +8,7 @@ import pytest
 from benchmarks.diagnosis import Made, generated, transcripts
 from grading.catalog import Catalog
 from grading.diagnosis.knowledge import catalogue, knowledge
-from grading.diagnosis.program import compatible, is_style, name, of_program, proves, sentence, steps, symptom
+from grading.diagnosis.mistake import compatible, is_style, name, of_program, proves, sentence, steps, symptom
 
 SEED = 20261129
 KNOWN = {kata.stem: knowledge(kata) for kata in Catalog().katas if knowledge(kata)}

@@ -40,7 +40,9 @@ def report():
     texts = {"call": ATTACK, "wanted": "x .\nx x", "got": ATTACK + "\n" + ATTACK, "printed": ATTACK * 400}
     check = CheckResult("test_a", "a rule", "failed", where=f"problems/{ATTENTION}.py:3", message=ATTACK, **texts)
     drawn = [CheckResult(f"test_b[{i}]", f"b rule [{i}]", "failed", message="differs", **maps) for i in range(2)]
-    cause = Cause("scale-missing", "the scores are not scaled", "sdpa.ipynb#Scale", explains=("test_b[0]", "test_b[1]"))
+    cause = Cause(
+        "scale-missing", "the scores are not scaled", f"{ATTENTION}.ipynb#Scale", explains=("test_b[0]", "test_b[1]")
+    )
     return Report(
         7,
         ("process",),

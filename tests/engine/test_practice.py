@@ -21,7 +21,7 @@ from grading.records import Cause, KataResult, Report
 from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, numbered
 from tests.engine.terminals import Terminal, copied
 
-TILED = Cause("kv-heads-tiled", "kv heads are tiled", "gqa.ipynb")
+TILED = Cause("kv-heads-tiled", "kv heads are tiled", f"{GROUPS}.ipynb")
 DAY = 86400.0
 
 

@@ -37,7 +37,7 @@ def report(*checks, causes=(), outcome="failed", **fields):
 
 @pytest.mark.parametrize("width", range(40, 121, 8))
 def test_no_line_is_wider_than_the_screen(width):
-    causes = (Cause("a", "kv heads are tiled instead of repeated in place, which is a long story", "gqa.ipynb"),)
+    causes = (Cause("a", "kv heads are tiled instead of repeated in place, which is a long story", f"{GROUPS}.ipynb"),)
     for shown in (
         report(check(), check("another rule " * 9), causes=causes),
         report(check(wanted="x .\nx x", got="x x\nx x"), check(printed="word " * 50)),

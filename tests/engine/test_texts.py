@@ -86,7 +86,7 @@ def test_without_the_variable_it_is_english(monkeypatch):
 
 
 def report():
-    cause = Cause("kv-heads-tiled", "kv heads are tiled", "gqa.ipynb", explains=("test_0",))
+    cause = Cause("kv-heads-tiled", "kv heads are tiled", f"{GROUPS}.ipynb", explains=("test_0",))
     checks = tuple(
         CheckResult(f"test_{i}", title, "failed", where=f"problems/{GROUPS}.py:31", message="m", wanted="1", got="2")
         for i, title in enumerate(["each query head reads its own kv head [3]", "a title that nobody translated"])

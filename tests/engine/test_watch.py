@@ -242,7 +242,7 @@ def test_keys_pressed_while_it_starts_are_heeded_and_the_list_marks_what_fails(t
         shown = terminal.until("wanted", "q quit") + terminal.settle(1.0)
         assert shown.rfind("more fail") < shown.rfind("wanted"), "the last screen has every failure"
         terminal.press("l")
-        terminal.until("  x 1 sdpa", "  - 2 causal_mask")
+        terminal.until(f"  x {numbered(ATTENTION)}", f"  - {numbered(MASKS)}")
         terminal.press("q")
         assert terminal.finish() == 0
         assert terminal.restored()
