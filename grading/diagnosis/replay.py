@@ -143,8 +143,8 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     if request.get("echo"):
         value, right = given["value"], right["value"] if isinstance(right, dict) else None
         after = reply["echo"][0]
-        kept = all(unchanged(was, now) for was, now in zip(given["echo"], after, strict=False))
-        return kept and same(value, reply.get("value"), right, strict)
+        untouched = all(unchanged(was, now) for was, now in zip(given["echo"], after, strict=False))
+        return untouched and same(value, reply.get("value"), right, strict)
     if request["do"] in ("flops", "peak") or "meter" in request:
         return False
     return same(given, reply.get("value"), right, strict)
