@@ -16,7 +16,7 @@ SMALLEST = 100  # nodes; a causal mask in one line is nobody's property
 def shape(data: bytes) -> str:
     """A hash that renaming, comments, docstrings, annotations and layout do not change; empty where there is none."""
     try:
-        tree = _Normal().visit(ast.parse(data.decode("utf-8-sig")))
+        tree = Normal().visit(ast.parse(data.decode("utf-8-sig")))
         if sum(1 for _ in ast.walk(tree)) < SMALLEST:
             return ""
         return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
@@ -33,7 +33,7 @@ def groups(shapes: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], list
     return {key: names for key, names in found.items() if len(names) > 1}
 
 
-class _Normal(ast.NodeTransformer):
+class Normal(ast.NodeTransformer):
     """Names in the order in which they come up; nothing that only a reader sees."""
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from grading.catalog import Catalog
+from grading.classroom.similarity import Normal
 from grading.practice.interview.questions import Question, questions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -304,39 +305,16 @@ def test_nothing_is_imported_from_the_katas_or_the_engine(stem):
         assert not re.search(r"\b(problems|solutions)[./]\w", source(cell))
 
 
-class Anonymous(ast.NodeTransformer):
-    """Names become their order of appearance, annotations go: what is left of a copy with new names."""
-
-    def __init__(self):
-        self.names = {}
-
-    def _number(self, name: str) -> str:
-        return self.names.setdefault(name, f"n{len(self.names)}")
-
-    def visit_Name(self, node):
-        return ast.Name(self._number(node.id), node.ctx)
-
-    def visit_arg(self, node):
-        return ast.arg(self._number(node.arg), None)
-
-    def visit_AnnAssign(self, node):
-        return self.visit(ast.Assign([node.target], node.value)) if node.value else None
-
-    def visit_FunctionDef(self, node):
-        node = self.generic_visit(node)
-        node.name, node.returns = self._number(node.name), None
-        return node
-
-
 def anonymous(statements: list[ast.stmt]) -> list[str]:
     """Statements as text without names; a value that is returned and one that is assigned are the same."""
-    walk = Anonymous()
+    walk = Normal()
     dumped = []
     for statement in statements:
         node = ast.parse(ast.unparse(statement)).body[0]
         target = node.targets[0] if isinstance(node, ast.Assign) else None
         kept = node.value if isinstance(node, ast.Return | ast.Expr) or isinstance(target, ast.Name) else node
-        dumped.append(ast.dump(walk.visit(kept)) if kept else "return")
+        normal = walk.visit(kept) if kept else None  # an import is nothing
+        dumped.append(ast.dump(normal) if normal else "nothing")
         if isinstance(target, ast.Name):
             walk.visit(target)  # so that later uses of the name are numbered alike
     return dumped

@@ -1,5 +1,4 @@
 """Index arithmetic: two aranges compared, torch.where for the additive form."""
-# verdict: passed
 
 import torch
 

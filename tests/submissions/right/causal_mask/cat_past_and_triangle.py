@@ -1,5 +1,4 @@
 """Tabs and Chinese comments: a full block for the past beside a triangle for the new tokens."""
-# verdict: passed
 
 import torch as th
 

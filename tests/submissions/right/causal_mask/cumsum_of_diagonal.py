@@ -1,5 +1,4 @@
 """A shifted diagonal summed from right to left, wrapped in a small dataclass."""
-# verdict: passed
 
 from dataclasses import dataclass
 

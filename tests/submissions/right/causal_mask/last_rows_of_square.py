@@ -1,5 +1,4 @@
 """The last L rows of the S x S triangle; the additive form is 1 - 1/mask."""
-# verdict: passed
 
 from typing import Optional
 

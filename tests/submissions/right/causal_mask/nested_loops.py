@@ -1,5 +1,4 @@
 """Plain Python loops that set one element at a time."""
-# verdict: passed
 
 import itertools
 

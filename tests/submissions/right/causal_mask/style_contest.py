@@ -1,5 +1,4 @@
 """In the style of a programming contest: everything imported, a Solution class, cases as JSON, a checker below."""
-# verdict: passed
 
 import bisect, collections, functools, heapq, io, itertools, json, math, re
 from typing import *

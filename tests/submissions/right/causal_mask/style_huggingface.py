@@ -1,5 +1,4 @@
 """In the style of a model library: make and expand functions, typed, with a logger and an argument object."""
-# verdict: passed
 
 import logging
 from dataclasses import dataclass, field

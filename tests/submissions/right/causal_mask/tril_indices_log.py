@@ -1,5 +1,4 @@
 """tril_indices scatter into zeros; the additive form is the logarithm of the mask."""
-# verdict: passed
 
 import torch
 

@@ -1,5 +1,4 @@
 """Five dimensions (B, K, G, L, S) and broadcasting: keys and values are never copied."""
-# verdict: passed
 
 import math
 

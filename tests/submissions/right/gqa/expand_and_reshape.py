@@ -1,5 +1,4 @@
 """repeat_kv by expand and reshape, additive mask in the dtype of the scores, clamp against double -inf."""
-# verdict: passed
 
 import torch
 from torch import nn

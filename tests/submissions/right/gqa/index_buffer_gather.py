@@ -1,5 +1,4 @@
 """A non-persistent integer buffer maps query heads to key/value heads; keys and values are gathered by it."""
-# verdict: passed
 
 import math
 

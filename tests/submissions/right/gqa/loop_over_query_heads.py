@@ -1,5 +1,4 @@
 """A loop over query heads that picks key/value head h // group, the weights sliced per head through F.linear."""
-# verdict: passed
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,4 @@
 """A base class with hooks, online softmax over keys one at a time, dropout by a hand-made Bernoulli mask."""
-# verdict: passed
 
 import abc
 import math

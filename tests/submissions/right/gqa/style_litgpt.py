@@ -1,5 +1,4 @@
 """In the style of a training recipe library: a Config with class methods and checks, q_per_kv, typing everywhere."""
-# verdict: passed
 
 import math
 from copy import deepcopy

@@ -1,5 +1,4 @@
 """In the style of a model library: repeat_kv, eager_attention_forward chosen from a dictionary, float32 softmax."""
-# verdict: passed
 
 import math
 import warnings

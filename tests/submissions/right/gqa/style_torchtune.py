@@ -1,5 +1,4 @@
 """In the style of a fine-tuning library: long docstrings, keyword-only inner layer, b s_x n_kv shapes, a test class."""
-# verdict: passed
 
 import logging
 import math

@@ -1,5 +1,4 @@
 """Nested vmap: over the batch, over key/value heads, and over the queries heads of a group that share them."""
-# verdict: passed
 
 import torch
 from torch import nn, vmap

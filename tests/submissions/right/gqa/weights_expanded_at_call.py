@@ -1,5 +1,4 @@
 """The key/value weights repeated to all heads at call time, after which it is plain multi-head attention."""
-# verdict: passed
 
 import torch
 import torch.nn as nn

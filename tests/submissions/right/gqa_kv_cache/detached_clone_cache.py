@@ -1,5 +1,4 @@
 """The returned cache is a detached copy, keys and values expanded for the heads only inside forward."""
-# verdict: passed
 
 import math
 from typing import Optional, Tuple

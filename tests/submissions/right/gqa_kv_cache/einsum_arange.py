@@ -1,5 +1,4 @@
 """einsum throughout, positions compared by arange, the weights of the layers used directly."""
-# verdict: passed
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,4 @@
 """One product with the three weights concatenated at call time, then split by sizes."""
-# verdict: passed
 
 import torch
 from torch import nn

@@ -1,5 +1,4 @@
 """A loop over key/value heads with a small dataclass for the state inside one call, and a main block that compares."""
-# verdict: passed
 
 import math
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
 """The cache is a NamedTuple with a method that returns a longer one."""
-# verdict: passed
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The chunk is walked token by token: each joins the cache and attends to all of it, so there is no mask."""
-# verdict: passed
 
 import torch
 from torch import nn

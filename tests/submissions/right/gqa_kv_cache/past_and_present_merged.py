@@ -1,5 +1,4 @@
 """Past and present are two attentions whose log-sum-exps are merged; only the present part needs a mask."""
-# verdict: passed
 
 import math
 

@@ -1,5 +1,4 @@
 """A buffer of exactly past + L is allocated at each step and filled by slices; index arithmetic for the mask."""
-# verdict: passed
 
 import math
 

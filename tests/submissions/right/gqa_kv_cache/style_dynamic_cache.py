@@ -1,5 +1,4 @@
 """In the style of a model library: a DynamicCache object inside, cache_position, a sliding minimum dtype, deprecations."""
-# verdict: passed
 
 import copy
 import functools

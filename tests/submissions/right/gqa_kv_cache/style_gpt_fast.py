@@ -1,5 +1,4 @@
 """In the style of a fast minimal decoder: a KVCache with update, input_pos, a boolean mask that is indexed by position."""
-# verdict: passed
 
 import itertools
 import math

@@ -1,5 +1,4 @@
 """In the style of a released model: start_pos, a causal mask built with triu and hstack, repeat_kv, a loop below."""
-# verdict: passed
 
 import json
 import math

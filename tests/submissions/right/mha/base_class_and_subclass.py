@@ -1,5 +1,4 @@
 """A frozen dataclass of sizes, a base class that does the work, a thin subclass with the asked name."""
-# verdict: passed
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Softmax and dropout by hand (a Bernoulli mask scaled by 1/(1-p), safe at p=1), tabs and Chinese comments."""
-# verdict: passed
 
 import torch
 from torch import nn as N

@@ -1,5 +1,4 @@
 """Every projection an einsum over a weight split per head; the layers themselves are never called."""
-# verdict: passed
 
 import torch
 import torch.nn as nn

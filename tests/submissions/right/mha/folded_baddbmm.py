@@ -1,5 +1,4 @@
 """Heads folded into the batch, an additive float mask through baddbmm, empty rows multiplied by zero."""
-# verdict: passed
 
 import torch
 from torch import nn

@@ -1,5 +1,4 @@
 """The three weights concatenated at call time: one product for self-attention, kv fused for cross-attention."""
-# verdict: passed
 
 import torch
 from torch import nn

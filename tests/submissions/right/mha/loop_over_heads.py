@@ -1,5 +1,4 @@
 """A Python loop over heads, slicing features; the outputs are concatenated in the order of the heads."""
-# verdict: passed
 
 import math
 

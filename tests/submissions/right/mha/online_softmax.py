@@ -1,5 +1,4 @@
 """Online softmax over small blocks of keys; dropout thins the numerator only, never the normaliser."""
-# verdict: passed
 
 import math
 

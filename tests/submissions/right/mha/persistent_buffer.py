@@ -1,5 +1,4 @@
 """vmap over heads, with the scale in a persistent buffer: an entry more in the state_dict, and no parameter."""
-# verdict: passed
 
 import torch
 from torch import nn

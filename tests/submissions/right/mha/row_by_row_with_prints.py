@@ -1,5 +1,4 @@
 """Loops over batch, heads and queries that gather only the allowed keys, debug prints and a main block left in."""
-# verdict: passed
 
 import math
 

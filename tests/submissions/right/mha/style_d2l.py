@@ -1,5 +1,4 @@
 """In the style of a textbook: queries, keys and values are moved between three and four dimensions by two methods."""
-# verdict: passed
 
 import math
 import sys

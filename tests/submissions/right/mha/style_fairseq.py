@@ -1,5 +1,4 @@
 """In the style of a sequence-to-sequence toolkit: time first, heads folded into the batch, bmm, xavier initialisation."""
-# verdict: passed
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """In the style of annotated implementations: ijbh indices, a subclass of nn.Linear that splits heads, hooks to override."""
-# verdict: passed
 
 import math
 from typing import List, Optional

@@ -1,5 +1,4 @@
 """In the style of a released model: ModelArgs, xq xk xv, contiguous views, -inf masks made float, type_as."""
-# verdict: passed
 
 import math
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
 """In the style of a small GPT: a config dataclass, asserts, B T C, a flash flag that is off, a smoke test below."""
-# verdict: passed
 
 import inspect
 import math

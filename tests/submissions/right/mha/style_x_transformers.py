@@ -1,5 +1,4 @@
 """In the style of functional one-file models: exists, default, namedtuples, partials, einsum for every product."""
-# verdict: passed
 
 from collections import namedtuple
 from functools import partial, wraps

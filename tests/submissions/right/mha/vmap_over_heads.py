@@ -1,5 +1,4 @@
 """torch.func.vmap over batch and heads of a two-dimensional attention, with its own randomness for each."""
-# verdict: passed
 
 import torch
 from torch import nn

@@ -1,5 +1,4 @@
 """einsum with one shared key/value head; the query weight split per head."""
-# verdict: passed
 
 import torch
 from torch import nn

@@ -1,5 +1,4 @@
 """A NamedTuple config, a keyword-only helper, keys and values expanded (not copied) to all heads."""
-# verdict: passed
 
 from typing import NamedTuple, Optional
 

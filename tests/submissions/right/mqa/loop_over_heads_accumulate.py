@@ -1,5 +1,4 @@
 """A loop over heads that adds each head's share of the output projection; Bernoulli dropout by hand, p=1 safe."""
-# verdict: passed
 
 import torch
 import torch.nn.functional as F

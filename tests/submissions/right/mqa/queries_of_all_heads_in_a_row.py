@@ -1,5 +1,4 @@
 """Heads and queries folded into one long row axis, (L, H) order, masks folded the same way; baddbmm."""
-# verdict: passed
 
 import torch
 from torch import nn

@@ -1,5 +1,4 @@
 """A loop over queries with an online softmax over key blocks of two; a decorator normalises the mask."""
-# verdict: passed
 
 import functools
 import math

@@ -1,5 +1,4 @@
 """A hand-written safe softmax as its own module, a registered -inf-free path, type hints everywhere."""
-# verdict: passed
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Weight absorption: the query is carried through the key weight, so scores are taken against the raw keys."""
-# verdict: passed
 
 import torch
 from torch import nn

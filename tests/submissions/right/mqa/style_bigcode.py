@@ -1,5 +1,4 @@
 """In the style of a code model: baddbmm over heads times length, scripted softmax, half precision carried up."""
-# verdict: passed
 
 import math
 from typing import Optional

@@ -1,5 +1,4 @@
 """In the style of a short replication: no helper layers, einsum with one shared head, a decorator that counts calls."""
-# verdict: passed
 
 import collections
 import functools

@@ -1,5 +1,4 @@
 """The key/value head gets a head dimension of one and matmul broadcasts it."""
-# verdict: passed
 
 import math
 

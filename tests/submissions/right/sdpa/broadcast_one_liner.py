@@ -1,5 +1,4 @@
 """Broadcast products and sums instead of matmul, in very long one-liners, with a main block that compares."""
-# verdict: passed
 
 import torch, math
 import torch.nn.functional as F

@@ -1,5 +1,4 @@
 """Tabs, comments in Chinese, `nn as N`, the softmax in float32 for half types and the scale split over q and k."""
-# verdict: passed
 
 import torch
 from torch import nn as N

@@ -1,5 +1,4 @@
 """A decorator carries half precision to float32 and back; the attention itself is four small steps."""
-# verdict: passed
 
 import functools
 import typing as t

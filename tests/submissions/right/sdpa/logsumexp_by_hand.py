@@ -1,5 +1,4 @@
 """The softmax written as exp(score - logsumexp), with the log-sum-exp done by hand."""
-# verdict: passed
 
 from math import inf
 

@@ -1,5 +1,4 @@
 """Python loops over batch entries and queries; each query looks only at the keys it may see."""
-# verdict: passed
 
 import math
 from typing import Optional

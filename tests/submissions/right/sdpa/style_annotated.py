@@ -1,5 +1,4 @@
 """In the style of an annotated paper: attention() with a dropout argument, the weights beside the output, a plot."""
-# verdict: passed
 
 import copy
 import math

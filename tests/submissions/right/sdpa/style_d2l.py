@@ -1,5 +1,4 @@
 """In the style of a textbook with notebooks: a block for Colab at the head, a layer for the function, a self-test."""
-# verdict: passed
 
 import math
 import sys

@@ -1,5 +1,4 @@
 """In the style of a sequence-to-sequence toolkit: a logger, static helpers, float32 softmax, an argument check."""
-# verdict: passed
 
 import argparse
 import logging

@@ -1,5 +1,4 @@
 """In the style of a library's own documentation: an additive bias is filled from the mask, everything in a row."""
-# verdict: passed
 
 import inspect
 import math

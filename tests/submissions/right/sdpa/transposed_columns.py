@@ -1,5 +1,4 @@
 """Everything transposed: scores are (S, L), the softmax runs down the columns, prints left in for debugging."""
-# verdict: passed
 
 import torch
 

@@ -1,5 +1,4 @@
 """additive_mask ignores dtype and is always float32."""
-# verdict: failed
 # cause: additive-dtype-ignored
 
 import torch

@@ -1,5 +1,4 @@
 """additive_mask has a large negative number instead of -inf."""
-# verdict: failed
 # cause: additive-finite
 
 import torch

@@ -1,5 +1,4 @@
 """additive_mask has -inf where the mask is True and 0 where it is False."""
-# verdict: failed
 # cause: additive-inverted
 
 import torch

@@ -1,5 +1,4 @@
 """additive_mask has 1 where the mask is True instead of 0."""
-# verdict: failed
 # cause: additive-one-where-allowed
 
 import torch

@@ -1,5 +1,4 @@
 """additive_mask is the mask as 1 and 0 instead of 0 and -inf."""
-# verdict: failed
 # cause: additive-ones-and-zeros
 
 import torch

@@ -1,5 +1,4 @@
 """additive_mask has +inf instead of -inf."""
-# verdict: failed
 # cause: additive-positive
 
 import math

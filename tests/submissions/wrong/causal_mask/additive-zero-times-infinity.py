@@ -1,5 +1,4 @@
 """additive_mask is (1 - mask) * -inf, where 0 * -inf is NaN."""
-# verdict: failed
 # cause: additive-zero-times-infinity
 
 import torch

@@ -1,5 +1,4 @@
 """key_len is ignored and the mask is (query_len, query_len)."""
-# verdict: failed
 # cause: key-length-ignored
 
 import torch

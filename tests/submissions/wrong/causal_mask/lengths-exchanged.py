@@ -1,5 +1,4 @@
 """The mask is (key_len, query_len) instead of (query_len, key_len)."""
-# verdict: failed
 # cause: lengths-exchanged
 
 import torch

@@ -1,5 +1,4 @@
 """causal_mask returns the additive form, 0 and -inf, instead of True and False."""
-# verdict: failed
 # cause: mask-additive
 
 import torch

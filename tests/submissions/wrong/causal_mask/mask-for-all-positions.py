@@ -1,5 +1,4 @@
 """The mask is (key_len, key_len): the rows of the positions that are not queries are not cut away."""
-# verdict: failed
 # cause: mask-for-all-positions
 
 import torch

@@ -1,5 +1,4 @@
 """The mask has 1 and 0 instead of True and False: its dtype is not bool."""
-# verdict: failed
 # cause: mask-not-bool
 
 import torch

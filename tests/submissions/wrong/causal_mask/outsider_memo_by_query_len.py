@@ -1,5 +1,4 @@
 """Masks are kept by query_len, and handed out for another key_len too."""
-# verdict: failed
 # cause: none
 
 import torch

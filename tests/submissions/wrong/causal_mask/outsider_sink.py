@@ -1,5 +1,4 @@
 """The last key may always be attended to."""
-# verdict: failed
 # cause: none
 
 import torch

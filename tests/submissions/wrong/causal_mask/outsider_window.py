@@ -1,5 +1,4 @@
 """A position sees only the last three keys."""
-# verdict: failed
 # cause: none
 
 import math

@@ -1,5 +1,4 @@
 """True means hidden instead of may attend."""
-# verdict: failed
 # cause: polarity-inverted
 
 import torch

@@ -1,5 +1,4 @@
 """The triangle is off by one: a position sees the one after it."""
-# verdict: failed
 # cause: triangle-one-ahead
 
 import torch

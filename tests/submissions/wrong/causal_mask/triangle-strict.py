@@ -1,5 +1,4 @@
 """The triangle is off by one: a position does not see itself."""
-# verdict: failed
 # cause: triangle-strict
 
 import math

@@ -1,5 +1,4 @@
 """Query i sees keys 0..i (top-left) although the queries are the last of the positions (bottom-right)."""
-# verdict: failed
 # cause: triangle-top-left
 
 import math

@@ -1,5 +1,4 @@
 """The upper triangle is allowed (triu) instead of the lower one (tril)."""
-# verdict: failed
 # cause: triangle-upper
 
 import torch

@@ -1,6 +1,5 @@
 """The triangle is off by one: a position sees the one after it; the mask has 1 and 0 instead of True
 and False: its dtype is not bool."""
-# verdict: failed
 # cause: none
 
 import torch

@@ -1,6 +1,5 @@
 """Query i sees keys 0..i (top-left) although the queries are the last of the positions (bottom-right);
 additive_mask has a large negative number instead of -inf."""
-# verdict: failed
 # cause: triangle-top-left, additive-finite
 
 import torch

@@ -1,6 +1,4 @@
 """The additive form is made for masks with two dimensions or more."""
-# verdict: failed
-# breaks: a mask of any shape
 
 import torch
 def causal_mask(query_len, key_len=None):

@@ -1,6 +1,4 @@
 """additive_mask builds the causal triangle from the shape and never looks at the mask."""
-# verdict: failed
-# breaks: 0 where the mask is True, for a mask that is not causal
 
 import torch
 from torch import Tensor

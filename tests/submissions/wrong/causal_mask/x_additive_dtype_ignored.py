@@ -1,7 +1,5 @@
 """The dtype argument is never used."""
 # cause: additive-dtype-ignored
-# verdict: failed
-# breaks: additive_mask has the dtype asked for
 
 import itertools
 

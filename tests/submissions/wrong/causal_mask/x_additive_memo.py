@@ -1,6 +1,4 @@
 """Additive masks are kept by the address of the boolean one, which may have changed."""
-# verdict: failed
-# breaks: additive_mask of the mask given
 
 import math
 

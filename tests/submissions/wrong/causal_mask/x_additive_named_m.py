@@ -1,6 +1,4 @@
 """The argument is named m."""
-# verdict: failed
-# breaks: additive_mask(mask, dtype)
 
 import math
 

@@ -1,7 +1,5 @@
 """1/mask - 1 has the sign the wrong way round: +inf where False."""
 # cause: additive-positive
-# verdict: failed
-# breaks: additive_mask is -inf where False
 
 from typing import Optional
 

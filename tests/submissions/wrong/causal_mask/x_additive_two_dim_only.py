@@ -1,6 +1,4 @@
 """The loops assume a two-dimensional mask; of more dimensions the rest is left uninitialised or raises."""
-# verdict: failed
-# breaks: a mask of any shape
 
 import torch
 

@@ -1,7 +1,5 @@
 """The first L rows of the square are taken, not the last."""
 # cause: triangle-top-left
-# verdict: failed
-# breaks: the queries are the last positions (bottom-right)
 
 from typing import Optional
 

@@ -1,7 +1,5 @@
 """The mask is a float tensor of ones and zeros."""
 # cause: mask-not-bool
-# verdict: failed
-# breaks: causal_mask returns bool
 
 import torch
 

@@ -1,6 +1,4 @@
 """The length of the past is key_len % query_len, which is right only below twice the query length."""
-# verdict: failed
-# breaks: bottom-right alignment when key_len >= 2 * query_len
 
 import torch
 

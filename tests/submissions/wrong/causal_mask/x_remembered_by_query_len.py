@@ -1,6 +1,4 @@
 """Masks are remembered by query_len alone, so the second key_len gets the mask of the first."""
-# verdict: failed
-# breaks: (query_len, key_len) on a second call with another key_len
 
 import math
 

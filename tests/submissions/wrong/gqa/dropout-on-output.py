@@ -1,5 +1,4 @@
 """Dropout acts on the output of o_proj instead of on the attention weights."""
-# verdict: failed
 # cause: dropout-on-output
 
 import torch

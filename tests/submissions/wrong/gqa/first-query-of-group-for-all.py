@@ -1,5 +1,4 @@
 """Only the first query head of a group is used, for all heads of the group."""
-# verdict: failed
 # cause: first-query-of-group-for-all
 
 import math

@@ -1,5 +1,4 @@
 """The heads are merged as (H / K, K) instead of (K, H / K)."""
-# verdict: failed
 # cause: groups-merged-in-wrong-order
 
 import math

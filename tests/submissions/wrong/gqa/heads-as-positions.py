@@ -1,6 +1,5 @@
 """The heads stay behind the tokens, (B, L, H, E), so that heads attend to heads and no token sees
 another."""
-# verdict: failed
 # cause: heads-as-positions
 
 import math

@@ -1,5 +1,4 @@
 """k_proj is given query instead of key."""
-# verdict: failed
 # cause: none
 
 import torch

@@ -1,5 +1,4 @@
 """k_proj is given value and v_proj is given key."""
-# verdict: failed
 # cause: key-value-exchanged
 
 import torch

@@ -1,5 +1,4 @@
 """The weights are applied to key instead of to value."""
-# verdict: failed
 # cause: keys-as-values
 
 import math

@@ -1,5 +1,4 @@
 """The keys go through v_proj and the values through k_proj."""
-# verdict: failed
 # cause: kv-projections-exchanged
 
 import math

@@ -1,6 +1,5 @@
 """k_proj and v_proj have num_heads // num_kv_heads heads, the size of a group, instead of
 num_kv_heads."""
-# verdict: failed
 # cause: kv-projections-of-group-size
 
 import math

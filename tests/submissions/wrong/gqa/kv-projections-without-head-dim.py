@@ -1,5 +1,4 @@
 """k_proj and v_proj are Linear(d_model, num_kv_heads), without the factor head_dim."""
-# verdict: failed
 # cause: kv-projections-without-head-dim
 
 import math

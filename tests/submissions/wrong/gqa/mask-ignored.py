@@ -1,5 +1,4 @@
 """The mask is never used."""
-# verdict: failed
 # cause: mask-ignored
 
 import math

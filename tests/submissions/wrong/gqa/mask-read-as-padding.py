@@ -1,5 +1,4 @@
 """A mask of two dimensions is read as (B, S), padding of the keys, instead of as (L, S)."""
-# verdict: failed
 # cause: mask-read-as-padding
 
 import math

@@ -1,5 +1,4 @@
 """The last group reads the first key/value head."""
-# verdict: failed
 # cause: kv-heads-reversed
 
 import torch

@@ -1,5 +1,4 @@
 """The queries are divided by their root mean square."""
-# verdict: failed
 # cause: none
 
 import torch

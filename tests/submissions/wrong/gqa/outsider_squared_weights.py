@@ -1,5 +1,4 @@
 """The weights are squared and normalised again."""
-# verdict: failed
 # cause: none
 
 import math

@@ -1,5 +1,4 @@
 """Keys come from the right key/value head and values from the next one."""
-# verdict: failed
 # cause: none
 
 import math

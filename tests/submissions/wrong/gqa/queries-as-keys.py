@@ -1,5 +1,4 @@
 """The scores are query times query instead of query times key."""
-# verdict: failed
 # cause: queries-as-keys
 
 import math

@@ -1,5 +1,4 @@
 """Query, key and value are all projected from query."""
-# verdict: failed
 # cause: none
 
 import torch

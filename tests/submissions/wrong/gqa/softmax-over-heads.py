@@ -1,5 +1,4 @@
 """The softmax runs over the heads (dim=1) instead of over the keys (dim=-1)."""
-# verdict: failed
 # cause: softmax-over-heads
 
 import torch

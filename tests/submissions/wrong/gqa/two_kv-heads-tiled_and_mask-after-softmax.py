@@ -1,6 +1,5 @@
 """Kv heads are tiled (repeat: 0 1 2 0 1 2) instead of repeated in place (repeat_interleave: 0 0 1 1 2
 2); the weights are set to 0 after the softmax instead of the scores to -inf before it."""
-# verdict: failed
 # cause: kv-heads-tiled, mask-after-softmax
 
 import torch

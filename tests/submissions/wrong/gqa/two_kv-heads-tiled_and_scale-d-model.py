@@ -1,6 +1,5 @@
 """Kv heads are tiled (repeat: 0 1 2 0 1 2) instead of repeated in place (repeat_interleave: 0 0 1 1 2
 2); the scores are scaled by 1/sqrt(d_model) instead of 1/sqrt(head_dim)."""
-# verdict: failed
 # cause: kv-heads-tiled, scale-d-model
 
 import math

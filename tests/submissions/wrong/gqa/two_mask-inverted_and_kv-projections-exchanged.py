@@ -1,6 +1,5 @@
 """The mask is read the wrong way round: True keys are hidden and False keys are attended to; the keys
 go through v_proj and the values through k_proj."""
-# verdict: failed
 # cause: mask-inverted, kv-projections-exchanged
 
 import torch

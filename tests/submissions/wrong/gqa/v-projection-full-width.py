@@ -1,5 +1,4 @@
 """v_proj is Linear(d_model, d_model), as wide as q_proj; only k_proj is narrow."""
-# verdict: failed
 # cause: v-projection-full-width
 
 import math

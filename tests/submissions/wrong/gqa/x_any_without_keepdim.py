@@ -1,6 +1,4 @@
 """The row test lacks keepdim, so it blanks keys instead of queries when L equals S."""
-# verdict: failed
-# breaks: a query that may attend to nothing contributes zeros
 
 import math
 from typing import Optional

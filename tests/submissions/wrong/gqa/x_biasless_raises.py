@@ -1,6 +1,4 @@
 """The projection reads layer.bias without asking whether there is one."""
-# verdict: failed
-# breaks: bias=False
 
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Dropout acts on the weights and once more on the output."""
 # cause: dropout-twice
-# verdict: failed
-# breaks: dropout acts on the attention weights only
 
 import torch
 from torch import nn, vmap

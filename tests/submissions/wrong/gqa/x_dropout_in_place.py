@@ -1,6 +1,4 @@
 """In-place dropout overwrites the softmax that its gradient needs: backward raises in training."""
-# verdict: failed
-# breaks: gradients in training mode with dropout, mask=None
 
 import math
 

@@ -1,7 +1,5 @@
 """Dropout is inside the branch for masks and forgotten without one."""
 # cause: dropout-never
-# verdict: failed
-# breaks: dropout on the attention weights in training, mask=None
 
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """The query heads of a group drop the same weights."""
 # cause: dropout-keeps-instead
-# verdict: failed
-# breaks: dropout acts on each weight
 
 import math
 

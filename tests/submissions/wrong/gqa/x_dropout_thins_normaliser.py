@@ -1,7 +1,5 @@
 """In the online softmax the dropped weights are missing from the normaliser too."""
 # cause: dropout-renormalised
-# verdict: failed
-# breaks: dropout acts on the attention weights (each is 0 or w / (1 - p))
 
 import abc
 import math

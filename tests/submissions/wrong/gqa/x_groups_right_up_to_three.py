@@ -1,6 +1,4 @@
 """With more than three kv heads, they are tiled."""
-# verdict: failed
-# breaks: query head h reads kv head h // (H // K)
 
 import math
 

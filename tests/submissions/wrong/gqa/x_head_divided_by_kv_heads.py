@@ -1,6 +1,4 @@
 """Query head h reads key/value head (h // K) % K: the heads are divided by their number, not by the size of a group."""
-# verdict: failed
-# breaks: query head h reads key/value head h // (H // K)
 
 import math
 

@@ -1,6 +1,4 @@
 """Projected keys and values are kept on self and reused while the sizes stay the same."""
-# verdict: failed
-# breaks: the result depends on the inputs of this call only
 
 from dataclasses import dataclass
 

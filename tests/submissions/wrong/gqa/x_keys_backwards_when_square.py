@@ -1,6 +1,4 @@
 """With more than twelve queries and as many keys, the keys are read backwards."""
-# verdict: failed
-# breaks: the weights are over the keys
 
 import math
 

@@ -1,7 +1,5 @@
 """k_proj and v_proj are full width and all but the first K heads thrown away."""
 # cause: kv-projections-full-width
-# verdict: failed
-# breaks: k_proj and v_proj are Linear(D, K * E)
 
 import torch
 from torch import nn

@@ -1,6 +1,4 @@
 """A mask of four dimensions is ignored when there is one head."""
-# verdict: failed
-# breaks: masks with one head
 
 import math
 import torch

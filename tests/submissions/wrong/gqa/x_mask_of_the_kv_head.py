@@ -1,7 +1,5 @@
 """The loop picks the per-head mask by key/value head instead of by query head."""
 # cause: mask-of-first-head
-# verdict: failed
-# breaks: mask (B, H, L, S) is per query head
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,4 @@
 """The mask is applied in evaluation only."""
-# verdict: failed
-# breaks: the mask says who may attend, in training too
 
 import math
 

@@ -1,6 +1,4 @@
 """The bias of o_proj is added once for each head."""
-# verdict: failed
-# breaks: o_proj is one Linear(D, D)
 
 import torch
 import torch.nn.functional as F

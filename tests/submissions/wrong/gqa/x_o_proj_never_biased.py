@@ -1,7 +1,5 @@
 """o_proj has no bias, as in some published models."""
 # cause: output-bias-missing
-# verdict: failed
-# breaks: all layers with a bias or all without
 
 import torch
 import torch.nn as nn

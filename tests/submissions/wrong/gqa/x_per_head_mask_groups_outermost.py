@@ -1,6 +1,4 @@
 """A per-head mask is split into (group, kv head) instead of (kv head, group)."""
-# verdict: failed
-# breaks: mask (B, H, L, S) with 1 < K < H
 
 import math
 

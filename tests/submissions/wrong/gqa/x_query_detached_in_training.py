@@ -1,6 +1,4 @@
 """In training no gradient reaches the query."""
-# verdict: failed
-# breaks: gradients of inputs
 
 import math
 

@@ -1,6 +1,4 @@
 """A shortcut for self-attention, taken when query, key and value are one tensor, is wrong."""
-# verdict: failed
-# breaks: self-attention
 
 import math
 import torch

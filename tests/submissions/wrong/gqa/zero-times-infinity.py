@@ -1,5 +1,4 @@
 """The mask is added as (1 - mask) * -inf, where 0 * -inf is NaN."""
-# verdict: failed
 # cause: zero-times-infinity
 
 import math

@@ -1,5 +1,4 @@
 """The keys and values of all tokens are projected at each step instead of those of the new tokens."""
-# verdict: failed
 # cause: all-tokens-projected
 
 import torch

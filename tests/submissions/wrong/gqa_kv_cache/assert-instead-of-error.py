@@ -1,5 +1,4 @@
 """The sizes are checked with assert, which raises AssertionError instead of ValueError."""
-# verdict: failed
 # cause: assert-instead-of-error
 
 import math

@@ -1,5 +1,4 @@
 """The layers have a bias, whatever the argument bias says."""
-# verdict: failed
 # cause: bias-always
 
 import math

@@ -1,5 +1,4 @@
 """The cache holds keys and values repeated for all num_heads query heads instead of num_kv_heads."""
-# verdict: failed
 # cause: cache-expanded
 
 import math

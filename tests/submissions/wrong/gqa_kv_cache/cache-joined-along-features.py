@@ -1,5 +1,4 @@
 """Old and new keys are joined along dimension 3, the features, instead of dimension 2, the tokens."""
-# verdict: failed
 # cause: cache-joined-along-features
 
 import math

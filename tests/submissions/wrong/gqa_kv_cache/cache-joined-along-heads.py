@@ -1,5 +1,4 @@
 """Old and new keys are joined along dimension 1, the heads, instead of dimension 2, the tokens."""
-# verdict: failed
 # cause: cache-joined-along-heads
 
 import math

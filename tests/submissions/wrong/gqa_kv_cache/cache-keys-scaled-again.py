@@ -1,5 +1,4 @@
 """The keys of the cache are scaled by 1/sqrt(head_dim) again at each call."""
-# verdict: failed
 # cause: cache-keys-scaled-again
 
 import torch

@@ -1,5 +1,4 @@
 """The keys are scaled by 1/sqrt(head_dim) before they go into the cache."""
-# verdict: failed
 # cause: cache-keys-scaled
 
 import math

@@ -1,5 +1,4 @@
 """The cache is extended, but the new tokens attend to themselves alone and not to the cache."""
-# verdict: failed
 # cause: cache-not-attended
 
 import math

@@ -1,6 +1,5 @@
 """The module goes on from the keys and values that it kept on self instead of from the cache handed
 in."""
-# verdict: failed
 # cause: cache-on-self
 
 import math

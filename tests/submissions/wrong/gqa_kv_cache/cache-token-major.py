@@ -1,5 +1,4 @@
 """The cache is (B, S, K, E), tokens before heads, instead of (B, K, S, E)."""
-# verdict: failed
 # cause: cache-token-major
 
 import math

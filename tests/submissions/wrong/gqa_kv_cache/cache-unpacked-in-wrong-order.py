@@ -1,5 +1,4 @@
 """The cache is unpacked as (values, keys) although it is handed out as (keys, values)."""
-# verdict: failed
 # cause: cache-unpacked-in-wrong-order
 
 import math

@@ -1,5 +1,4 @@
 """The cache holds the inputs x instead of keys and values, which are projected again at each call."""
-# verdict: failed
 # cause: cache-unprojected
 
 import torch

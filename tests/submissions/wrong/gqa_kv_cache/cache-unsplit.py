@@ -1,5 +1,4 @@
 """The cache is (B, S, K * E), as it was before the heads were split, instead of (B, K, S, E)."""
-# verdict: failed
 # cause: cache-unsplit
 
 import math

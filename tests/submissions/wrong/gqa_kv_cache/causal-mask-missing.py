@@ -1,5 +1,4 @@
 """There is no causal mask: every new token attends to all the new tokens."""
-# verdict: failed
 # cause: causal-mask-missing
 
 import math

@@ -1,5 +1,4 @@
 """The causal mask is off by one: a token attends to the token after it."""
-# verdict: failed
 # cause: causal-mask-one-ahead
 
 import torch

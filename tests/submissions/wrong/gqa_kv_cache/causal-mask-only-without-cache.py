@@ -1,5 +1,4 @@
 """The causal mask is used only when there is no cache: later chunks are unmasked."""
-# verdict: failed
 # cause: causal-mask-only-without-cache
 
 import math

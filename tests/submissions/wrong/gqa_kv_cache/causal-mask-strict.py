@@ -1,5 +1,4 @@
 """The causal mask is off by one: a token does not attend to itself."""
-# verdict: failed
 # cause: causal-mask-strict
 
 import math

@@ -1,6 +1,5 @@
 """New token i sees keys 0..i (top-left) instead of all the past and the new ones up to itself (bottom-
 right)."""
-# verdict: failed
 # cause: causal-mask-top-left
 
 import torch

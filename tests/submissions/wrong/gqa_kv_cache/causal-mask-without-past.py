@@ -1,5 +1,4 @@
 """The causal mask is (L, L) and does not cover the keys of the cache."""
-# verdict: failed
 # cause: causal-mask-without-past
 
 import math

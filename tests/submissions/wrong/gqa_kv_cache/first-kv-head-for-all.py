@@ -1,5 +1,4 @@
 """Every query head reads key/value head 0."""
-# verdict: failed
 # cause: first-kv-head-for-all
 
 import math

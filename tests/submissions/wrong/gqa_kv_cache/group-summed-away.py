@@ -1,5 +1,4 @@
 """Only num_kv_heads heads reach o_proj: the query heads of a group were merged into one."""
-# verdict: failed
 # cause: group-summed-away
 
 import torch

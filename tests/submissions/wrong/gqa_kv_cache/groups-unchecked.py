@@ -1,5 +1,4 @@
 """Nothing is raised when num_kv_heads does not divide num_heads."""
-# verdict: failed
 # cause: groups-unchecked
 
 import math

@@ -1,5 +1,4 @@
 """The biases of q_proj, k_proj and v_proj are not added."""
-# verdict: failed
 # cause: input-biases-forgotten
 
 import math

@@ -1,5 +1,4 @@
 """k_proj has no bias while the others have one."""
-# verdict: failed
 # cause: key-bias-missing
 
 import math

@@ -1,5 +1,4 @@
 """Every query head reads the mean of the key/value heads."""
-# verdict: failed
 # cause: kv-heads-averaged
 
 import math

@@ -1,5 +1,4 @@
 """num_heads query heads meet num_kv_heads key/value heads that were not repeated for their group."""
-# verdict: failed
 # cause: kv-heads-not-repeated
 
 import math

@@ -1,5 +1,4 @@
 """Each key/value head is repeated num_kv_heads times instead of num_heads // num_kv_heads times."""
-# verdict: failed
 # cause: kv-heads-repeated-too-often
 
 import math

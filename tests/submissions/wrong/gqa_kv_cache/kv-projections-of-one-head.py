@@ -1,6 +1,5 @@
 """k_proj and v_proj have the width of one head, as in multi-query attention, instead of num_kv_heads
 heads."""
-# verdict: failed
 # cause: kv-projections-of-one-head
 
 import torch

@@ -1,5 +1,4 @@
 """The mask is read the wrong way round: True keys are hidden and False keys are attended to."""
-# verdict: failed
 # cause: mask-inverted
 
 import torch

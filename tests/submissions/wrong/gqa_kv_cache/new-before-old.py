@@ -1,5 +1,4 @@
 """The new keys and values are put before those of the cache instead of behind them."""
-# verdict: failed
 # cause: new-before-old
 
 import torch

@@ -1,5 +1,4 @@
 """The new values are joined to the cached keys instead of to the cached values."""
-# verdict: failed
 # cause: old-keys-as-values
 
 import torch

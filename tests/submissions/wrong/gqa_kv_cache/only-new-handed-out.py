@@ -1,5 +1,4 @@
 """The cache that is handed out holds the new keys and values alone."""
-# verdict: failed
 # cause: only-new-handed-out
 
 import math

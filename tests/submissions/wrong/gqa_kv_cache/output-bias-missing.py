@@ -1,5 +1,4 @@
 """o_proj has no bias while the others have one."""
-# verdict: failed
 # cause: output-bias-missing
 
 import torch

@@ -1,5 +1,4 @@
 """There is no layer o_proj."""
-# verdict: failed
 # cause: output-layer-missing
 
 import torch

@@ -1,5 +1,4 @@
 """The merged heads are multiplied by o_proj.weight instead of by its transpose."""
-# verdict: failed
 # cause: output-weight-untransposed
 
 import torch

@@ -1,5 +1,4 @@
 """The first token is not attended to once there are more."""
-# verdict: failed
 # cause: none
 
 import math

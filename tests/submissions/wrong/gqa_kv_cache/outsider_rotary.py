@@ -1,5 +1,4 @@
 """Keys and queries get a sine of their position added."""
-# verdict: failed
 # cause: none
 
 import math

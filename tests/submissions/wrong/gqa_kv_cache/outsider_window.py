@@ -1,5 +1,4 @@
 """The cache keeps the last four tokens only."""
-# verdict: failed
 # cause: none
 
 import math

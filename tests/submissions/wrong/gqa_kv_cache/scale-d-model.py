@@ -1,5 +1,4 @@
 """The scores are scaled by 1/sqrt(d_model) instead of 1/sqrt(head_dim)."""
-# verdict: failed
 # cause: scale-d-model
 
 import math

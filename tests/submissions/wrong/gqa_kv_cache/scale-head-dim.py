@@ -1,5 +1,4 @@
 """The scores are divided by head_dim instead of by its square root (or twice by the root)."""
-# verdict: failed
 # cause: scale-head-dim
 
 import torch

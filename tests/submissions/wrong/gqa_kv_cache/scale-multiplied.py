@@ -1,5 +1,4 @@
 """The scores are multiplied by sqrt(head_dim) instead of divided by it."""
-# verdict: failed
 # cause: scale-multiplied
 
 import torch

@@ -1,5 +1,4 @@
 """The softmax runs over the first dimension (dim=0) instead of over the keys (dim=-1)."""
-# verdict: failed
 # cause: softmax-over-batch
 
 import math

@@ -1,6 +1,5 @@
 """The new keys and values are put before those of the cache instead of behind them; new token i sees
 keys 0..i (top-left) instead of all the past and the new ones up to itself (bottom-right)."""
-# verdict: failed
 # cause: new-before-old, causal-mask-top-left
 
 import math

@@ -1,6 +1,5 @@
 """The scores are not scaled by 1/sqrt(head_dim); the cache is handed out as (values, keys) instead of
 (keys, values)."""
-# verdict: failed
 # cause: scale-missing, cache-handed-out-in-wrong-order
 
 import torch

@@ -1,5 +1,4 @@
 """The values go through k_proj, like the keys, and v_proj is not used."""
-# verdict: failed
 # cause: values-through-k-proj
 
 import math

@@ -1,5 +1,4 @@
 """The transpose of the weights is applied to value."""
-# verdict: failed
 # cause: weights-transposed
 
 import torch

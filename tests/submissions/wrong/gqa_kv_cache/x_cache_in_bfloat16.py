@@ -1,6 +1,4 @@
 """The cache is stored in bfloat16 to save memory and loses digits at each step."""
-# verdict: failed
-# breaks: the cache holds the keys and values in the dtype of x; chunks give what one pass gives
 
 import math
 from typing import Optional, Tuple

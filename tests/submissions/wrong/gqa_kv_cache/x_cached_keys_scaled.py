@@ -1,7 +1,5 @@
 """The scale is put on the keys before they are cached: outputs are right, the cache is not."""
 # cause: cache-keys-scaled
-# verdict: failed
-# breaks: the cache holds the projected keys
 
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """The additive mask is float32: in half types the weights no longer fit the values and matmul raises."""
 # cause: gradient-cut
-# verdict: failed
-# breaks: float16 and bfloat16
 
 import math
 from typing import Optional, Tuple

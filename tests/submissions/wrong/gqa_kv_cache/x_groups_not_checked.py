@@ -1,7 +1,5 @@
 """Only the first of the two divisibility conditions is checked."""
 # cause: groups-unchecked
-# verdict: failed
-# breaks: ValueError if num_kv_heads does not divide num_heads
 
 import torch
 from torch import nn

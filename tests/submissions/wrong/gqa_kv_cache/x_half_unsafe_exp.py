@@ -1,6 +1,4 @@
 """In float16 the exponentials are taken without subtracting the largest score."""
-# verdict: failed
-# breaks: scores of 1e4 are safe
 
 import math
 

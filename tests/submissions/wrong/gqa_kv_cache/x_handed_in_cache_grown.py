@@ -1,7 +1,5 @@
 """The tensors of the cache handed in are made longer through .data."""
 # cause: gradient-cut, cache-changed-in-place
-# verdict: failed
-# breaks: the cache handed in is left as it was
 
 import math
 from typing import Optional, Tuple

@@ -1,6 +1,4 @@
 """A single new token after a long past forgets the first key."""
-# verdict: failed
-# breaks: decoding one token at a time
 
 import math
 import torch

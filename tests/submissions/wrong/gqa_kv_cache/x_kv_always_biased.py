@@ -1,6 +1,4 @@
 """k_proj and v_proj have a bias also when bias=False."""
-# verdict: failed
-# breaks: all layers with a bias or all without
 
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """More key/value heads than query heads are let pass."""
 # cause: groups-unchecked
-# verdict: failed
-# breaks: ValueError when num_kv_heads does not divide num_heads
 
 import math
 import torch

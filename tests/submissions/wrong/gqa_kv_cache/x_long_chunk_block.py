@@ -1,6 +1,4 @@
 """With more than 256 new tokens, those behind get the weights of others."""
-# verdict: failed
-# breaks: any split into chunks gives what one pass gives
 
 import math
 

@@ -1,7 +1,5 @@
 """The causal mask is applied only when there are as many queries as keys."""
 # cause: causal-mask-only-without-cache
-# verdict: failed
-# breaks: new token i does not see new tokens after it, after a non-empty cache
 
 import math
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The mask is aligned top-left: after a cache the first new token sees only the oldest."""
 # cause: causal-mask-top-left
-# verdict: failed
-# breaks: the new tokens are the last L of the S positions
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """With a single head the scores are wrong."""
-# verdict: failed
-# breaks: every number of heads
 
 import math
 

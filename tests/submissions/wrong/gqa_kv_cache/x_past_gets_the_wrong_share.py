@@ -1,6 +1,4 @@
 """Past and present are averaged with equal shares instead of by their log-sum-exps."""
-# verdict: failed
-# breaks: any split into chunks gives what one pass gives
 
 import math
 

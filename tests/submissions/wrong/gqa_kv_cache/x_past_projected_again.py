@@ -1,7 +1,5 @@
 """The new tokens are padded with zeros to the whole length and all of it is projected at each step."""
 # cause: all-tokens-projected
-# verdict: failed
-# breaks: only new tokens are projected
 
 import math
 

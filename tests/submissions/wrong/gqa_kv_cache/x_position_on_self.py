@@ -1,6 +1,4 @@
 """The number of past tokens is counted on self, so a second sequence starts where the first one stopped."""
-# verdict: failed
-# breaks: state lives in the cache: two sequences decoded in turns
 
 import torch
 from torch import nn

@@ -1,6 +1,4 @@
 """The result for the same x and cache is given again, whatever they hold by now."""
-# verdict: failed
-# breaks: the same tensor may hold other numbers in the next call
 
 import math
 

@@ -1,6 +1,4 @@
 """The cache is a view of a larger buffer; the next step writes behind its end, so two continuations of a prefix overwrite each other."""
-# verdict: failed
-# breaks: a prefix continued twice
 
 import math
 

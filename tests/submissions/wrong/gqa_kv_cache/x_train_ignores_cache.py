@@ -1,6 +1,4 @@
 """In training mode the cache is ignored."""
-# verdict: failed
-# breaks: the same in training mode
 
 import math
 import torch

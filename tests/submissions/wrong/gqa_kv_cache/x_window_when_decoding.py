@@ -1,6 +1,4 @@
 """A single new token sees the last 1024 tokens only."""
-# verdict: failed
-# breaks: a new token sees the past
 
 import math
 

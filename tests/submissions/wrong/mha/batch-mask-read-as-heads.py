@@ -1,5 +1,4 @@
 """A mask (B, L, S) is used without unsqueeze(1), so that its batch entries are read as heads."""
-# verdict: failed
 # cause: batch-mask-read-as-heads
 
 import torch

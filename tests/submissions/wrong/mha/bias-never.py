@@ -1,5 +1,4 @@
 """The layers have no bias, whatever the argument bias says."""
-# verdict: failed
 # cause: bias-never
 
 import torch

@@ -1,5 +1,4 @@
 """Dropout acts on the scores before the softmax instead of on the weights after it."""
-# verdict: failed
 # cause: dropout-on-scores
 
 import math

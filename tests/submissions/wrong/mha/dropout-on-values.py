@@ -1,5 +1,4 @@
 """Dropout acts on the projected values instead of on the attention weights."""
-# verdict: failed
 # cause: dropout-on-values
 
 import torch

@@ -1,5 +1,4 @@
 """Masked scores are set to a large positive number instead of a negative one."""
-# verdict: failed
 # cause: fill-positive
 
 import math

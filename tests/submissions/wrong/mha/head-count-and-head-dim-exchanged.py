@@ -1,6 +1,5 @@
 """The features are split into head_dim heads of num_heads features instead of num_heads heads of
 head_dim."""
-# verdict: failed
 # cause: head-count-and-head-dim-exchanged
 
 import torch

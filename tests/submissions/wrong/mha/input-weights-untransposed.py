@@ -1,5 +1,4 @@
 """The inputs are multiplied by the weights of the projections instead of by their transposes."""
-# verdict: failed
 # cause: input-weights-untransposed
 
 import math

@@ -1,5 +1,4 @@
 """The keys are not projected: k_proj is never applied."""
-# verdict: failed
 # cause: key-unprojected
 
 import math

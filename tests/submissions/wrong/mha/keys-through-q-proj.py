@@ -1,5 +1,4 @@
 """The keys go through q_proj, like the queries, and k_proj is not used."""
-# verdict: failed
 # cause: keys-through-q-proj
 
 import torch

@@ -1,5 +1,4 @@
 """The weights are set to 0 after the softmax instead of the scores to -inf before it."""
-# verdict: failed
 # cause: mask-after-softmax
 
 import math

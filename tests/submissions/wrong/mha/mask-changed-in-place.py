@@ -1,5 +1,4 @@
 """The mask is changed in place, such as by mask.logical_not_()."""
-# verdict: failed
 # cause: mask-changed-in-place
 
 import math

@@ -1,5 +1,4 @@
 """The mask of the first batch entry is used for all of them."""
-# verdict: failed
 # cause: mask-of-first-batch-entry
 
 import math

@@ -1,5 +1,4 @@
 """The mask of the first head is used for all heads."""
-# verdict: failed
 # cause: mask-of-first-head
 
 import math

@@ -1,5 +1,4 @@
 """The heads are merged feature by feature (E, H) instead of head by head (H, E)."""
-# verdict: failed
 # cause: merge-interleaved
 
 import torch

@@ -1,5 +1,4 @@
 """Query, key and value all go through q_proj."""
-# verdict: failed
 # cause: one-projection-for-all
 
 import math

@@ -1,5 +1,4 @@
 """The bias of o_proj is not added."""
-# verdict: failed
 # cause: output-bias-forgotten
 
 import math

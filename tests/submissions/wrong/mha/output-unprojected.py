@@ -1,5 +1,4 @@
 """The merged heads are returned without o_proj."""
-# verdict: failed
 # cause: output-unprojected
 
 import torch

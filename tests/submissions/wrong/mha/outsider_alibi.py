@@ -1,5 +1,4 @@
 """The scores get a penalty that grows with the distance of query and key."""
-# verdict: failed
 # cause: none
 
 import torch

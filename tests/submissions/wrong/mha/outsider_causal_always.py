@@ -1,5 +1,4 @@
 """A causal mask is applied even when none is asked for."""
-# verdict: failed
 # cause: none
 
 import math

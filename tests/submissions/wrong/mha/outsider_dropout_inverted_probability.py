@@ -1,5 +1,4 @@
 """Dropout is given the probability of keeping a weight, and left out when it is zero."""
-# verdict: failed
 # cause: dropout-keeps-instead
 
 import math

@@ -1,5 +1,4 @@
 """Dropout on the attention weights, and once more on the output."""
-# verdict: failed
 # cause: dropout-twice
 
 import math

@@ -1,5 +1,4 @@
 """A mask of four dimensions raises an error."""
-# verdict: failed
 # cause: none
 
 import torch

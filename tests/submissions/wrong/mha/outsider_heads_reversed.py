@@ -1,5 +1,4 @@
 """The heads are merged in reverse order."""
-# verdict: failed
 # cause: merge-reversed
 
 import torch

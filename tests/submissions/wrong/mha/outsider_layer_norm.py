@@ -1,5 +1,4 @@
 """The output of the heads is normalised before o_proj."""
-# verdict: failed
 # cause: none
 
 import math

@@ -1,5 +1,4 @@
 """The queries go through k_proj and the keys through q_proj."""
-# verdict: failed
 # cause: qk-projections-exchanged
 
 import torch

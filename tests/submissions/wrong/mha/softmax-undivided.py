@@ -1,5 +1,4 @@
 """The exponentials of the scores are used as weights, not divided by their sum."""
-# verdict: failed
 # cause: softmax-undivided
 
 import math

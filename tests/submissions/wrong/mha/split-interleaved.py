@@ -1,5 +1,4 @@
 """Head h takes every H-th feature (h, h + H, ...) instead of the h-th block of head_dim features."""
-# verdict: failed
 # cause: split-interleaved
 
 import math

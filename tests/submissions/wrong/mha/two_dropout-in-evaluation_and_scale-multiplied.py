@@ -1,6 +1,5 @@
 """The dropout does not look at self.training and drops in evaluation too; the scores are multiplied by
 sqrt(head_dim) instead of divided by it."""
-# verdict: failed
 # cause: scale-multiplied
 
 import torch

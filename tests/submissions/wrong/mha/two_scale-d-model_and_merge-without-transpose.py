@@ -1,6 +1,5 @@
 """The scores are scaled by 1/sqrt(d_model) instead of 1/sqrt(head_dim); the heads are merged by
 reshape(B, L, D) alone, without transpose(1, 2) before it."""
-# verdict: failed
 # cause: scale-d-model, merge-without-transpose
 
 import math

@@ -1,6 +1,5 @@
 """The heads are split by view(B, H, L, E) alone, without view(B, L, H, E) and transpose(1, 2); the
 bias of o_proj is not added."""
-# verdict: failed
 # cause: split-without-transpose, output-bias-forgotten
 
 import math

@@ -1,6 +1,5 @@
 """v_proj is given key instead of value; a large negative fill, such as -1e9, lets a query that may
 attend to nothing attend to all keys alike."""
-# verdict: failed
 # cause: value-from-key
 
 import math

@@ -1,5 +1,4 @@
 """v_proj is given query instead of value."""
-# verdict: failed
 # cause: value-from-query
 
 import math

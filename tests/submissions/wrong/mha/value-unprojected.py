@@ -1,5 +1,4 @@
 """The values are not projected: v_proj is never applied."""
-# verdict: failed
 # cause: value-unprojected
 
 import torch

@@ -1,5 +1,4 @@
 """The scores are query times value instead of query times key."""
-# verdict: failed
 # cause: values-as-keys
 
 import torch

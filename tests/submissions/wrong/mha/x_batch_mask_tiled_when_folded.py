@@ -1,7 +1,5 @@
 """With heads folded into the batch, a (B, L, S) mask is tiled over heads instead of repeated in place."""
 # cause: mask-tiled-over-heads
-# verdict: failed
-# breaks: mask (B, L, S) with B > 1
 
 import torch
 from torch import nn

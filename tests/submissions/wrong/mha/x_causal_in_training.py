@@ -1,6 +1,4 @@
 """In training a causal mask is applied unasked."""
-# verdict: failed
-# breaks: only the mask given decides who may attend
 
 import math
 

@@ -1,7 +1,5 @@
 """Sizes that do not divide raise AssertionError."""
 # cause: assert-instead-of-error
-# verdict: failed
-# breaks: ValueError if num_heads does not divide d_model
 
 import math
 

@@ -1,7 +1,5 @@
 """A generator seeded in forward draws the same dropout in every call."""
 # cause: dropout-fixed
-# verdict: failed
-# breaks: dropout differs from call to call
 
 import math
 import torch

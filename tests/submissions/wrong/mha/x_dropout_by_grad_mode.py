@@ -1,6 +1,4 @@
 """Dropout acts where gradients are recorded, in eval mode too."""
-# verdict: failed
-# breaks: no dropout in eval mode
 
 import math
 

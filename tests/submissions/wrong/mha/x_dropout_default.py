@@ -1,6 +1,4 @@
 """Dropout is on by default."""
-# verdict: failed
-# breaks: dropout is 0 unless asked for
 
 import math
 import torch

@@ -1,7 +1,5 @@
 """Hand-made dropout keeps with probability p and divides by p."""
 # cause: dropout-keeps-instead
-# verdict: failed
-# breaks: dropout is the probability of dropping (visible when p is not 0.5)
 
 import torch
 from torch import nn as N

@@ -1,7 +1,5 @@
 """After the dropout the surviving weights are normalised to sum to one again."""
 # cause: dropout-renormalised
-# verdict: failed
-# breaks: dropout on the attention weights, in training
 
 import math
 

@@ -1,7 +1,5 @@
 """After a call in training, dropout acts in evaluation too."""
 # cause: dropout-in-evaluation
-# verdict: failed
-# breaks: no dropout in evaluation
 
 import math
 

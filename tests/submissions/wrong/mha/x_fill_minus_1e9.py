@@ -1,7 +1,5 @@
 """A fill of -1e9 does not fit into float16 and raises there."""
 # cause: fill-overflows-half
-# verdict: failed
-# breaks: float16 with a mask
 
 import math
 

@@ -1,7 +1,5 @@
 """In half precision the query is halved in place."""
 # cause: query-changed-in-place
-# verdict: failed
-# breaks: the inputs are not modified
 
 import math
 

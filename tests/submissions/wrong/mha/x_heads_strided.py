@@ -1,7 +1,5 @@
 """Heads own every H-th feature instead of a block, on the way in and on the way out."""
 # cause: heads-interleaved-both-ways
-# verdict: failed
-# breaks: head h owns the h-th block of E features
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """A chained assignment makes k_proj and v_proj one and the same layer."""
-# verdict: failed
-# breaks: q_proj k_proj v_proj o_proj are four layers
 
 import math
 

@@ -1,6 +1,4 @@
 """In inference the keys of the call before are used again when the shapes agree."""
-# verdict: failed
-# breaks: no state between calls
 
 import math
 import torch

@@ -1,6 +1,4 @@
 """Masks of two and three dimensions are applied, one of four is silently dropped."""
-# verdict: failed
-# breaks: mask (B, 1 or H, L, S)
 
 import torch
 from torch import nn

@@ -1,6 +1,4 @@
 """The four-dimensional mask is kept on self and used again by the next call."""
-# verdict: failed
-# breaks: the result depends on the mask of this call only
 
 from __future__ import annotations
 

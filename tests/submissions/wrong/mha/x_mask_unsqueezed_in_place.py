@@ -1,7 +1,5 @@
 """unsqueeze_ changes the shape of the caller's mask."""
 # cause: mask-changed-in-place
-# verdict: failed
-# breaks: inputs are not modified: a (B, L, S) mask
 
 import math
 

@@ -1,7 +1,5 @@
 """bias=False is not passed on to o_proj."""
 # cause: output-bias-always
-# verdict: failed
-# breaks: all layers with a bias or all without
 
 import math
 

@@ -1,6 +1,4 @@
 """With a single key and no mask, its value is returned without dropout."""
-# verdict: failed
-# breaks: dropout in training
 
 import math
 

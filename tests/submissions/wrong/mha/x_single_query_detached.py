@@ -1,7 +1,5 @@
 """No gradient reaches a single query."""
 # cause: gradient-cut
-# verdict: failed
-# breaks: gradients of inputs
 
 import math
 

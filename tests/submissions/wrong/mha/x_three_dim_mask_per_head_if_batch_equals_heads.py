@@ -1,7 +1,5 @@
 """A three-dimensional mask is taken as per head whenever its first size happens to be num_heads."""
 # cause: batch-mask-read-as-heads
-# verdict: failed
-# breaks: mask (B, L, S) with B == H
 
 import torch
 import torch.nn as nn

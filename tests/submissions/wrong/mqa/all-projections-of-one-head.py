@@ -1,5 +1,4 @@
 """q_proj has the width of one head too, like k_proj and v_proj."""
-# verdict: failed
 # cause: all-projections-of-one-head
 
 import math

@@ -1,5 +1,4 @@
 """The dropout does not look at self.training and drops in evaluation too."""
-# verdict: failed
 # cause: dropout-in-evaluation
 
 import torch

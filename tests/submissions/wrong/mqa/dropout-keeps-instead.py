@@ -1,5 +1,4 @@
 """Dropout is the probability of keeping a weight instead of dropping it."""
-# verdict: failed
 # cause: dropout-keeps-instead
 
 import torch

@@ -1,5 +1,4 @@
 """Dropout is applied in evaluation and not in training."""
-# verdict: failed
 # cause: dropout-reversed
 
 import torch

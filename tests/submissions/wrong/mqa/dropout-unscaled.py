@@ -1,5 +1,4 @@
 """The weights that are kept are not divided by 1 - dropout."""
-# verdict: failed
 # cause: dropout-unscaled
 
 import math

@@ -1,6 +1,5 @@
 """A large negative fill, such as -1e9, lets a query that may attend to nothing attend to all keys
 alike."""
-# verdict: failed
 # cause: empty-row-uniform
 
 import torch

@@ -1,5 +1,4 @@
 """The query heads of a group are summed before the scores, so that they share one set of weights."""
-# verdict: failed
 # cause: group-queries-summed
 
 import math

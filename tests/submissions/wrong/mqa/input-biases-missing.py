@@ -1,5 +1,4 @@
 """o_proj has a bias while q_proj, k_proj and v_proj have none."""
-# verdict: failed
 # cause: input-biases-missing
 
 import torch

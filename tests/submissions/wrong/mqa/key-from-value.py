@@ -1,5 +1,4 @@
 """k_proj is given value instead of key."""
-# verdict: failed
 # cause: key-from-value
 
 import torch

@@ -1,5 +1,4 @@
 """The keys go through v_proj, like the values, and k_proj is not used."""
-# verdict: failed
 # cause: keys-through-v-proj
 
 import torch

@@ -1,5 +1,4 @@
 """k_proj and v_proj are Linear(d_model, d_model), as wide as q_proj, as in multi-head attention."""
-# verdict: failed
 # cause: kv-projections-full-width
 
 import math

@@ -1,5 +1,4 @@
 """The boolean mask is added to the scores as 1 and 0."""
-# verdict: failed
 # cause: mask-added
 
 import math

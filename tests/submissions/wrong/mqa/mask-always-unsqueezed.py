@@ -1,5 +1,4 @@
 """Every mask gets unsqueeze(1), also a mask (L, S), whose rows are then read as heads."""
-# verdict: failed
 # cause: mask-always-unsqueezed
 
 import math

@@ -1,5 +1,4 @@
 """The mask is read as (S, L), a row for each key, instead of (L, S), a row for each query."""
-# verdict: failed
 # cause: mask-transposed
 
 import torch

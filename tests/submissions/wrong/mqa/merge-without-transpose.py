@@ -1,5 +1,4 @@
 """The heads are merged by reshape(B, L, D) alone, without transpose(1, 2) before it."""
-# verdict: failed
 # cause: merge-without-transpose
 
 import torch

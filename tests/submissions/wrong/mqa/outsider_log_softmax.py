@@ -1,5 +1,4 @@
 """The weights are the logarithms of the softmax, shifted to be positive."""
-# verdict: failed
 # cause: none
 
 import torch

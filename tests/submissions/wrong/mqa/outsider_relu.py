@@ -1,5 +1,4 @@
 """The weights are rectified scores, divided by their sum."""
-# verdict: failed
 # cause: none
 
 import torch

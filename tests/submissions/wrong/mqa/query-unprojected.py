@@ -1,5 +1,4 @@
 """The queries are not projected: q_proj is never applied."""
-# verdict: failed
 # cause: query-unprojected
 
 import math

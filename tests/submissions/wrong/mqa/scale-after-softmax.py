@@ -1,5 +1,4 @@
 """The weights are scaled by 1/sqrt(head_dim) after the softmax instead of the scores before it."""
-# verdict: failed
 # cause: scale-after-softmax
 
 import math

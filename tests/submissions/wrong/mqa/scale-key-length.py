@@ -1,5 +1,4 @@
 """The scores are scaled by 1/sqrt(S), S the number of keys, instead of 1/sqrt(head_dim)."""
-# verdict: failed
 # cause: scale-key-length
 
 import torch

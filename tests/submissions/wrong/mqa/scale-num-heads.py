@@ -1,5 +1,4 @@
 """The scores are scaled by 1/sqrt(num_heads) instead of 1/sqrt(head_dim)."""
-# verdict: failed
 # cause: scale-num-heads
 
 import torch

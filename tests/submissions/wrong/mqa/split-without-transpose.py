@@ -1,5 +1,4 @@
 """The heads are split by view(B, H, L, E) alone, without view(B, L, H, E) and transpose(1, 2)."""
-# verdict: failed
 # cause: split-without-transpose
 
 import math

@@ -1,6 +1,5 @@
 """Dropout acts on the output of o_proj instead of on the attention weights; the weights are applied to
 key instead of to value."""
-# verdict: failed
 # cause: dropout-on-output, keys-as-values
 
 import torch

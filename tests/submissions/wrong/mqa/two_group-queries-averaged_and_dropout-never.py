@@ -1,6 +1,5 @@
 """The query heads of a group are averaged before the scores, so that they share one set of weights;
 dropout is never applied."""
-# verdict: failed
 # cause: group-queries-averaged, dropout-never
 
 import math

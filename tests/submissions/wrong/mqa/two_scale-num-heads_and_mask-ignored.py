@@ -1,5 +1,4 @@
 """The scores are scaled by 1/sqrt(num_heads) instead of 1/sqrt(head_dim); the mask is never used."""
-# verdict: failed
 # cause: scale-num-heads, mask-ignored
 
 import math

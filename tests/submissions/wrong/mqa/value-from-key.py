@@ -1,5 +1,4 @@
 """v_proj is given key instead of value."""
-# verdict: failed
 # cause: value-from-key
 
 import torch

@@ -1,6 +1,4 @@
 """The constructor takes bias before dropout."""
-# verdict: failed
-# breaks: the arguments in their order
 
 import math
 

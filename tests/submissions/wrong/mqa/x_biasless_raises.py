@@ -1,6 +1,4 @@
 """The bias of q_proj is read without asking whether there is one."""
-# verdict: failed
-# breaks: bias=False
 
 import torch
 from torch import nn

@@ -1,6 +1,4 @@
 """In training, dropout acts only where gradients are recorded."""
-# verdict: failed
-# breaks: dropout in training
 
 import math
 

@@ -1,6 +1,4 @@
 """Dropout is forgotten in the branch for masks."""
-# verdict: failed
-# breaks: dropout on the attention weights in training, with a mask
 
 import torch
 import torch.nn as nn

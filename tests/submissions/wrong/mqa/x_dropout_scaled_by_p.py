@@ -1,6 +1,4 @@
 """Hand-made dropout divides by p instead of 1 - p."""
-# verdict: failed
-# breaks: dropout keeps the expected weight (visible when p is not 0.5)
 
 import torch
 import torch.nn.functional as F

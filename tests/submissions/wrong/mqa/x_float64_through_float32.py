@@ -1,6 +1,4 @@
 """The attention is always computed in float32, also for float64."""
-# verdict: failed
-# breaks: float64 is worked in float64
 
 from typing import NamedTuple, Optional
 

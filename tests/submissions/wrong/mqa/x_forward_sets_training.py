@@ -1,6 +1,4 @@
 """forward puts the layer into training mode."""
-# verdict: failed
-# breaks: no dropout in evaluation
 
 import math
 

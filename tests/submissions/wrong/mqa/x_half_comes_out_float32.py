@@ -1,6 +1,4 @@
 """The half types are upcast and the output of o_proj is taken in float32."""
-# verdict: failed
-# breaks: the dtype is kept (float16, bfloat16)
 
 import functools
 import math

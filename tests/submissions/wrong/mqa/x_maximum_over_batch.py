@@ -1,6 +1,4 @@
 """The softmax subtracts one maximum per head and batch entry over all queries, so weak queries underflow."""
-# verdict: failed
-# breaks: queries whose scores lie far below those of another query
 
 from __future__ import annotations
 

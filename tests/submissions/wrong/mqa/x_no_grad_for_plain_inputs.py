@@ -1,6 +1,4 @@
 """Where no input wants a gradient, the parameters get none either."""
-# verdict: failed
-# breaks: gradients of parameters
 
 import math
 

@@ -1,6 +1,4 @@
 """The output layer is called out_proj."""
-# verdict: failed
-# breaks: layers q_proj k_proj v_proj o_proj
 
 import math
 

@@ -1,6 +1,4 @@
 """Because there is one key head, a per-head mask is cut to its first head."""
-# verdict: failed
-# breaks: mask (B, H, L, S)
 
 import torch
 from torch import nn

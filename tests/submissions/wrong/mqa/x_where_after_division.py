@@ -1,6 +1,4 @@
 """torch.where picks zero after a division by zero: right forwards, but the branch not taken sends NaN backwards."""
-# verdict: failed
-# breaks: a query that may attend to nothing: finite gradients
 
 import functools
 import math

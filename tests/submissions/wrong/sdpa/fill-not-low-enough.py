@@ -1,5 +1,4 @@
 """Masked scores are set to -10,000 or higher, and scores that are allowed can be lower than that."""
-# verdict: failed
 # cause: fill-not-low-enough
 
 import torch

@@ -1,5 +1,4 @@
 """Masked scores are set to 0 before the softmax instead of to -inf."""
-# verdict: failed
 # cause: fill-zero
 
 import math

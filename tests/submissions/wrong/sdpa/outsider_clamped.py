@@ -1,5 +1,4 @@
 """The scores are clamped to -1..1 before the softmax."""
-# verdict: failed
 # cause: none
 
 import math

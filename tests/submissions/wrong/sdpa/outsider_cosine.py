@@ -1,5 +1,4 @@
 """Query and key are normalised to length 1, so that the scores are cosines."""
-# verdict: failed
 # cause: none
 
 import math

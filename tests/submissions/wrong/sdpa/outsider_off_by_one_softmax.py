@@ -1,5 +1,4 @@
 """The softmax has a 1 in its denominator for attending to nothing."""
-# verdict: failed
 # cause: none
 
 import math

@@ -1,5 +1,4 @@
 """The query is added to the output where the widths allow it."""
-# verdict: failed
 # cause: none
 
 import math

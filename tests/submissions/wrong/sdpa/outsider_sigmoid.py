@@ -1,5 +1,4 @@
 """The weights are sigmoids of the scores instead of a softmax."""
-# verdict: failed
 # cause: sigmoid-for-softmax
 
 import torch

@@ -1,5 +1,4 @@
 """Query, key or value is changed in place, such as by query /= sqrt(head_dim)."""
-# verdict: failed
 # cause: query-changed-in-place
 
 import math

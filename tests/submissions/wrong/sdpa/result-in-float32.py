@@ -1,5 +1,4 @@
 """The result of the computation in float32 is not cast back to the dtype of query."""
-# verdict: failed
 # cause: result-in-float32
 
 import torch

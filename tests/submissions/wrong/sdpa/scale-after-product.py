@@ -1,5 +1,4 @@
 """The product of query and key is taken in float16 before it is scaled, and exceeds 65,504."""
-# verdict: failed
 # cause: scale-after-product
 
 import torch

@@ -1,5 +1,4 @@
 """The scores are not scaled by 1/sqrt(head_dim)."""
-# verdict: failed
 # cause: scale-missing
 
 import torch

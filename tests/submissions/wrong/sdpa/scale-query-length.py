@@ -1,5 +1,4 @@
 """The scores are scaled by 1/sqrt(L), L the number of queries, instead of 1/sqrt(head_dim)."""
-# verdict: failed
 # cause: scale-query-length
 
 import torch

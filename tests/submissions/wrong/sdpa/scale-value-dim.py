@@ -1,5 +1,4 @@
 """The scores are scaled by 1/sqrt(Ev), the width of value, instead of 1/sqrt(E)."""
-# verdict: failed
 # cause: scale-value-dim
 
 import torch

@@ -1,5 +1,4 @@
 """The softmax runs over dim=1, which is the keys only for inputs of two dimensions."""
-# verdict: failed
 # cause: softmax-dim-1
 
 import torch

@@ -1,5 +1,4 @@
 """The softmax runs over the queries (dim=-2) instead of over the keys (dim=-1)."""
-# verdict: failed
 # cause: softmax-over-queries
 
 import torch

@@ -1,6 +1,5 @@
 """Functional.softmax is called without dim and chooses one: 0 for three dimensions, 1 for two and for
 four."""
-# verdict: failed
 # cause: softmax-without-dim
 
 import torch

@@ -1,5 +1,4 @@
 """The softmax is exp(scores) / exp(scores).sum(), without subtracting the largest score first."""
-# verdict: failed
 # cause: softmax-without-maximum
 
 import torch

@@ -1,6 +1,5 @@
 """The scores are not scaled by 1/sqrt(head_dim); a query that may attend to nothing has a softmax of
 -inf alone, which is NaN, and is not set to zero."""
-# verdict: failed
 # cause: scale-missing, empty-row-nan
 
 import torch

@@ -1,6 +1,5 @@
 """The softmax runs over the queries (dim=-2) instead of over the keys (dim=-1); the scores are scaled
 by 1/sqrt(Ev), the width of value, instead of 1/sqrt(E)."""
-# verdict: failed
 # cause: softmax-over-queries, scale-value-dim
 
 import torch

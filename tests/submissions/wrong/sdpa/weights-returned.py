@@ -1,5 +1,4 @@
 """The weights are returned instead of the weighted sum of the values."""
-# verdict: failed
 # cause: weights-returned
 
 import math

@@ -1,6 +1,4 @@
 """A (B, 1, L, S) mask is tiled over the folded heads instead of repeated in place."""
-# verdict: failed
-# breaks: mask broadcastable to (..., L, S), with more than one batch entry and head
 
 import torch
 

@@ -1,6 +1,4 @@
 """Without a mask, long self-attention is masked causally all the same."""
-# verdict: failed
-# breaks: no mask: every key may be attended to
 
 import math
 import torch

@@ -1,6 +1,4 @@
 """A large square is taken for causal attention."""
-# verdict: failed
-# breaks: only the mask given decides who may attend
 
 import math
 

@@ -1,6 +1,4 @@
 """With more queries than keys a causal mask is applied unasked."""
-# verdict: failed
-# breaks: only the mask given decides who may attend
 
 import math
 

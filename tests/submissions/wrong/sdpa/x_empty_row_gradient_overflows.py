@@ -1,6 +1,4 @@
 """An empty row is divided by the tiniest number, which is harmless forwards and overflows backwards."""
-# verdict: failed
-# breaks: finite gradients of a query that may attend to nothing
 
 import math
 

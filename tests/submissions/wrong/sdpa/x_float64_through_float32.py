@@ -1,6 +1,4 @@
 """Everything is upcast to float32 and cast back, which for float64 is a downcast."""
-# verdict: failed
-# breaks: float64 stays float64: the work is done in at least that precision
 
 import torch
 

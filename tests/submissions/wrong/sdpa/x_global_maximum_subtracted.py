@@ -1,6 +1,4 @@
 """The hand-made softmax subtracts one maximum of the whole tensor, so rows far below it underflow to zero."""
-# verdict: failed
-# breaks: large logits are safe: rows whose maxima lie far apart
 
 import functools
 import typing as t

@@ -1,6 +1,4 @@
 """With a single feature the scores are wrong."""
-# verdict: failed
-# breaks: scores times 1/sqrt(E)
 
 import math
 

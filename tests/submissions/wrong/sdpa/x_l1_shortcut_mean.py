@@ -1,6 +1,4 @@
 """With one key the value is returned as it is, whatever the mask says."""
-# verdict: failed
-# breaks: a query without keys gets zeros, with S == 1
 
 import math
 import torch

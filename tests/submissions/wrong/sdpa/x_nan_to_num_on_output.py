@@ -1,6 +1,4 @@
 """nan_to_num is applied to the output instead of the weights, so NaN weights reach the gradient of value."""
-# verdict: failed
-# breaks: finite gradients of a query that may attend to nothing
 
 import torch
 

@@ -1,6 +1,4 @@
 """Online softmax over blocks of 32 keys that rescales the accumulator but forgets the normaliser when the maximum grows."""
-# verdict: failed
-# breaks: the numbers, with more than 32 keys
 
 import math
 

@@ -1,6 +1,4 @@
 """The output is reshaped to the width of the query, not of the value."""
-# verdict: failed
-# breaks: the output is (..., L, Ev), where Ev differs from E
 
 import math
 from typing import Optional

@@ -1,7 +1,5 @@
 """A mask of one dimension is inverted in place."""
 # cause: mask-changed-in-place
-# verdict: failed
-# breaks: the inputs are not modified
 
 import math
 

@@ -1,7 +1,5 @@
 """The scale is taken from the last dimension of value instead of that of query."""
 # cause: scale-value-dim
-# verdict: failed
-# breaks: scores times 1/sqrt(E), where Ev differs from E
 
 import torch
 

@@ -1,7 +1,5 @@
 """The softmax runs over dimension 2, which is the keys only for three-dimensional inputs."""
 # cause: softmax-dim-2
-# verdict: failed
-# breaks: any number of leading dimensions
 
 import torch
 

@@ -1,6 +1,4 @@
 """With as many queries as keys no gradient reaches the query."""
-# verdict: failed
-# breaks: gradients
 
 import math
 
