@@ -62,7 +62,7 @@ class Connection:
         self._on_result: Callable[[Exception | None], None] | None = None
         self._transcript: list[Event] = []  # of the check that is running
         self._latest: tuple[Callable[[], str], str] = (str, "")
-        self._last_words = ""
+        self._last_output = ""
         self._silent: bool | None = None  # whether the learner's code has printed nothing so far; None: not known yet
 
     # ------------------------------------------------------------------------------------ questions
@@ -149,10 +149,10 @@ class Connection:
 
     def printed(self) -> str:
         """What the learner's code printed since this was last asked."""
-        words, self._last_words = self._last_words, ""
-        words += self._candidate.printed() if self._candidate else ""
-        self._silent = not words and self._silent is not False
-        return words
+        output, self._last_output = self._last_output, ""
+        output += self._candidate.printed() if self._candidate else ""
+        self._silent = not output and self._silent is not False
+        return output
 
     def _question(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> _Question:
         self._number += 1
@@ -258,7 +258,7 @@ class Connection:
         if failure.kind == "stopped" or self._losses > MAX_LOSSES:
             self.gone = Failure(f"not run: {failure.message}", kind="skipped")
         if self._candidate:
-            self._last_words = self._candidate.printed()
+            self._last_output = self._candidate.printed()
         self.close()
         return CheckFailed(failure)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from grading.candidate import server
 from grading.candidate.limits import Limits
-from grading.candidate.transport import Ending, PipeWords, Process
+from grading.candidate.transport import Ending, PipeOutput, Process
 from grading.records import EngineFault
 
 SERVER_SECONDS = 30.0
@@ -26,10 +26,10 @@ class _Reply:
 
 @dataclass(frozen=True)
 class _Started:
-    """A candidate of the fork server's: our end of its channel, its words, and the reply that has its pid."""
+    """A candidate of the fork server's: our end of its channel, its output, and the reply that has its pid."""
 
     channel: socket.socket
-    words: int
+    output: int
     reply: _Reply
 
 
@@ -62,14 +62,14 @@ class ForkHost:
 
     def candidate(self) -> Process:
         one = self.started.popleft() if self.started else self._start()
-        words = PipeWords(one.words, self.limits.printed_bytes)
-        return Process(one.channel, words, self._ending(one), self.limits)
+        output = PipeOutput(one.output, self.limits.printed_bytes)
+        return Process(one.channel, output, self._ending(one), self.limits)
 
     def settle(self) -> None:
         while self.started:
             one = self.started.popleft()
             one.channel.close()
-            os.close(one.words)
+            os.close(one.output)
             self._ending(one).begin()
         while self.owed:
             self._next()

@@ -15,7 +15,7 @@ from typing import IO, Protocol
 
 from grading.candidate.fork import ForkHost
 from grading.candidate.limits import Limits
-from grading.candidate.transport import Candidate, Ending, FileWords, Process
+from grading.candidate.transport import Candidate, Ending, FileOutput, Process
 from grading.catalog import ROOT
 from grading.records import EngineFault
 
@@ -45,7 +45,7 @@ class _Started:
     process: subprocess.Popen[bytes]
     listener: socket.socket
     token: str
-    words: IO[bytes]
+    output: IO[bytes]
     ending: Ending[None]
 
 
@@ -73,7 +73,7 @@ class SpawnHost:
         if channel.recv(len(one.token), socket.MSG_WAITALL) != one.token.encode():
             raise EngineFault("something else answered in place of the candidate")
         self.endings.append(one.ending)
-        return Process(channel, FileWords(one.words, self.limits.printed_bytes), one.ending, self.limits)
+        return Process(channel, FileOutput(one.output, self.limits.printed_bytes), one.ending, self.limits)
 
     def _start(self) -> _Started:
         token = token_hex(16)
@@ -83,18 +83,18 @@ class SpawnHost:
             f"import sys; sys.path.insert(0, {str(ROOT)!r}); from grading.candidate.server import spawned; "
             f"spawned({port}, sys.stdin.readline().strip(), {self.workplace!r})"
         )
-        words = tempfile.TemporaryFile()
-        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=words, stderr=words)
+        output = tempfile.TemporaryFile()
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=output, stderr=output)
         assert process.stdin is not None
         with process.stdin as pipe:
             pipe.write(f"{token}\n".encode())
-        return _Started(process, listener, token, words, Ending(process.kill, lambda _: process.wait()))
+        return _Started(process, listener, token, output, Ending(process.kill, lambda _: process.wait()))
 
     def settle(self) -> None:
         while self.started:
             one = self.started.popleft()
             one.listener.close()
-            one.words.close()
+            one.output.close()
             self.endings.append(one.ending)
         while self.endings:
             self.endings.pop()()

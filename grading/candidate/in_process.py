@@ -69,7 +69,7 @@ class InProcess:
         self.session = Session([], strict=False)
         self.replies: deque[bytes] = deque()
         self._host = host
-        self._words = io.StringIO()
+        self._output = io.StringIO()
 
     def send(self, frame: bytes, seconds: float) -> None:
         request = wire.decode(frame, strided=True)
@@ -80,7 +80,7 @@ class InProcess:
         self.replies.append(wire.encode({**reply, "id": request["id"]}))
 
     def _quiet(self, request: dict[str, Any]) -> dict[str, Any]:
-        with contextlib.redirect_stdout(self._words), contextlib.redirect_stderr(self._words):
+        with contextlib.redirect_stdout(self._output), contextlib.redirect_stderr(self._output):
             return self.session.answer(request)
 
     def _debugged(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -98,10 +98,10 @@ class InProcess:
         return reply
 
     def printed(self) -> str:
-        words = self._words.getvalue()
-        self._words.seek(0)
-        self._words.truncate()
-        return words
+        output = self._output.getvalue()
+        self._output.seek(0)
+        self._output.truncate()
+        return output
 
     def close(self) -> None:
         pass

@@ -86,30 +86,30 @@ def _fork(control: socket.socket, descriptors: list[int], workplace: str, ledger
         return pid
     try:
         control.close()
-        channel, words = descriptors
-        _enter(channel, words, workplace)
+        channel, output = descriptors
+        _enter(channel, output, workplace)
         work(socket.socket(fileno=3), ledger, limits.Limits())
     finally:
         os._exit(70)
 
 
-def _enter(channel: int, words: int, workplace: str) -> None:
+def _enter(channel: int, output: int, workplace: str) -> None:
     """Become a candidate: a session of its own, no descriptors but its own, no environment, an empty folder."""
     os.setsid()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     null = os.open(os.devnull, os.O_RDONLY)
-    channel, words, null = (_above(descriptor) for descriptor in (channel, words, null))
-    for target, source in ((0, null), (1, words), (2, words), (3, channel)):
+    channel, output, null = (_above(descriptor) for descriptor in (channel, output, null))
+    for target, source in ((0, null), (1, output), (2, output), (3, channel)):
         os.dup2(source, target)
     os.closerange(4, 4096)
     os.environ.clear()
     os.chdir(workplace)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stdin = open(0, closefd=False)
-    sys.stdout, sys.stderr = _words(1), _words(2)
+    sys.stdout, sys.stderr = _stream(1), _stream(2)
 
 
-def _words(descriptor: int) -> TextIO:
+def _stream(descriptor: int) -> TextIO:
     """Printing to it line by line, so that nothing is lost when the process is killed."""
     return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
@@ -207,7 +207,7 @@ def spawned(port: int, token: str, workplace: str) -> None:
     ledger: list[str] = []
     prepare(ledger)
     sys.path.pop(0)
-    sys.stdout = sys.stderr = _words(1)
+    sys.stdout = sys.stderr = _stream(1)
     for name in set(os.environ) - {"SYSTEMROOT"}:
         del os.environ[name]
     os.chdir(workplace)

@@ -46,7 +46,7 @@ class Candidate(Protocol):
     def close(self) -> None: ...
 
 
-class Words(Protocol):
+class Output(Protocol):
     """What a candidate prints. `descriptor` is to be watched while waiting, where there is one."""
 
     @property
@@ -59,8 +59,8 @@ class Words(Protocol):
     def close(self) -> None: ...
 
 
-class PipeWords:
-    """Words through a pipe: drained while the examiner waits, the beginning kept, the rest counted."""
+class PipeOutput:
+    """Output through a pipe: drained while the examiner waits, the beginning kept, the rest counted."""
 
     descriptor: int | None
 
@@ -101,8 +101,8 @@ class PipeWords:
             self.descriptor = None
 
 
-class FileWords:
-    """Words in a file, where a pipe cannot be watched: the beginning of what each request adds."""
+class FileOutput:
+    """Output in a file, where a pipe cannot be watched: the beginning of what each request adds."""
 
     descriptor = None
 
@@ -151,9 +151,9 @@ class Ending(Generic[Begun]):
 class Process:
     """A candidate in a process of its own, which `end` kills."""
 
-    def __init__(self, channel: socket.socket, words: Words, end: Ending[Any], limits: Limits) -> None:
+    def __init__(self, channel: socket.socket, output: Output, end: Ending[Any], limits: Limits) -> None:
         self.channel = channel
-        self.words = words
+        self.output = output
         self.end = end
         self._ahead = bytearray()  # bytes that came and are not read yet: head and body come in one go
         self._selector: selectors.BaseSelector | None = None
@@ -166,14 +166,14 @@ class Process:
         return self._receive(time.monotonic() + seconds, seconds)
 
     def printed(self) -> str:
-        return self.words.take()
+        return self.output.take()
 
     def close(self) -> None:
         if self._selector:
             self._selector.close()
         self.channel.close()
         self.end.begin()
-        self.words.close()
+        self.output.close()
 
     def send(self, frame: bytes, seconds: float) -> None:
         view, deadline = memoryview(frame), time.monotonic() + seconds
@@ -212,7 +212,7 @@ class Process:
         return bytes(parts[:size])
 
     def _wait(self, event: int, deadline: float, seconds: float) -> None:
-        """Until the channel is ready; drains the candidate's words meanwhile, or it would wait for us."""
+        """Until the channel is ready; drains the candidate's output meanwhile, or it would wait for us."""
         selector = self._watching(event)
         while True:
             left = deadline - time.monotonic()
@@ -221,16 +221,16 @@ class Process:
             ready = [key.fileobj for key, _ in selector.select(left)]
             if self.channel in ready:
                 return
-            if ready and not self.words.drain() and self.words.descriptor is not None:
-                selector.unregister(self.words.descriptor)
+            if ready and not self.output.drain() and self.output.descriptor is not None:
+                selector.unregister(self.output.descriptor)
 
     def _watching(self, event: int) -> selectors.BaseSelector:
         """One selector for all waits: to make one takes longer than most waits."""
         if self._selector is None:
             self._selector = selectors.DefaultSelector()
             self._selector.register(self.channel, event)
-            if self.words.descriptor is not None:
-                self._selector.register(self.words.descriptor, selectors.EVENT_READ)
+            if self.output.descriptor is not None:
+                self._selector.register(self.output.descriptor, selectors.EVENT_READ)
         elif self._selector.get_key(self.channel).events != event:
             self._selector.modify(self.channel, event)
         return self._selector

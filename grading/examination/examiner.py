@@ -101,8 +101,8 @@ class Examiner:
             missing = not os.path.lexists(learner.path)
             outcome: Outcome = "not started" if missing and not asked else "broken"
             message = f"{failure.message}; the line: {failure.got}" if failure.got else failure.message
-            words = examination.printed.get(kata.stem, "")
-            return replace(result, outcome=outcome, message=message, where=learner.where(failure.line), printed=words)
+            printed = examination.printed.get(kata.stem, "")
+            return replace(result, outcome=outcome, message=message, where=learner.where(failure.line), printed=printed)
         transcripts = examination.transcripts.get(kata.stem, {})
         return _explained(replace(result, checks=checks), kata, learner, transcripts)
 
