@@ -29,7 +29,7 @@ SOLUTIONS = ROOT / "solutions"
 
 
 def main() -> None:
-    unfenced = Examiner(host=_host_without_layers())  # before this process holds more than PyTorch
+    unfenced = Examiner(host=_host_without_fences())  # before this process holds more than PyTorch
     fenced = Examiner()
     watching = StoppableExaminer()
     from benchmarks.measure import interleaved, options, save
@@ -81,9 +81,9 @@ def warm(watching: StoppableExaminer) -> dict[str, Callable[[], Any]]:
 
 
 def ways(fenced: Examiner, unfenced: Examiner) -> dict[str, Callable[[], Any]]:
-    """All katas: as they are graded; without the kernel's layers and audit hook; checks run in this process."""
+    """All katas: as they are graded; without the kernel's fences and audit hook; checks run in this process."""
     debugging = Examiner(debug=True)
-    examiners = {"as it is": fenced, "without the layers": unfenced, "in process": debugging}
+    examiners = {"as it is": fenced, "without the fences": unfenced, "in process": debugging}
     return {name: functools.partial(each.grade, STEMS, SOLUTIONS) for name, each in examiners.items()}
 
 
@@ -107,7 +107,7 @@ def _without_causes(grade: Callable[[], Any]) -> None:
         module._causes = kept
 
 
-def _host_without_layers() -> Any:
+def _host_without_fences() -> Any:
     """A fork server whose candidates are not confined: for measuring only."""
     import torch
 

@@ -30,18 +30,18 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = ROOT / "solutions" / f"{ATTENTION}.py"
 
 
-def confined(work, layers):
-    """work() below the named layers alone."""
+def confined(work, fences):
+    """work() below the named fences alone."""
 
     def inside():
         os.chdir(tempfile.gettempdir())
         for name in ("landlock", "seccomp"):
-            if name not in layers:
+            if name not in fences:
                 setattr(sandbox, f"_{name}", lambda syscall: False)
         active = sandbox.confine()
-        if "audit" in layers:
+        if "audit" in fences:
             audit.install((sys.prefix, sys.base_prefix))
-        assert set(active) == set(layers) - {"audit"}
+        assert set(active) == set(fences) - {"audit"}
         return work()
 
     return forked(inside)[0]
@@ -51,10 +51,10 @@ ACTIVE = forked(lambda: list(sandbox.confine()))[0][1]
 EVERYTHING = ("landlock", "seccomp", "audit")
 
 
-def need(*layers):
-    for layer in layers:
-        if layer not in (*ACTIVE, "audit"):
-            pytest.skip(f"this system has no {layer}")
+def need(*fences):
+    for fence in fences:
+        if fence not in (*ACTIVE, "audit"):
+            pytest.skip(f"this system has no {fence}")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def map_a_file():
     mmap.mmap(descriptor, 16, access=mmap.ACCESS_READ)
 
 
-# what is tried, and the layers that stop it by themselves
+# what is tried, and the fences that stop it by themselves
 ATTEMPTS = {
     "read a solution": (lambda: len(SECRET.read_text()), "landlock audit"),
     "read a test": (lambda: len(Path(__file__).read_bytes()), "landlock audit"),
@@ -134,16 +134,16 @@ ONLY_LINUX = {"leave the session", "a nameless file", "read own memory's map", "
 NOT_OFF = {"replace the program", "a system call by hand", "a system call of tomorrow", "signal the group"}
 REASON = f"it computes with the tensors that it is given; {NOT_READ}"
 REFUSALS = ("PermissionError", "Refused", "RuntimeError", "ZeroDivisionError", "OSError")
-PAIRS = [(attempt, layer) for attempt, (_, layers) in ATTEMPTS.items() for layer in layers.split()]
+PAIRS = [(attempt, fence) for attempt, (_, fences) in ATTEMPTS.items() for fence in fences.split()]
 
 
-@pytest.mark.parametrize(("attempt", "layer"), PAIRS)
-def test_a_layer_alone_refuses(attempt, layer, folder):
-    need(layer)
+@pytest.mark.parametrize(("attempt", "fence"), PAIRS)
+def test_a_fence_alone_refuses(attempt, fence, folder):
+    need(fence)
     if attempt == "a system call by hand" and os.uname().machine != "x86_64":
         pytest.skip("the number is that of x86_64")
     before = snapshot(folder)
-    kind, text = confined(ATTEMPTS[attempt][0], [layer])
+    kind, text = confined(ATTEMPTS[attempt][0], [fence])
     assert kind in REFUSALS, text
     assert snapshot(folder) == before
 
@@ -153,7 +153,7 @@ def snapshot(folder):
 
 
 @pytest.mark.parametrize("attempt", [name for name in ATTEMPTS if name not in NOT_OFF])
-def test_without_a_layer_it_works(attempt, folder):
+def test_without_a_fence_it_works(attempt, folder):
     if attempt in ONLY_LINUX and sys.platform != "linux":
         pytest.skip("this system has nothing of the kind")
     (kind, text), _ = forked(lambda: ATTEMPTS[attempt][0]() is None or True)
@@ -253,11 +253,11 @@ WORK = {
 @pytest.mark.parametrize("work", WORK)
 def test_work_goes_on_below_every_layer(work):
     function, wanted = WORK[work]
-    layers = [*ACTIVE, "audit"]
+    fences = [*ACTIVE, "audit"]
     if work != "checkpoint":  # it imports for a second: once is enough
-        for layer in ACTIVE:
-            assert confined(function, [layer]) == ["", wanted]
-    assert confined(function, layers) == ["", wanted]
+        for fence in ACTIVE:
+            assert confined(function, [fence]) == ["", wanted]
+    assert confined(function, fences) == ["", wanted]
 
 
 def test_the_grader_cannot_be_reached_by_name():
@@ -276,11 +276,11 @@ def test_an_ordinary_user_is_confined_as_well():
     def inside():
         os.setgid(65534)
         os.setuid(65534)
-        layers = sandbox.confine()
+        fences = sandbox.confine()
         try:
             SECRET.read_text()
         except PermissionError:
-            return [*layers, backward()]
+            return [*fences, backward()]
         return []
 
     assert forked(inside)[0] == ["", ["landlock", "seccomp", [2, 8, 8]]]
