@@ -69,7 +69,7 @@ class Made:
 
     def _answer(self, check: Check, program: type[Program]) -> tuple[Check, bool]:
         made = Check(check.name, check.events, self.kata.signatures)
-        answers, right = Run(program, True), Run(self.program)
+        answers, right = Run(program), Run(self.program)
         for i, step in enumerate(made.steps):
             given, wanted = answers.step(step.request), right.step(step.request)
             step.reply = _reply(step.request, given)
@@ -104,7 +104,7 @@ def combinations(
 
 def generated(made: Made, kinds: Sequence[Kind], size: int, count: int, chance: random.Random) -> Counter[str]:
     """How `count` combinations of a size are named: main (the first cause is one of them), all, none, untrue."""
-    plain = [kind for kind in kinds if not is_style(kind) and not proves(kind) and not kind.in_place]
+    plain = [kind for kind in kinds if not is_style(kind) and not proves(kind)]
     styles = [kind for kind in kinds if is_style(kind) and kind.sound]
     found: Counter[str] = Counter()
     for combination in combinations(plain, styles, size, chance):

@@ -38,15 +38,13 @@ class Explained:
     def _proven(self, combination: Combination) -> Combination:
         """Without the mistakes that are not needed, or that could as well be others."""
         for kind in combination:
-            rest = tuple(each for each in combination if each is not kind)
             if not self.explains(combination, kind) or (not is_style(kind) and not self._sure(combination, kind)):
-                combination = rest
+                combination = without(combination, kind)
         return combination
 
     def explains(self, combination: Combination, kind: Kind) -> list[Check]:
         """The failed checks that the combination explains and would not without this mistake."""
-        rest = tuple(each for each in combination if each is not kind)
-        search = self._search
+        search, rest = self._search, without(combination, kind)
         return [c for c in search.failed if search.explains(combination, c) and not search.explains(rest, c)]
 
     def _sure(self, combination: Combination, kind: Kind) -> bool:
@@ -79,8 +77,8 @@ class Explained:
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative."""
-        rest = tuple(each for each in combination if each is not kind)
-        search, few, taken = self._search, explained[:3], named(rest) | {name(kind)} | self._alternatives
+        search, rest, few = self._search, without(combination, kind), explained[:3]
+        taken = named(rest) | {name(kind)} | self._alternatives
         found = [each for each in search.kinds if name(each) not in taken and compatible(rest, each)]
         found = [each for each in found if all(search.explains(joined(rest, each), check) for check in few)]
         rank = search.rank(combination)[0]
@@ -89,14 +87,16 @@ class Explained:
 
     def _facts(self, combination: Combination) -> dict[Kind, list[Check]]:
         """The mistakes that checks show which no combination of steps explains."""
-        search, program = self._search, mixed(self._search.program, combination)
+        search, program, taken = self._search, mixed(self._search.program, combination), set(map(name, combination))
         left = [check for check in search.failed if not search.explains(combination, check)]
         puzzling = any(not check.has_dropout for check in left)
-        kinds = [k for k in search.kinds if proves(k) and k not in combination and not (k.last and puzzling)]
-        taken = {name(kind) for kind in combination}
-        kinds = [kind for kind in kinds if name(kind) not in taken]
+        kinds = [k for k in search.kinds if proves(k) and name(k) not in taken and not (k.last and puzzling)]
         found = {kind: [check for check in left if kind.shows(check, program)] for kind in kinds}
         return {kind: checks for kind, checks in found.items() if checks}
+
+
+def without(combination: Combination, kind: Kind) -> Combination:
+    return tuple(each for each in combination if each is not kind)
 
 
 def _constructor(checks: Sequence[Check]) -> bool:

@@ -65,6 +65,7 @@ class Search:
             self._inert[check.name] = {kind for kind in fitting if steps(kind) <= idle and not proves(kind)}
         self.order = sorted(self.sample, key=lambda check: (bool(check.raised()), check.has_mask, check.cost > 1))
         self._sound: dict[Combination, bool] = {}
+        self._right: dict[str, bool] = {}
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
@@ -116,8 +117,7 @@ class Search:
         key = combination, check.name
         if key not in self._known:
             program = mixed(self.program, combination)
-            in_place = any(kind.in_place for kind in combination)
-            explained, partly, fails, unmoved, calls = check.judged(program, in_place)
+            explained, partly, fails, unmoved, calls = check.judged(program)
             self.budget.spend(calls)
             explained = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
             self._known[key] = explained
@@ -133,12 +133,17 @@ class Search:
         """Whether a check that passed would not have passed with these mistakes."""
         if combination not in self._sound:
             program = mixed(self.program, combination)
-            in_place = any(kind.in_place for kind in combination)
-            against = [c for c in self.passed if c.refutes(program, in_place) and c.explained_by(self.program)]
+            against = [check for check in self.passed if check.refutes(program) and self._as_right(check)]
             # one may hang on how a line is written, where the shapes of masks meet that do not fit
             many = sum(self.explains(combination, check) for check in self.sample) >= 8
             self._sound[combination] = not against or (many and len(against) == 1 and against[0].has_mask)
         return not self._sound[combination]
+
+    def _as_right(self, check: Check) -> bool:
+        """Whether a check that passed is one that the right program reproduces."""
+        if check.name not in self._right:
+            self._right[check.name] = check.explained_by(self.program)
+        return self._right[check.name]
 
     # ------------------------------------------------------------------------------------------- growing
 

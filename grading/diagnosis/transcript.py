@@ -113,10 +113,11 @@ class Transcript:
                 return i
         return None
 
-    @property
+    @cached_property
     def symbol(self) -> str:
         """The class or function that it is about."""
-        return str(next((s.request["symbol"] for s in self.steps if "symbol" in s.request), ""))
+        requests = (wire.decode(event.request, strided=True) for event in self.events)
+        return str(next((request["symbol"] for request in requests if "symbol" in request), ""))
 
     # --------------------------------------------------------------------------------------------- facts
 

@@ -263,7 +263,6 @@ class CacheOnSelf(Kept):
     One sequence is right; a second one, or a prefix continued twice, is not.
     """
 
-    in_place = True
 
     def append(self) -> None:
         self.past = self.past and self.memory
