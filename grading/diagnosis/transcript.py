@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,11 @@ class Raised:
 
     type: str
     message: str
+
+    @property
+    def of_shapes(self) -> bool:
+        """Whether it says that shapes do not fit: words that any mistake in a shape ends in."""
+        return bool(re.search(r"\bshapes?\b|\bsizes?\b|\bdimensions?\b|to unpack", self.message))
 
     def like(self, other: Any) -> bool:
         """The same class with the same text."""

@@ -118,6 +118,18 @@ class ScaleKvWidth(Scale, Projected):
         self.factor = 1.0 / math.sqrt(self.kv_heads * self.head_dim)
 
 
+class ScaleDModelOverKvHeads(Scale, Projected):
+    """the factor is 1/sqrt(d_model // num_kv_heads) instead of 1/sqrt(d_model // num_heads)
+
+    The scores are too small by the root of the number of heads in a group.
+    """
+
+    needs = ("validate_groups",)
+
+    def scale(self) -> None:
+        self.factor = (self.d_model // self.kv_heads) ** -0.5
+
+
 class ScaleKvHeads(Scale, Projected):
     """the scores are scaled by 1/sqrt(num_kv_heads) instead of 1/sqrt(head_dim)
 

@@ -57,6 +57,19 @@ class SoftmaxDim2(Softmax):
         self.weights = self.scores.softmax(dim=2)
 
 
+class SoftmaxOverGroup(Softmax):
+    """the softmax runs over the query heads of a group instead of over the keys
+
+    The weights of a group sum to 1, those of a query do not.
+    """
+
+    needs = ("validate_groups",)
+
+    def normalise(self) -> None:
+        groups = self.scores.unflatten(1, (-1, self.group()))  # type: ignore[attr-defined,no-untyped-call]
+        self.weights = groups.softmax(dim=2).flatten(1, 2)
+
+
 class SoftmaxOverBatch(Softmax):
     """the softmax runs over the first dimension (dim=0) instead of over the keys (dim=-1)
 
@@ -195,6 +208,24 @@ class SoftmaxMaximumOfAll(SoftmaxWithoutMaximum):
 class _ConstantForMaximum(SoftmaxWithoutMaximum):
     def normalise(self) -> None:
         self.weights = _ratio(self.scores - 10.0)
+
+
+class SoftmaxPlusOne(Softmax):
+    """1 is added to the sum by which the softmax divides, so that the weights of a row sum to less than 1
+
+    Every output is too small.
+    """
+
+    def normalise(self) -> None:
+        largest = self.scores.amax(dim=-1, keepdim=True)
+        powers = (self.scores - largest).exp()
+        self.weights = powers / (1.0 + powers.sum(dim=-1, keepdim=True))
+
+
+class _PlusOneAtZero(SoftmaxPlusOne):
+    def normalise(self) -> None:
+        powers = self.scores.exp()
+        self.weights = powers / (1.0 + powers.sum(dim=-1, keepdim=True))
 
 
 class SoftmaxInFloat32(Softmax):
