@@ -1,4 +1,4 @@
-"""Writes docs/mistakes.md, the mistakes that the grader can name, and the table of docs/diagnosis.md: how often it does.
+"""Writes docs/mistakes.md, the mistakes that can be named, and the table of docs/diagnosis.md, how often they are.
 
 python docs/build_mistakes.py
 
