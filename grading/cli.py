@@ -126,6 +126,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     reset.set_defaults(run=_reset)
     compare = verbs.add_parser("compare", help="your solution against the reference, once it passes")
     compare.add_argument("kata", metavar="KATA", type=kata_named)
+    compare.add_argument("--file", type=file_named, metavar="PATH", help="compare a file elsewhere")
     compare.add_argument("--reveal", action="store_true", help="show it before yours passes")
     compare.set_defaults(run=_compare)
     for module in MODULES:
@@ -268,7 +269,8 @@ def _put_back(kata: Kata) -> str:
 
 def _compare(arguments: argparse.Namespace) -> int:
     kata: Kata = arguments.kata
-    status = PASS if arguments.reveal else verdict(grade([kata.stem], ROOT / "problems"), named=True)
+    where = arguments.file or ROOT / "problems"
+    status = PASS if arguments.reveal else verdict(grade([kata.stem], where), named=True)
     if status != PASS:
         print(word("not-yet", kata=kata.stem))
         return status
@@ -276,7 +278,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         Progress().reveal(kata.stem)
     from grading.reports.compare import differences
 
-    path = ROOT / "problems" / f"{kata.stem}.py"
+    path = arguments.file or where / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     show(differences(yours, kata.reference, width()))
     return PASS

@@ -23,12 +23,18 @@ from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 ENGLISH = "en"
+COMMAND = "KATA_COMMAND"
 TABLES = ("words", "titles", "hints", "mistakes", "checks", "drills", "questions")
 
 
 def chosen() -> str:
     """The language that KATA_LANG asks for (zh, zh-CN and zh_CN.UTF-8 are the same one), English without."""
     return re.split(r"[-_.@]", os.environ.get("KATA_LANG", "").strip().lower())[0] or ENGLISH
+
+
+def grader() -> str:
+    """How the reader calls the grader: in a notebook it is a magic."""
+    return os.environ.get(COMMAND) or "python grader.py"
 
 
 class Texts:
@@ -42,7 +48,8 @@ class Texts:
 
     def word(self, key: str, **values: object) -> str:
         """A word or sentence of the screens, with its values put in."""
-        return str(self._own.get("words", {}).get(key) or tables(ENGLISH)["words"][key]).format(**values)
+        text = str(self._own.get("words", {}).get(key) or tables(ENGLISH)["words"][key])
+        return text.format(**values, grader=grader())
 
     def title(self, kata: Kata) -> str:
         return str(self._found("titles", kata.stem, kata.title))

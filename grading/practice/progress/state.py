@@ -34,7 +34,8 @@ class Attempt:
 class Record:
     """One kata in one round. Times are seconds since 1970; `causes` counts each mistake that was named.
 
-    `digest` and `outcome` are of the file as it was last graded, so that grading it again counts once.
+    `digest` and `outcome` are of the file as it was last graded, so that grading it again counts once; `cell_digest`
+    and `cell_outcome` are of the notebook's cell, and `cells` is how many of the attempts were made in one.
     """
 
     hints: int = 0
@@ -45,13 +46,19 @@ class Record:
     hints_used: int = 0
     outcome: str = ""
     digest: str = ""
+    cells: int = 0
+    cell_outcome: str = ""
+    cell_digest: str = ""
     causes: dict[str, int] = field(default_factory=dict)
     attempt: dict[str, Any] | None = None
 
 
 @dataclass
 class Review:
-    """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy."""
+    """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy.
+
+    `cell` says that it was a notebook's cell that passed.
+    """
 
     at: float
     rating: int
@@ -60,6 +67,7 @@ class Review:
     hints: int = 0
     revealed: bool = False
     causes: dict[str, str] = field(default_factory=dict)
+    cell: bool = False
 
 
 def plain(value: object) -> dict[str, Any]:
@@ -93,6 +101,11 @@ def _fits(value: object, kind: str) -> bool:
 def digest(path: Path) -> str:
     """A short name of what is in the file; empty where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return digest_of(path.read_bytes())
     except OSError:
         return ""
+
+
+def digest_of(content: bytes) -> str:
+    """A short name of that content."""
+    return hashlib.sha256(content).hexdigest()[:16]

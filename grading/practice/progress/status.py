@@ -28,6 +28,8 @@ def _status(arguments: argparse.Namespace) -> int:
     print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints", "mistakes"))))
     for kata, record in zip(katas, records, strict=True):
         print(_line(f"{kata.number} {kata.stem}", record))
+    if cells := [f"{kata.stem} ({each.cells})" for kata, each in zip(katas, records, strict=True) if each.cells]:
+        print("\n" + word("status-cells", katas=word("list-comma").join(cells)))
     for number, ended in enumerate(rounds, start=1):
         stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
         names = word("list-comma").join(stems) or word("status-none")
