@@ -59,9 +59,18 @@ class Texts:
         own = self._found("hints", kata.stem, ())
         return tuple(own[i] if i < len(own) else hint for i, hint in enumerate(kata.hints))
 
-    def causes(self, found: Mapping[str, str]) -> str:
-        """The sentences of mistakes, by name, in a row."""
-        return self.word("semicolon").join(self._found("mistakes", name, text) for name, text in found.items())
+    def causes(self, found: Mapping[str, str], explains: Mapping[str, int]) -> str:
+        """The sentences of mistakes, by name, in a row, each with the number of checks that it explained."""
+        return self.word("semicolon").join(
+            self.cause(name, text, explains.get(name, 0)) for name, text in found.items()
+        )
+
+    def cause(self, name: str, sentence: str, explains: int, times: int = 1) -> str:
+        """The sentence of a mistake, how often it was named, and how many checks it explained then."""
+        counts = [self.word("cause-times", count=times)] if times > 1 else []
+        counts += [self.word("cause-checks" if explains > 1 else "cause-check", count=explains)] if explains else []
+        told = str(self._found("mistakes", name, sentence or name.replace("-", " ")))
+        return told + (self.word("in-brackets", text=self.word("comma").join(counts)) if counts else "")
 
     def drill(self, kata: str, file: str, english: str) -> str:
         """What is wrong in a submission, which is called after its mistake, two_<it>_and_<another>, or anything."""

@@ -136,7 +136,7 @@ def card(work: Work, result: KataResult, ended: float) -> str:
         ("first", word("card-after", time=length(work.first_run - work.began))),
         ("green", str(work.runs) if work.green else word("card-red", runs=work.runs)),
         ("checks", word("card-of", part=result.passed, whole=result.expected)),
-        ("causes", Texts().causes(work.causes) or word("card-none")),
+        ("causes", Texts().causes(work.causes, work.explains) or word("card-none")),
     ]
     head = word("interview-card", title=Texts().title(work.kata))
     return f"{head}\n" + labelled(((word(f"card-{key}"), text) for key, text in rows), CARD, width())

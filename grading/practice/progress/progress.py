@@ -104,10 +104,15 @@ class Progress(Store):
         record.attempts += 1
         for cause in result.causes:
             record.causes[cause.name] = record.causes.get(cause.name, 0) + 1
+        sentences = {cause.name: cause.sentence for cause in result.causes}
+        explains = {cause.name: len(cause.explains) for cause in result.causes}
+        record.sentences |= sentences
+        record.explains |= explains
         if attempt:
             attempt.tick(now)
             attempt.runs += 1
-            attempt.causes |= {cause.name: cause.sentence for cause in result.causes}
+            attempt.causes |= sentences
+            attempt.explains |= explains
         if result.outcome != "passed":
             return attempt
         record.passes += 1

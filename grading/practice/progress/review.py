@@ -73,7 +73,7 @@ def reason(due: Due, now: float) -> str:
     """Why it is due: `gqa: 9 days ago, on the way: kv heads are tiled, 2 hints`."""
     last, parts = due.last, []
     if last.causes:
-        parts.append(word("due-causes", causes=Texts().causes(last.causes)))
+        parts.append(word("due-causes", causes=Texts().causes(last.causes, last.explains)))
     if last.rating == AGAIN:
         parts.append(word("due-reference"))
     if last.hints:

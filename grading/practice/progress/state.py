@@ -13,7 +13,10 @@ PAUSE = 30 * 60.0  # a longer gap between two grades is no work on the kata
 
 @dataclass
 class Attempt:
-    """From a fresh stub to a pass. `seconds` is time at work: long gaps between grades count as PAUSE."""
+    """From a fresh stub to a pass. `seconds` is time at work: long gaps between grades count as PAUSE.
+
+    `causes` are the sentences of the mistakes that were named, `explains` how many checks each explained at the last.
+    """
 
     began: float = 0.0
     last: float = 0.0
@@ -22,6 +25,7 @@ class Attempt:
     hints: int = 0
     revealed: bool = False
     causes: dict[str, str] = field(default_factory=dict)
+    explains: dict[str, int] = field(default_factory=dict)
 
     def tick(self, now: float) -> None:
         """Time went on to `now`."""
@@ -32,8 +36,10 @@ class Attempt:
 
 @dataclass
 class Record:
-    """One kata in one round. Times are seconds since 1970; `causes` counts each mistake that was named.
+    """One kata in one round. Times are seconds since 1970.
 
+    `causes` counts each mistake that was named, `sentences` and `explains` are what it was, and how many checks it
+    explained, when it was named last.
     `digest` and `outcome` are of the file as it was last graded, so that grading it again counts once; `cell_digest`
     and `cell_outcome` are of the notebook's cell, and `cells` is how many of the attempts were made in one.
     """
@@ -50,6 +56,8 @@ class Record:
     cell_outcome: str = ""
     cell_digest: str = ""
     causes: dict[str, int] = field(default_factory=dict)
+    sentences: dict[str, str] = field(default_factory=dict)
+    explains: dict[str, int] = field(default_factory=dict)
     attempt: dict[str, Any] | None = None
 
 
@@ -67,6 +75,7 @@ class Review:
     hints: int = 0
     revealed: bool = False
     causes: dict[str, str] = field(default_factory=dict)
+    explains: dict[str, int] = field(default_factory=dict)
     cell: bool = False
 
 
