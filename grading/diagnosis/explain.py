@@ -32,7 +32,7 @@ class Explained:
         self._search = search
         self._alternatives = frozenset(each for option in options[:ALTERNATIVES] for each in named(option))
         proven = [self._proven(option) for option in options[:ALTERNATIVES]]
-        self.options = [option for option in dict.fromkeys(proven) if named(option)]
+        self.options = list({named(option): option for option in reversed(proven) if named(option)}.values())[::-1]
         self.facts = list(self._facts(self.options[0] if self.options else ()))
 
     def _proven(self, combination: Combination) -> Combination:

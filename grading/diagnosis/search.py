@@ -15,7 +15,7 @@ from grading.diagnosis.replay import Check
 
 MOST = 4  # mistakes that are named together
 WIDTH = 5  # combinations that are grown further,
-MOST_OF_ALL = 0.8  # unless the best of them explains as much as that
+MOST_OF_ALL = 0.8  # or only the best, where they explain as much as that
 TELLING = 3  # of them by their numbers; the others by the rule that they look at
 TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
@@ -93,7 +93,9 @@ class Search:
         for _ in range(MOST):
             grown = self._ranked({each for start in frontier for each in self._grown(start)} - set(best))
             frontier = [each for each in grown if not self.contradicted(each)]
-            frontier = frontier[: 1 if frontier and self._does(frontier[0], MOST_OF_ALL) else WIDTH]
+            if frontier and self._does(frontier[0], MOST_OF_ALL):
+                frontier = [each for each in frontier if self.rank(each)[:2] == self.rank(frontier[0])[:2]]
+            frontier = frontier[:WIDTH]
             best = self._ranked([*best, *frontier])
             if not frontier or self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
                 break

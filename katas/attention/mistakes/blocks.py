@@ -17,7 +17,7 @@ class Blocks(Mistake, Core):
     def normalise(self) -> None:
         S = self.scores.size(-1)
         blocks = torch.split(self.scores, self.size, dim=-1)
-        largest = torch.stack([block.amax(dim=-1) for block in blocks], dim=-1)
+        largest = torch.stack([block.amax(dim=-1) for block in blocks], dim=-1).clamp(min=-1e30)  # of -inf alone
         running = largest.cummax(dim=-1).values
         index = torch.arange(S) // self.size
         weights = self._powers(largest[..., index], running[..., index], running[..., -1:])

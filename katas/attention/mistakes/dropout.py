@@ -43,7 +43,7 @@ class Pattern(NamedTuple):
 
 def patterns(check: Check, right: type[Program]) -> list[Pattern]:
     """One for each call of the check that shows it; none where a step before it is wrong, which may look alike."""
-    before = ["project", "split", "share", "merge"] + ["align", "orient", "fill", "normalise", "clear"] * check.has_mask
+    before = ["project", "split", "share", "normalise", "merge"] + ["align", "orient", "fill", "clear"] * check.has_mask
     if any(getattr(right, step) is not getattr(Layer, step) for step in before):
         return []
     return [found for call in check.calls() if (found := _pattern(call, right))]

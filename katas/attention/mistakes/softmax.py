@@ -237,7 +237,8 @@ class SoftmaxInFloat32(Softmax):
     see = "sdpa#Half-precision"
 
     def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=-1, dtype=torch.float32).to(self.scores.dtype)
+        dtype = self.scores.dtype
+        self.weights = self.scores.softmax(dim=-1, dtype=torch.float32 if dtype == torch.float64 else dtype).to(dtype)
 
 
 class AllInFloat32(Softmax):
@@ -250,11 +251,14 @@ class AllInFloat32(Softmax):
 
     def scale(self) -> None:
         super().scale()
-        self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
+        self.double = self.query.dtype == torch.float64
+        if self.double:
+            self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
     def weigh(self) -> None:
         super().weigh()
-        self.output = self.output.double()
+        if self.double:
+            self.output = self.output.double()
 
 
 class HalfSoftmax(Softmax):
