@@ -260,6 +260,8 @@ def _put_back(kata: Kata) -> str:
     path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
     found = path.read_bytes() if path.is_file() else b""
     if found == text.encode():
+        if Progress().kata(kata.stem).cell_digest:  # it was written in a notebook, and is begun anew there
+            Progress().fresh(kata.stem)
         return word("stub-already", kata=kata.stem)
     kept = Progress().back_up(path) if found and not is_untouched(found, text) else None
     path.write_text(text, encoding="utf-8", newline="\n")

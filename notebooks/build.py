@@ -10,7 +10,7 @@ the kata as a cell that is graded (a cell tagged `graded`).
 
 A rebuild on the same machine is byte-identical: cell ids are numbers and times of execution are not recorded. The
 outputs of a cell tagged nbval-ignore-output (timings) are carried over from the committed file as long as its source
-and those of the cells before it stand as they are.
+and those of the cells before it stand as they are, the set-up aside: it computes nothing. A graded cell is graded anew.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from pathlib import Path
 clone, address = Path("attention-katas"), "{address}"
 if "google.colab" in sys.modules and address and not clone.exists():
     subprocess.run(["git", "clone", "--quiet", "--depth=1", address, str(clone)], check=False)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", str(clone)], check=False)
 folders = [folder for folder in (Path.cwd(), *Path.cwd().parents, clone) if (folder / "grader.py").is_file()]
 if folders:
     sys.path.insert(0, str(folders[0].resolve()))
@@ -179,9 +180,12 @@ def carry_over(notebook, committed) -> None:
     """Give cells that are not compared the outputs they had, as long as nothing up to them has changed."""
     from itertools import takewhile
 
-    pairs = takewhile(lambda pair: pair[0].source == pair[1].source, zip(notebook.cells, committed.cells, strict=False))
-    for new, old in pairs:
-        if NOT_COMPARED in new.metadata.get("tags", []):
+    def stands(pair) -> bool:
+        new, old = pair
+        return new.source == old.source or "setup" in new.metadata.get("tags", [])
+
+    for new, old in takewhile(stands, zip(notebook.cells, committed.cells, strict=False)):
+        if NOT_COMPARED in (tags := new.metadata.get("tags", [])) and "graded" not in tags:
             new.outputs = old.outputs
 
 

@@ -160,6 +160,9 @@ def test_a_cell_counts_as_a_file_does_and_is_marked(process, copy):
     assert record.digest == "", "nothing is said of the file"
     kata(HEADS)
     assert progress.kata(HEADS).attempts == 2, "which is a stub"
+    kata(f"reset {HEADS}")
+    kata(HEADS, right)
+    assert len(progress.reviews(HEADS)) == 2, "from a fresh stub, though the file was one all the time"
 
 
 def test_a_cell_that_passes_runs_in_the_notebook_and_another_does_not(process):

@@ -114,6 +114,7 @@ class Magic:
         print((done.stdout + done.stderr).rstrip())
         if verb == "reset" and stem and not done.returncode:
             self.cells.pop(stem, None)
+            print(word("stub-cell", kata=stem))
             self.shell.set_next_input(f"%%kata {stem}\n{stub(Catalog()[stem])}")
 
 
