@@ -59,7 +59,7 @@ class Explained:
         if _constructor(explained):
             return True
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
-        if errors and all(error.of_shapes for error in errors):  # the error and its line say all that is sure
+        if all(check.shapes_raised for check in explained):  # the error and its line say all that is sure
             return False
         if not errors and 2 * sum(check.blank for check in explained) > len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)

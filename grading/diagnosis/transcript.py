@@ -26,11 +26,6 @@ class Raised:
     type: str
     message: str
 
-    @property
-    def of_shapes(self) -> bool:
-        """Whether it says that shapes do not fit: words that any mistake in a shape ends in."""
-        return bool(re.search(r"\bshapes?\b|\bsizes?\b|\bdimensions?\b|to unpack", self.message))
-
     def like(self, other: Any) -> bool:
         """The same class with the same text."""
         return isinstance(other, Raised) and (self.type, self.message) == (other.type, other.message)
@@ -155,6 +150,13 @@ class Transcript:
         """The class of the error that came last, "" for none."""
         error = self.steps[-1].error
         return error.type if error else ""
+
+    @property
+    def shapes_raised(self) -> bool:
+        """Whether shapes did not fit: an error whose words any mistake in a shape ends in."""
+        error = self.steps[-1].error
+        words = r"\bshapes?\b|\bsizes?\b|\bdimensions?\b|to unpack"
+        return error is not None and bool(re.search(words, error.message)) and not self.should_raise()
 
     def should_raise(self) -> str:
         """The class of the error that a right answer raises last."""
