@@ -8,9 +8,8 @@ GIB, MIB, KIB = 2**30, 2**20, 2**10
 
 def numbers(text):
     """The numbers in a text, without those that are part of a name (Llama-3-8B, Gemma 3, H100, float16, 16 bits)."""
-    text = re.sub(
-        r"\d+(\.\d+)? bits|(Gemma|Llama|OLMo|PCIe|version) \d+(\.\d+)?", "", re.sub(r"(?<=\d)[,_](?=\d{3})", "", text)
-    )
+    text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", text)
+    text = re.sub(r"\d+(\.\d+)? bits|(Gemma|Llama|OLMo|PCIe|version) \d+(\.\d+)?", "", text)
     return {float(n) for n in re.findall(r"(?<![\w.\-^{])\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)", text)}
 
 
