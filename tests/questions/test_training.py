@@ -86,9 +86,9 @@ def test_warm_up():
 
 
 def test_accumulation_mean():
+    # the large trainers were mended in October 2024
     assert (4 + 2) / 2 == 3
     assert (10 * 4 + 90 * 2) / (10 + 90) == 2.2
-    # the large trainers were mended in October 2024
 
 
 def test_lora():
@@ -102,8 +102,8 @@ def test_lora():
 
 
 def test_parallel_block():
+    # PaLM's paper, section 2: about 15% faster at large scale
     assert (1 * 80, 2 * 80) == (80, 160)
-    # PaLM, section 2: about 15% faster at large scale
 
 
 def test_logits_memory():
