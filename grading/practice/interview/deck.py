@@ -41,8 +41,9 @@ def _about(name: str) -> list[Question]:
 def _questions(arguments: argparse.Namespace) -> int:
     if not (arguments.list or arguments.markdown):
         print(table(arguments.asked) + "\n\n" + word("deck-how"))
-    for number, each in enumerate(arguments.asked if arguments.list or arguments.markdown else (), start=1):
-        show = listed if arguments.list else markdown
+        return PASS
+    show = listed if arguments.list else markdown
+    for number, each in enumerate(arguments.asked, start=1):
         print(("\n" if number > 1 else "") + show(number, translated(each, chosen())))
     return PASS
 
