@@ -31,7 +31,7 @@ from grading.console import (
     verdict,
     width,
 )
-from grading.practice.interview import drill, interview
+from grading.practice.interview import deck, drill, interview
 from grading.practice.progress import review, status
 from grading.practice.progress.progress import Progress
 from grading.practice.watch import watch
@@ -48,7 +48,7 @@ SURROUNDINGS = (
 )
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill)
+MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck)
 
 
 def main(argv: Sequence[str]) -> int:

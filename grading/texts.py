@@ -1,10 +1,11 @@
 """Every text that a reader may want in another language, by key.
 
 English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions,
-interview questions in questions.toml, the words of the screens in texts/en.toml. A translation has the words of the
-screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share
-in a folder of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated,
-and at the last moment: records and JSON are English.
+interview questions in questions.toml and katas/questions/, the words of the screens in texts/en.toml. A translation has
+the words of the screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, what several
+katas share in a folder of katas/ that is no kata, and questions that belong to no single kata in
+katas/questions/<language>/; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and at
+the last moment: records and JSON are English.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def tables(language: str) -> Mapping[str, Mapping[str, Any]]:
     if not re.fullmatch("[a-z]{2,3}", language) or not path.is_file():
         return {}
     found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | read_toml(path)
-    for path in sorted((ROOT / "katas").glob(f"*/{language}.toml")):
+    katas = ROOT / "katas"
+    for path in sorted((*katas.glob(f"*/{language}.toml"), *katas.glob(f"*/{language}/*.toml"))):
         try:
             stem, entry = path.parent.name, read_toml(path)
         except KataFault as fault:

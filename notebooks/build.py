@@ -131,16 +131,13 @@ def folded_questions(stem: str) -> str:
 
 
 def _folded(number: int, question) -> str:
+    from grading.practice.interview.deck import literal
+
     rows = {"": question.say, "**Behind it.** ": question.measured}
     rows |= {"**Asked next.** ": question.follow_up, "**Red flag.** ": question.red_flag}
-    text = "\n\n".join(_literal(f"{label}{row}") for label, row in rows.items() if row)
+    text = "\n\n".join(literal(f"{label}{row}") for label, row in rows.items() if row)
     heading = f"Q{number}. {question.question} <i>({question.level}, {question.topic})</i>"
     return f"<details><summary>{heading}</summary>\n\n{text}\n\n</details>"
-
-
-def _literal(text: str) -> str:
-    """A plain text as Markdown: a star between spaces is a product, an underscore is one."""
-    return text.replace(" * ", " \\* ").replace("_", "\\_")
 
 
 def execute(notebook, timeout: int = 60):

@@ -18,6 +18,7 @@ import pytest
 from grading.catalog import Catalog
 from grading.classroom.similarity import Normal
 from grading.practice.interview.questions import Question, questions
+from tests.questions.figures import numbers
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -292,12 +293,6 @@ def checks(stem: str) -> dict[str, list[dict]]:
             for name in match[1].split(", "):
                 found.setdefault(name, []).append(cell)
     return found
-
-
-def numbers(text: str) -> set[float]:
-    """The numbers in a text, without those that are part of a name (Llama-3-8B, Gemma 3, H100, float16, 16 bits)."""
-    text = re.sub(r"\d+ bits|(Gemma|OLMo|version) \d+(\.\d+)?", "", re.sub(r"(?<=\d)[,_](?=\d{3})", "", text))
-    return {float(n) for n in re.findall(r"(?<![\w.\-^{])\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)", text)}
 
 
 @each_kata_notebook
