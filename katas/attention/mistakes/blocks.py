@@ -11,7 +11,7 @@ class Blocks(Mistake, Core):
     """Scores in blocks of `size` keys; right but for the step that a mistake overrides."""
 
     grouping = True
-    see = "sdpa#Softmax"
+    see = "sdpa#Online-softmax"
     size: int = 4
 
     def normalise(self) -> None:

@@ -164,7 +164,7 @@ class MaskTiledOverLeading(Mistake, Core):
     A mask (B, 1, L, S) is used for other sequences than its own.
     """
 
-    see = "causal_mask#Broadcast"
+    see = "sdpa#Masks"
     needs = ("deliver",)
 
     def orient(self) -> None:
