@@ -16,9 +16,11 @@ import time
 from grading.catalog import ROOT
 
 
-def copied(folder):
-    """The repository without what a learner does not need; problems/ is full of fresh stubs."""
+def copied(folder, everything=False):
+    """The repository, without what a learner does not need unless everything is asked for."""
     target = folder / "katas"
+    if everything:
+        return shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".*", "__pycache__", "build"))
     target.mkdir()
     for name in ("grader.py", "grading", "katas", "problems", "solutions", "tests", "notebooks", "pyproject.toml"):
         source = ROOT / name

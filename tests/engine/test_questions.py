@@ -1,4 +1,4 @@
-"""Interview questions: complete, short keys, plain text, translated key by key with the same numbers."""
+"""Interview questions: no two the same, some drawn, several katas, translated key by key with the same numbers."""
 
 import itertools
 import re
@@ -12,25 +12,11 @@ from grading.practice.interview.questions import TEXTS, Question, questions, som
 
 KATAS = Catalog().katas
 EVERY = [each for kata in KATAS for each in questions(kata) if kata.stem not in each.katas]
-TOPICS = {"attention", "masks", "heads", "positions", "caches", "kernels", "serving", "numerics", "training"}
 TRANSLATIONS = [path for path in sorted((ROOT / "katas").glob("*/*.toml")) if re.fullmatch("[a-z]{2}", path.stem)]
 
 
 def numbers(text):
     return sorted(re.findall(r"\d+(?:[.,]\d+)*", text))
-
-
-@pytest.mark.parametrize("each", EVERY, ids=lambda each: each.key)
-def test_a_question_is_complete_and_plain(each):
-    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", each.key)
-    assert len(each.key) <= 24
-    assert each.topic in TOPICS
-    assert each.level in {"easy", "medium", "hard"}
-    assert all((each.question, each.say, each.follow_up, each.red_flag))
-    text = " ".join(getattr(each, name) for name in TEXTS)
-    assert not set("<$\\") & set(text), "it is read in a terminal too"
-    assert len(each.say.split()) <= 110, "thirty seconds"
-    assert set(each.katas) <= set(Catalog().stems)
 
 
 def test_no_key_and_no_question_is_there_twice():
