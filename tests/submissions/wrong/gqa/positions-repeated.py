@@ -1,8 +1,9 @@
-"""Query, key and value are all projected from query."""
-# cause: none
+"""Repeat_interleave runs over the positions instead of over the heads: tokens are repeated."""
+# cause: positions-repeated
+
+import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 
@@ -23,30 +24,34 @@ class GroupedQueryAttention(nn.Module):
         self.k_proj = nn.Linear(d_model, num_kv_heads * self.head_dim, bias=bias)
         self.v_proj = nn.Linear(d_model, num_kv_heads * self.head_dim, bias=bias)
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.dropout = dropout
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, query, key, value, mask=None):
-        q = self.q_proj(query).unflatten(-1, (self.num_heads, self.head_dim))
-        k = self.k_proj(query).unflatten(-1, (self.num_kv_heads, self.head_dim))
-        v = self.v_proj(query).unflatten(-1, (self.num_kv_heads, self.head_dim))
+        B = query.size(0)
+
+        q = self.q_proj(query)
+        k = self.k_proj(key)
+        v = self.v_proj(value)
+
+        q = q.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
+        k = k.view(B, -1, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        v = v.view(B, -1, self.num_kv_heads, self.head_dim).transpose(1, 2)
 
         k = k.repeat_interleave(self.group_size, dim=2)
         v = v.repeat_interleave(self.group_size, dim=2)
 
-        logits = torch.einsum("blhe,bshe->bhls", q, k) * self.head_dim ** -0.5
+        scores = torch.matmul(q / math.sqrt(self.head_dim), k.transpose(-2, -1))
 
         if mask is not None:
-            if mask.ndim == 2:
-                mask = mask[None, None]
-            elif mask.ndim == 3:
-                mask = mask[:, None]
-            blind = ~mask.any(dim=-1, keepdim=True)
-            logits = logits.masked_fill(~mask & ~blind, float("-inf"))
+            if mask.dim() == 3:
+                mask = mask.unsqueeze(1)
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
 
-        attn = F.softmax(logits, dim=-1)
+        weights = torch.softmax(scores, dim=-1)
         if mask is not None:
-            attn = attn.masked_fill(blind, 0.0)
-        attn = F.dropout(attn, p=self.dropout, training=self.training)
+            weights = weights.masked_fill(~mask, 0.0)
+        weights = self.dropout(weights)
 
-        out = torch.einsum("bhls,bshe->blhe", attn, v)
-        return self.o_proj(out.flatten(2))
+        out = torch.matmul(weights, v)
+        out = out.transpose(1, 2).contiguous().view(B, -1, self.d_model)
+        return self.o_proj(out)
