@@ -1,4 +1,4 @@
-"""A copy of the repository, and a pseudo-terminal to run its grader in."""
+"""A copy of the repository, its grader on a command line, and a pseudo-terminal to run it in."""
 
 import fcntl
 import os
@@ -30,6 +30,13 @@ def copied(folder, everything=False):
         else:
             shutil.copy(source, target)
     return target
+
+
+def grader(root, *arguments, given="", **environment):
+    """A command line of the grader in that folder, to its end; no terminal at the other end."""
+    command = [sys.executable, "grader.py", *map(str, arguments)]
+    settings = {**os.environ, "COLUMNS": "100", **environment}
+    return subprocess.run(command, cwd=root, env=settings, input=given, capture_output=True, text=True, timeout=120)
 
 
 class Terminal:

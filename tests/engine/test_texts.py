@@ -1,11 +1,8 @@
 """Texts by key: every translation belongs to something, and what it lacks stays English."""
 
 import json
-import os
 import re
 import string
-import subprocess
-import sys
 import time
 
 import pytest
@@ -16,7 +13,7 @@ from grading.records import Cause, CheckResult, KataResult, Report, Star
 from grading.reports import columns, html, terminal
 from grading.texts import FOLDER, Texts, chosen, tables
 from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS
-from tests.engine.terminals import Terminal, copied
+from tests.engine.terminals import Terminal, copied, grader
 
 ENGLISH = tables("en")
 LANGUAGES = sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem != "en")
@@ -139,9 +136,7 @@ def copy(tmp_path_factory):
 
 def said(root, *arguments):
     """What the grader of that copy prints in Chinese; there is no English sentence in it."""
-    environment = {**os.environ, "KATA_LANG": "zh"}
-    command = [sys.executable, "grader.py", *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
+    done = grader(root, *arguments, KATA_LANG="zh")
     assert not done.stderr
     return checked(done.stdout)
 
