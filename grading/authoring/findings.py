@@ -21,8 +21,6 @@ from grading.texts import ENGLISH, FOLDER, Texts, tables
 HINTS = 3
 FEWEST_RIGHT = 2
 FEWEST_QUESTIONS = 8
-TOPICS = {"attention", "masks", "heads", "positions", "caches", "kernels", "serving", "numerics", "training"}
-LEVELS = {"easy", "medium", "hard"}
 LONGEST_KEY, MOST_WORDS = 24, 110
 SEED = 1  # of the wrong submissions, so that the causes are those of the tests
 LANGUAGES = sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem != ENGLISH)
@@ -149,9 +147,7 @@ def faults(question: Question) -> Iterator[str]:
     """What is wrong in an interview question."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", question.key) or len(question.key) > LONGEST_KEY:
         yield f"a key consists of words with hyphens between them, at most {LONGEST_KEY} characters"
-    if question.topic not in TOPICS or question.level not in LEVELS:
-        yield f"its topic is one of {', '.join(sorted(TOPICS))}, its level one of {', '.join(sorted(LEVELS))}"
-    if missing := [field for field in ("question", "say", "follow_up", "red_flag") if not getattr(question, field)]:
+    if missing := [field for field in TEXTS if not getattr(question, field)]:
         yield f"it has no {' and no '.join(missing)}"
     if strange := set("<$\\") & set("".join(getattr(question, field) for field in TEXTS)):
         yield f"it is read in a terminal too, and has {' '.join(sorted(strange))}"

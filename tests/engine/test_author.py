@@ -6,7 +6,7 @@ from grading.authoring.findings import faults, said
 from grading.catalog import Catalog
 from grading.practice.interview.questions import Question
 
-QUESTION = Question("why-so", "Why?", "Because.", "masks", "easy", "And then?", "No idea.")
+QUESTION = Question("why-so", "Why?", "Because.", "masks", "easy", "And then?", "No idea.", "42")
 
 
 @pytest.mark.parametrize("stem", Catalog().stems)
@@ -28,8 +28,6 @@ def test_a_question_that_is_complete_has_no_fault():
     [
         ({"key": "Why so"}, "a key consists of words"),
         ({"key": "why-" * 6 + "so"}, "at most 24 characters"),
-        ({"topic": "cooking"}, "its topic is one of attention, caches"),
-        ({"level": "deep"}, "its level one of easy, hard, medium"),
         ({"say": "", "red_flag": ""}, "it has no say and no red_flag"),
         ({"measured": "$x$"}, "it is read in a terminal too, and has $"),
         ({"say": "word " * 111}, "say has more than 110 words"),

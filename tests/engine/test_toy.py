@@ -216,7 +216,7 @@ def test_the_author_is_told_what_is_wrong(root):
     folder = "tests/submissions/wrong/toy"
     for line in (
         "katas/toy/kata.toml: 3 hints are wanted: direction, idea, line of thought",
-        "katas/toy/questions.toml: toy-why: its topic is one of ",
+        "katas/toy/questions.toml: toy-why: there is no topic 'cooking'",
         "katas/toy/diagnosis.py: it links toy#Thrice, and notebooks/src/toy.py has no such section",
         "katas/toy/zh.toml: it lacks hints",
         "katas/toy/zh.toml: it lacks checks: the input is not modified",
