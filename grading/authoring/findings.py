@@ -143,6 +143,14 @@ def _questions(kata: Kata) -> Iterator[str]:
         yield from (at(path, f"{question.key}: {fault}") for fault in faults(question))
 
 
+def _asked(kata: Kata) -> tuple[Question, ...]:
+    """The questions, for the sake of their texts: that their file is broken is said elsewhere."""
+    try:
+        return read(ROOT / "katas" / kata.stem / "questions.toml")
+    except KataFault:
+        return ()
+
+
 def faults(question: Question) -> Iterator[str]:
     """What is wrong in an interview question."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", question.key) or len(question.key) > LONGEST_KEY:
@@ -205,7 +213,7 @@ def _untranslated(kata: Kata, known: Mapping[str, Any], titles: Collection[str])
         yield "hints, as many and with as many lines as the English ones"
     yield from (f"checks: {title}" for title in sorted(titles) if title not in known["checks"])
     yield from (f"mistakes: {name(kind)}" for kind in mistakes_of(kata) if name(kind) not in known["mistakes"])
-    for question in read(ROOT / "katas" / kata.stem / "questions.toml"):
+    for question in _asked(kata):
         theirs = known["questions"].get(question.key, {})
         if missing := [field for field in TEXTS if getattr(question, field) and not theirs.get(field)]:
             yield f"questions: {question.key} ({', '.join(missing)})"
@@ -222,7 +230,7 @@ def _left_over(kata: Kata, own: Mapping[str, Any], titles: Collection[str]) -> l
         "checks": titles or own.get("checks", ()),
         "mistakes": {name(kind) for kind in mistakes_of(kata)},
         "drills": {path.stem for path in files("wrong", kata.stem)},
-        "questions": {question.key for question in read(ROOT / "katas" / kata.stem / "questions.toml")},
+        "questions": {question.key for question in _asked(kata)},
     }
     unknown = sorted(own.keys() - there.keys() - {"title", "hints"})
     return unknown + [f"{table}: {key}" for table in there for key in own.get(table, ()) if key not in there[table]]

@@ -130,6 +130,7 @@ def test_there_is_a_drill_and_an_interview(root, grader):
     assert "squared" not in (root / ".kata" / "drill" / "toy.py").read_text()
     solve(root, ".kata/drill")
     assert "The input is squared instead of doubled" in grader("drill", "check")
+    assert "to double a tensor" in grader("questions", "toy", "--list")
     grader("interview", "start", "toy")
     solve(root, ".kata/interview")
     assert "pass" in grader("interview", "run")
