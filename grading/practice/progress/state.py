@@ -1,4 +1,4 @@
-"""The forms of what is remembered about a kata, and their way from and to plain JSON."""
+"""The forms of what is remembered about a kata, from and to plain JSON, and how well a pass went."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 PAUSE = 30 * 60.0  # a longer gap between two grades is no work on the kata
+AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4  # the grades of fsrs, which is not imported here: a grade may not wait for it
+MANY_RUNS = 8
 
 
 @dataclass
@@ -77,6 +79,33 @@ class Review:
     causes: dict[str, str] = field(default_factory=dict)
     explains: dict[str, int] = field(default_factory=dict)
     cell: bool = False
+
+
+def rate(attempt: Attempt, minutes: float, now: float) -> Review:
+    """The review that a pass is.
+
+    Again where the reference was looked at, hard where it took hints, many runs or twice the kata's minutes, easy
+    where it was right within two runs, without a named mistake and in half the minutes.
+    """
+    limit = minutes * 60.0
+    if attempt.revealed:
+        rating = AGAIN
+    elif attempt.hints or attempt.runs > MANY_RUNS or attempt.seconds > 2 * limit:
+        rating = HARD
+    elif attempt.runs <= 2 and not attempt.causes and attempt.seconds <= limit / 2:
+        rating = EASY
+    else:
+        rating = GOOD
+    return Review(
+        now,
+        rating,
+        round(attempt.seconds, 1),
+        attempt.runs,
+        attempt.hints,
+        attempt.revealed,
+        dict(attempt.causes),
+        dict(attempt.explains),
+    )
 
 
 def plain(value: object) -> dict[str, Any]:
