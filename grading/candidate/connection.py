@@ -42,13 +42,14 @@ class _Question:
 class Connection:
     """The way to a learner's file, whichever candidate has it. Whatever goes wrong there is a CheckFailed here."""
 
-    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits) -> None:
+    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits, seed: int = 0) -> None:
         self.kata = kata
         self.path = path
         self.fences: tuple[str, ...] = ()
         self.gone: Failure | None = None  # why there is no candidate any more, and will be none
         self._host = host
         self._limits = limits
+        self._seed = seed  # of what the learner's code draws, dropout above all
         self._candidate: Candidate | None = None
         self._losses = 0
         self._left = limits.kata_seconds
@@ -81,7 +82,7 @@ class Connection:
             "symbols": list(self.kata.symbols),
             "signatures": {name: list(each) for name, each in self.kata.signatures.items()},
         }
-        request = {"do": "load", "source": source, "file": self.path.name, **asked}
+        request = {"do": "load", "source": source, "file": self.path.name, "seed": self._seed, **asked}
         self._loading = replace(self._question(request, lambda: "loading the file", ""), transcript=[])
         try:
             self._candidate.send(self._loading.frame, self._limits.load_seconds)

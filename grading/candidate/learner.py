@@ -25,8 +25,8 @@ from grading.records import CheckFailed, Failure
 class Learner(Connection):
     """The learner's file. Its symbols are attributes: `learner.causal_mask(3, 5)`."""
 
-    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits) -> None:
-        super().__init__(kata, path, host, limits)
+    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits, seed: int = 0) -> None:
+        super().__init__(kata, path, host, limits, seed)
         self._layers = 0
 
     def __getattr__(self, symbol: str) -> Function | LayerFactory:

@@ -22,7 +22,7 @@ from grading.candidate import rules
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
 from grading.candidate.misfit import Misfit, lazy_layer, other_signature, other_symbol
-from grading.candidate.surroundings import differences, settle, surroundings
+from grading.candidate.surroundings import begin_random_numbers, differences, settle, surroundings
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
@@ -81,6 +81,7 @@ class Session:
         except (ValueError, RecursionError, MemoryError) as error:
             raise NotLoadable(f"not a Python program: {error}") from None
         self.module.__file__ = self.file
+        begin_random_numbers(request["seed"])
         sys.modules["learner"] = self.module
         exec(code, self.module.__dict__)
         self.signatures = request["signatures"]

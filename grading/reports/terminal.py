@@ -64,7 +64,7 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         return _broken(result, width)
     failed, shown = result.failures, result.first_failure
     out = Text()
-    for check in failed if verbose else [shown] if shown else []:
+    for check in result.wrong if verbose and result.wrong else [shown] if shown else []:
         out.append(_check(result, check, width))
         if check is shown:
             out.append(_causes(result, check, width))
@@ -76,7 +76,28 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         out.append(f"  x {result.kata}: {ran}\n", style="red")
     if not verbose and len(failed) > 1:
         out.append(_row("", _others(result), width, "dim"))
+    out.append(_row("", _unwritten(result), width, "dim"))
     return out.append(_row("next", _what_to_read(result, hints_read), width))
+
+
+def one_check(result: KataResult, check: CheckResult, width: int) -> Text:
+    """A failed check by itself: what went wrong, why where that is known, and where to read on."""
+    result = Texts().result(result)
+    check = next(each for each in result.checks if each.name == check.name)
+    here = result.explaining(check)
+    out = Text(f"{check.title}\n     {check.where}\n").append(rows(check, width))
+    out.append(_row("cause", word("causes", causes=cause_text(here)) if here else "", width, "yellow"))
+    return out.append(_row("next", _what_to_read(result, ()), width))
+
+
+def _unwritten(result: KataResult) -> str:
+    """What of a half-done file is written and passes, or what is not written yet, where something else fails."""
+    first, names = result.first_failure, dict.fromkeys(check.message for check in result.unwritten)
+    if not names or not first:
+        return ""
+    if first.kind == "unwritten":
+        return word("written-passes", count=result.passed)
+    return f"{word('semicolon').join(names)}{word('checks', count=len(result.unwritten))}"
 
 
 def _what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
@@ -90,7 +111,7 @@ def _what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
 
 def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
     """The causes of the check that is shown; then those of others, which say so."""
-    here, total = result.explaining(shown), len(result.failures)
+    here, total = result.explaining(shown), len(result.wrong)
     away = tuple(cause for cause in result.causes if cause not in here)
     out = _row("cause", word("causes", causes=cause_text(here, total=total)) if here else "", width, "yellow")
     return out.append(
@@ -101,13 +122,15 @@ def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
 def _others(result: KataResult) -> str:
     """What else fails: for another reason than the causes, where there are any; at most three titles."""
     shown = result.first_failure
-    left = [check for check in (result.unexplained if result.causes else result.failures) if check is not shown]
+    left = [check for check in result.unexplained if check is not shown]
     titles = list(dict.fromkeys(check.title.split(" [")[0] for check in left))[:TITLES]
     key = "fail-otherwise" if result.causes else "more-fail"
     return word(key, count=len(left), titles=word("semicolon").join(titles)) if left else ""
 
 
 def _check(result: KataResult, check: CheckResult, width: int) -> Text:
+    if check.kind == "unwritten":
+        return _head(result, check.message, check.where, width)
     out = _head(result, check.title, check.where, width)
     return out.append(rows(check, width))
 

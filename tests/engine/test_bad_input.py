@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from grading.catalog import ROOT
+from grading.catalog import ROOT, Catalog
+from grading.reports import terminal
 from grading.stubs import stub
 from tests.engine.katas import ATTENTION, CACHED, GROUPS, HEADS, MASKS, ONE_KV_HEAD
 
@@ -247,4 +248,19 @@ def test_half_a_kata_is_failed_and_names_what_is_missing(examine, tmp_path):
     )
     result = examine(MASKS, write(tmp_path, source, MASKS))
     assert result.outcome == "failed"
-    assert result.first_failure.message == "NotImplementedError: additive_mask"
+    assert result.first_failure.message == "additive_mask is not written yet"
+    shown = terminal.failure(result, 80).plain
+    assert "additive_mask is not written yet" in shown.splitlines()[0]
+    assert f"What is written passes: {result.passed} checks." in shown
+    assert "more fail" not in shown
+
+
+def test_half_a_kata_that_is_wrong_shows_what_is_wrong_first(examine, tmp_path):
+    wrong = stub(Catalog()[MASKS]).replace(
+        'raise NotImplementedError("causal_mask")', "return torch.ones(query_len, key_len or query_len).bool().tril()"
+    )
+    result = examine(MASKS, write(tmp_path, wrong, MASKS))
+    assert result.first_failure.kind == "differs"
+    shown = terminal.failure(result, 80).plain
+    assert f"additive_mask is not written yet ({len(result.unwritten)} checks)" in shown
+    assert result.causes
