@@ -164,8 +164,8 @@ class KataResult:
 
     @property
     def wrong(self) -> tuple[CheckResult, ...]:
-        """The failed checks of what is written."""
-        return tuple(check for check in self.failures if check.kind != "unwritten")
+        """The failed checks of what is written, as far as they ran."""
+        return tuple(check for check in self.failures if check.kind not in ("unwritten", "skipped"))
 
     @property
     def unwritten(self) -> tuple[CheckResult, ...]:

@@ -54,7 +54,6 @@ class Connection:
         self._losses = 0
         self._left = limits.kata_seconds
         self._lines: dict[str, int] = {}
-        self._loops: list[int] = []  # where the `while` loops of the file begin
         self._number = 0
         self._loading: _Question | None = None
         self._first: list[dict[str, Any]] = []  # goes into the next request
@@ -95,9 +94,8 @@ class Connection:
         if self._loading:
             loading, self._loading = self._loading, None
             reply = self._reply(loading, self._limits.load_seconds)
-            lines, loops = reply.get("lines"), reply.get("loops")
+            lines = reply.get("lines")
             self._lines = lines if isinstance(lines, dict) else {}
-            self._loops = [line for line in loops if type(line) is int] if isinstance(loops, list) else []
 
     def ask(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> Pending:
         """Send a request about a symbol; the answer is the candidate's reply."""
@@ -157,7 +155,8 @@ class Connection:
 
     def _question(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> _Question:
         self._number += 1
-        frame = wire.encode({**request, "id": self._number}, strided=True)
+        seconds = self._limits.load_seconds if request["do"] == "load" else self._seconds
+        frame = wire.encode({**request, "id": self._number, "seconds": seconds}, strided=True)
         return _Question(self._number, frame, call, symbol, Pending(self.settle), self._transcript)
 
     def close(self) -> None:
@@ -239,7 +238,10 @@ class Connection:
         if reply.get("reached"):
             raise self._refused(reply)
         if "error" in reply:
-            raise CheckFailed(failure_of(reply["error"], self.call))
+            failure = failure_of(reply["error"], self.call)
+            if failure.kind == "stopped":
+                raise self._lost(replace(failure, message=f"stopped after {seconds:g} s, {failure.message}"))
+            raise CheckFailed(failure)
         return reply
 
     # --------------------------------------------------------------------------------------- losses
@@ -248,9 +250,6 @@ class Connection:
         if isinstance(error, Died) or not question.symbol:  # while the file is loaded no call says what it was about
             kind = "stopped" if isinstance(error, Stopped) else "died"
             return self._lost(Failure(f"{error}: {question.call()}", call=self.call, line=self.line, kind=kind))
-        if len(self._loops) == 1:
-            message = f"{error}, and this is the one `while` loop of the file"
-            return self._lost(Failure(message, call=self.call, line=self._loops[0], kind="stopped"))
         return self._lost(Failure(str(error), call=self.call, line=self.line, kind="stopped"))
 
     def _lost(self, failure: Failure) -> CheckFailed:

@@ -12,7 +12,7 @@ from torch import Tensor
 from grading.candidate.wire import Opaque, describe
 from grading.records import Failure
 
-KINDS = ("raised", "unwritten", "forbidden", "load", "misfit")  # of errors that the candidate may report
+KINDS = ("raised", "unwritten", "forbidden", "load", "misfit", "stopped")  # of errors that the candidate may report
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def failure_of(error: dict[str, Any], call: str) -> Failure:
     line = error["line"] if isinstance(error.get("line"), int) else 0
     if kind == "unwritten":
         return Failure(f"{text or name} is not written yet", call=call, line=line, kind=kind)
-    message = text if kind in ("load", "forbidden", "misfit") else f"{name}: {text}" if text else name
+    message = text if kind in ("load", "forbidden", "misfit", "stopped") else f"{name}: {text}" if text else name
     tensors = error.get("tensors")
     shapes = ", ".join(f"{k} {v}" for k, v in tensors.items()) if isinstance(tensors, dict) else ""
     source = str(error.get("text", ""))[:100]

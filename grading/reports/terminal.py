@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
+from dataclasses import replace
 
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
@@ -16,6 +17,7 @@ from grading.texts import Texts, word
 LABEL = 8
 TITLES = 3
 MAX_PRINTED = 20
+OWN_HEADLINE = ("forbidden", "stopped", "died", "misfit")  # kinds that have nothing to do with the rule of a check
 STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "dim"}
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
 
@@ -77,6 +79,7 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
     if not verbose and len(failed) > 1:
         out.append(_row("", _others(result), width, "dim"))
     out.append(_row("", _unwritten(result), width, "dim"))
+    out.append(_row("", _not_run(result), width, "dim"))
     return out.append(_row("next", _what_to_read(result, hints_read), width))
 
 
@@ -98,6 +101,12 @@ def _unwritten(result: KataResult) -> str:
     if first.kind == "unwritten":
         return word("written-passes", count=result.passed)
     return f"{word('semicolon').join(names)}{word('checks', count=len(result.unwritten))}"
+
+
+def _not_run(result: KataResult) -> str:
+    """How many checks had no turn, because the answer was stopped before."""
+    count = sum(check.kind == "skipped" for check in result.checks)
+    return word("not-run", count=count) if count else ""
 
 
 def _what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
@@ -131,8 +140,9 @@ def _others(result: KataResult) -> str:
 def _check(result: KataResult, check: CheckResult, width: int) -> Text:
     if check.kind == "unwritten":
         return _head(result, check.message, check.where, width)
-    out = _head(result, check.title, check.where, width)
-    return out.append(rows(check, width))
+    own = check.kind in OWN_HEADLINE
+    out = _head(result, check.message if own else check.title, check.where, width)
+    return out.append(rows(replace(check, message="") if own else check, width))
 
 
 def rows(check: CheckResult, width: int) -> Text:
@@ -143,7 +153,9 @@ def rows(check: CheckResult, width: int) -> Text:
     if len(wanted) > 1 or len(got) > 1:
         return out.append(_side_by_side(wanted, got))
     out.append(_row("wanted", check.wanted, width))
-    return out.append(_row("line" if check.kind in ("raised", "forbidden", "misfit") else "got", check.got, width))
+    return out.append(
+        _row("line" if check.kind in ("raised", "forbidden", "misfit", "stopped") else "got", check.got, width)
+    )
 
 
 def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None, total: int = 0) -> str:
