@@ -104,7 +104,7 @@ class _Callable:
         """The value, unless there is none."""
         if value is None:
             name = self.symbol if self.number is None else "forward"
-            raise self._learner.failed(f"{name} returned None", "what the contract says it returns", "None")
+            raise self._learner.failed(f"{name} returned None", "", "")
         return value
 
     def echo(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any], dict[str, Any]]:

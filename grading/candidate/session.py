@@ -295,7 +295,8 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def _tensors_named_in(text: str, frame: types.FrameType) -> dict[str, str]:
-    """The shapes of the tensors that a line of source names."""
+    """The shapes of the tensors that a line of source names, and their dtypes where these are not the same."""
     names = dict.fromkeys(re.findall(r"(?<![\w.])[A-Za-z_]\w*", text))
     found = {name: frame.f_locals[name] for name in names if isinstance(frame.f_locals.get(name), Tensor)}
-    return {name: str(tuple(tensor.shape)) for name, tensor in found.items()}
+    mixed = len({tensor.dtype for tensor in found.values()} - {torch.bool}) > 1
+    return {name: str(tuple(t.shape)) + f" {t.dtype}".replace("torch.", "") * mixed for name, t in found.items()}

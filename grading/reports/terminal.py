@@ -242,7 +242,8 @@ def _printed(words: str, width: int, verbose: bool) -> Text:
 
 
 def _next(report: Report, width: int) -> Text:
-    return Text("\n".join(wrap(summary(report), width)) + "\n", style="bold")
+    lines = [part for line in summary(report).splitlines() for part in wrap(line, width)]
+    return Text("\n".join(lines) + "\n", style="bold")
 
 
 def summary(report: Report, texts: Texts | None = None) -> str:
@@ -262,8 +263,8 @@ def summary(report: Report, texts: Texts | None = None) -> str:
     if len(report.katas) < len(Catalog().katas):
         return done
     lacking = [result.kata for result in report.katas if result.star and not result.star.given]
-    star = texts.word("then-star", katas=texts.word("list-comma").join(lacking)) + " " if lacking else ""
-    return f"{done} {star}{texts.word('then')}"
+    star = texts.word("then-star", katas=texts.word("list-comma").join(lacking)) + "\n" if lacking else ""
+    return f"{done}\n{star}{texts.word('then')}"
 
 
 def clean(text: str) -> str:

@@ -116,7 +116,10 @@ COPIES = Star(False, 5.1, "english", 4, 8, 8192, 1.0, 4.0)
 @pytest.mark.parametrize(
     ("star", "words"),
     [
-        (COPIES, "每个键/值头复制成了 4 份：按 Llama-3-8B 的规模、8,192 个 token 计算"),
+        (
+            COPIES,
+            "每一步都把每个键/值头复制成 4 份（PyTorch 广播时也会复制）：按 Llama-3-8B 的规模、8,192 个 token 计算",
+        ),
         (Star(False, 9.1, "english", 32, 1, 8192, 0.125, 4.0), "（只有一个键/值头）"),
         (Star(True, 1.1, "english"), "没有为各个查询头复制键和值"),
     ],
