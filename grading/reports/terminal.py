@@ -12,7 +12,7 @@ from rich.text import Text
 from grading.catalog import Catalog
 from grading.records import Cause, CheckResult, KataResult, Report
 from grading.reports.columns import fit, padded, wrap
-from grading.texts import Texts, word
+from grading.texts import SHOWS_A_LINE, Texts, word
 
 LABEL = 8
 TITLES = 3
@@ -153,9 +153,7 @@ def rows(check: CheckResult, width: int) -> Text:
     if len(wanted) > 1 or len(got) > 1:
         return out.append(_side_by_side(wanted, got))
     out.append(_row("wanted", check.wanted, width))
-    return out.append(
-        _row("line" if check.kind in ("raised", "forbidden", "misfit", "stopped") else "got", check.got, width)
-    )
+    return out.append(_row("line" if check.kind in SHOWS_A_LINE else "got", check.got, width))
 
 
 def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None, total: int = 0) -> str:

@@ -12,6 +12,7 @@ import time
 import pytest
 from rich.cells import cell_len
 
+from grading.candidate import permitted
 from grading.catalog import ROOT, Catalog
 from grading.diagnosis.knowledge import catalogue
 from grading.records import Cause, CheckResult, KataResult, Report, Star
@@ -34,6 +35,42 @@ def titles_of_checks():
     return {doc.splitlines()[0] for doc in docs if doc}
 
 
+SAID = {"holds": slice(1, 4), "numbers": slice(2, 4), "close": slice(2, 3), "shaped": slice(2, 3), "typed": slice(2, 3)}
+SAID |= {
+    "same": slice(2, 3),
+    "precise": slice(2, 3),
+    "Misfit": slice(0, 1),
+    "Unreadable": slice(0, 1),
+    "Failure": slice(0, 1),
+}
+
+
+def filled_in(part):
+    """A part of an f-string, with X for what differs; _says(what, "has") gives a verb, too."""
+    if isinstance(part, ast.Constant):
+        return part.value
+    says = isinstance(part.value, ast.Call) and getattr(part.value.func, "id", "") == "_says"
+    return f"X {part.value.args[1].value}" if says else "X"
+
+
+def messages():
+    """What the graders and the engine say of an answer, with X for what differs from case to case."""
+    files = [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "katas").glob("*/layer_*.py")]
+    files += [ROOT / "grading" / "examination" / "checks.py", *(ROOT / "grading" / "candidate").glob("*.py")]
+    calls = (
+        node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+    )
+    for call in calls:
+        for argument in call.args[SAID.get(getattr(call.func, "id", ""), slice(0))]:
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                yield argument.value
+            elif isinstance(argument, ast.JoinedStr):
+                yield "".join(map(filled_in, argument.values))
+    for refused in (permitted.module_refused, permitted.builtin_refused, permitted.path_refused):
+        names = [*permitted._MODULE_REASONS, *permitted._BUILTIN_REASONS, "nowhere"]
+        yield from filter(None, map(refused, [*names, "torch.compile", "torch.load", "torch.ops", "inspect.stack"]))
+
+
 def fields(text):
     """The names of the values that are put into a text."""
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
@@ -42,7 +79,7 @@ def fields(text):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_key_of_a_translation_is_in_the_catalogues(language):
     own = tables(language)
-    assert set(own) <= {"words", "titles", "hints", "mistakes", "checks", "drills", "questions"}
+    assert set(own) <= {"words", "titles", "hints", "mistakes", "checks", "messages", "drills", "questions"}
     assert set(own["words"]) <= set(ENGLISH["words"])
     assert set(own["titles"]) | set(own["hints"]) <= set(Catalog().stems)
     assert set(own["mistakes"]) <= set(catalogue())
@@ -68,6 +105,38 @@ def test_the_screens_and_the_katas_are_complete_in_chinese():
     assert set(own["words"]) == set(ENGLISH["words"])
     assert set(own["titles"]) == set(own["hints"]) == set(Catalog().stems)
     assert {kata.difficulty for kata in Catalog().katas} <= set(own["words"])
+
+
+def test_what_the_checks_say_is_said_in_chinese():
+    said = {text: Texts("zh").message(text) for text in messages()}
+    assert len(said) > 150
+    code = re.compile(r"`.*?`|\w+\(.*?\)")
+    left = [text for text, own in said.items() if re.search(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}", code.sub("", own))]
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        ("the output with a mask (3, 5, 7) has the wrong shape", "掩码为 (3, 5, 7) 时的输出的形状不对"),
+        (
+            "0.75 0.5    the larger of two weights, with E = 4, 9 and 16",
+            "0.75 0.5    E 为 4、9、16 时两个权重中较大的一个",
+        ),
+        ("-1.4 at [2, 10] in float16; 3 of 6 numbers differ", "-1.4（位置 [2, 10]，float16）；6 个数中有 3 个不同"),
+        ("(3, 5, 7)", "(3, 5, 7)"),
+        ("a message that nobody translated", "a message that nobody translated"),
+    ],
+)
+def test_messages_are_put_together_in_the_other_language(english, chinese):
+    assert Texts("zh").message(english) == chinese
+    assert Texts("en").message(english) == english
+
+
+def test_what_python_and_the_learner_say_is_left_alone():
+    raised = CheckResult("t", "title", "failed", message="ValueError: the output", got="the output", kind="raised")
+    result = KataResult(GROUPS, "", "f", "failed", 0, 1, checks=(raised,))
+    assert Texts("zh").result(result).checks[0].message == raised.message
 
 
 @pytest.mark.parametrize(
@@ -134,7 +203,7 @@ def test_the_star_is_said_in_chinese_on_the_board_and_on_the_page(star, words, m
     assert words in page
     assert ("* 3/3" in page) is star.given
     assert "english" not in board + page
-    assert "right; copies" in html.page(shown, Texts("en"))
+    assert "right; " in html.page(shown, Texts("en"))
 
 
 @pytest.mark.parametrize("width", [30, 31])
