@@ -106,7 +106,11 @@ print("causal", [round(x) for x in causal.tolist()], "  last query alone, is_cau
 # S keys are positions $0 \dots S-1$. The L queries are the *last* L of them, so row $i$ is position $i + (S - L)$:
 #
 # $$M_{ij} = [\,j \le i + S - L\,] .$$
-#
+
+# %% tags=["drawing"]
+# drawing: mask_with_cache
+
+# %% [markdown]
 # The last row sees all S keys: the triangle leans against the **bottom-right** corner. Checks for a whiteboard: row
 # $i$ has $i + 1 + S - L$ Trues; the total is $LS - \frac{L(L-1)}2$; and the mask is the last L rows of the square
 # mask of size S.

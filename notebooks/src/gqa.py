@@ -64,6 +64,9 @@ def distance(a, b):
 # call the number of key/value heads G; here it is K, as in the kata, and $r = H/K$ is the number of queries that
 # share one.
 
+# %% tags=["drawing"]
+# drawing: shared_heads
+
 # %% [markdown]
 # ## Three tokens by hand
 #
@@ -302,23 +305,73 @@ for name, scores, std, entropy in (("kept", kept, 1.0, 5.05), ("summed", summed,
     maps = scores.flatten(0, -3).shape[0]
     print(f"group axis {name:6}  {maps} maps   std {scores.std():.2f}   row entropy {row_entropy(scores):.2f}")
 
+# %% [markdown]
+# **And in a trained group?** Four query heads that share *one* key and value head learn to answer four questions about
+# random tokens on a ring: which token stands at the mirrored place (reversal), which before, which after, which first?
+# Head h answers question h, from its own output alone.
+#
+# **Predict.** Can one key head serve four different maps? And how many of the four questions can be answered from the
+# map of the summed scores?
+
 # %%
-small_q, small_k = 2 * torch.randn(4, 12, 8), torch.randn(12, 8)  # one group of four, wide queries
-logits = small_q @ small_k.T / math.sqrt(8)
-maps = [*torch.softmax(logits, dim=-1), torch.softmax(logits.sum(0), dim=-1)]
+torch.manual_seed(0)
+symbols, length, width, size = 8, 10, 32, 16
+place = torch.arange(length)
+questions = {"mirrored": length - 1 - place, "before": (place - 1) % length, "after": (place + 1) % length}
+asked = torch.stack([*(questions | {"first": torch.zeros_like(place)}).values()])  # (4, length): where the answer is
+shapes = {"token": (symbols, width), "place": (length, width), "k": (width, size), "v": (width, size)}
+shapes |= {"q": (4, width, size), "out": (4, size, symbols)}
+p = {name: torch.randn(shape, dtype=torch.float32) for name, shape in shapes.items()}
+p = {name: (t if name in ("token", "place") else t / math.sqrt(t.shape[-2])).requires_grad_() for name, t in p.items()}
+
+
+def group(tokens):
+    """The scores of four query heads over one shared key head: (n, 4, length, length)."""
+    x = p["token"][tokens] + p["place"]
+    return (x[:, None] @ p["q"]) @ (x @ p["k"])[:, None].mT / math.sqrt(size), x
+
+
+def answers(tokens, scores, x):
+    return scores.softmax(-1) @ (x @ p["v"])[:, None] @ p["out"]
+
+
+adam = torch.optim.Adam(p.values(), lr=0.02)
+for _ in range(150):
+    tokens = torch.randint(symbols, (32, length))
+    loss = F.cross_entropy(answers(tokens, *group(tokens)).flatten(0, 2), tokens[:, asked].flatten())
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+
+tokens = torch.randint(symbols, (500, length))
+with torch.no_grad():
+    trained, x = group(tokens)
+    as_one = trained.sum(1, keepdim=True)
+    right = {
+        "four maps": (answers(tokens, trained, x).argmax(-1) == tokens[:, asked]).float().mean((0, 2)),
+        "summed": (answers(tokens, as_one.expand_as(trained), x).argmax(-1) == tokens[:, asked]).float().mean((0, 2)),
+    }
+for name, share in right.items():
+    print(f"{name:10} questions answered right at nine places of ten: {(share > 0.9).sum()} of 4")
+assert right["four maps"].min() > 0.99
+assert right["summed"].mean() < 0.6  # guessing gives 1/8
+
+# %%
+maps = [*trained[0].softmax(-1), as_one[0, 0].softmax(-1)]
 fig, axes = plt.subplots(1, 5, figsize=(11, 2.9), sharey=True, constrained_layout=True)
 for i, (ax, one) in enumerate(zip(axes, maps, strict=True)):
     image = ax.imshow(one, vmin=0, vmax=1, cmap="cividis")
-    ax.set_title(f"query head {i}" if i < 4 else "group summed")
+    ax.set(title=[*questions, "first", "group summed"][i], xticks=range(0, length, 3), yticks=range(0, length, 3))
     ax.set_xlabel("key position")
 axes[0].set_ylabel("query position")
 fig.colorbar(image, ax=axes, label="attention weight", shrink=0.8)
 show(
     fig,
-    "Five attention maps, 12 by 12. Four query heads over the same keys attend in four patterns. The map "
-    "of the summed group is a fifth, almost one-hot.",
+    "Five attention maps of a trained group, 10 by 10. Over the same keys four query heads look at the mirrored token, "
+    "the one before, the one after and the first. The map of the summed scores is a fifth, sharp and scattered.",
 )
 assert all(distance(maps[4], one) > 0.5 for one in maps[:4])
+assert all(one[place, where].min() > 0.9 for one, where in zip(maps, asked, strict=False))
 
 # %% [markdown]
 # **Explain.** It sums. By linearity the scores are those of the *summed* queries, $\sum_{h \in g} q_h k^\top =

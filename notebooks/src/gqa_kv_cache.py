@@ -112,7 +112,11 @@ for name, got in (("one pass", one_pass), ("after a cache", chunk), ("top left",
 # **Corollary.** Whatever tokens follow, the keys and values of the past stay what they were: store them. Row t
 # needs $q_t$ and no earlier query: throw queries away. A piece of L new tokens after P old ones is rows
 # $P, \dots, P+L-1$ of the full pass, so new token i reads positions $0, \dots, P + i$.
-#
+
+# %% tags=["drawing"]
+# drawing: growing_cache
+
+# %% [markdown]
 # The toy keeps its memory as a Python list, one (key, value) pair per token, and loops over tokens. What new token
 # i may read is a function, so that each mistake below is one line.
 
@@ -266,7 +270,11 @@ print("a bidirectional stack with a cache gives the rows of the causal stack:", 
 # for rotations by $-m\theta$ and $j\theta$ are one by $(j-m)\theta$. The score depends on the distance only. Values
 # are not rotated. Two layouts are in use: neighbouring features as pairs (as here), or first half with second half
 # (Llama in transformers); mixing them up gives fluent nonsense.
-#
+
+# %% tags=["drawing"]
+# drawing: rotating_pair
+
+# %% [markdown]
 # A key keeps its turn for ever if it is turned by its *absolute* position: rotate, then store. (That is one design.
 # StreamingLLM stores keys unrotated, in order to renumber what is left in its window.)
 #

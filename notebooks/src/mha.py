@@ -263,7 +263,11 @@ show(
 # $(B, H, L, E)$, so the axes of tokens and heads must be **exchanged**. No reshape that keeps the order in memory does
 # that; `transpose` does, as a view with other strides. On the way back, the same, and there `contiguous()` or `reshape`
 # really copies: $BLD$ numbers read and written. Both halves have a shortcut that gives the right shape.
-#
+
+# %% tags=["drawing"]
+# drawing: heads_and_back
+
+# %% [markdown]
 # **Predict.** 4 tokens of 6 features are reshaped straight to (3 heads, 4 tokens, 2). Which tokens is "head 0" made of?
 
 

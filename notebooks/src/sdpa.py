@@ -65,6 +65,9 @@ def near(got, wanted, relative):
 # Transformer (1706.03762, June 2017) were the scale, several heads with projections of their own for queries, keys and
 # values, and self-attention as the only layer that mixes positions.
 
+# %% tags=["drawing"]
+# drawing: attention_shapes
+
 # %% [markdown]
 # ## Three tokens by hand
 #
@@ -927,7 +930,11 @@ show(
 # gained 15% (BERT-large) to 3x (GPT-2). PyTorch has it built in. Source C's switch for Hugging Face lacks its import as
 # printed; it needs a GPU and half precision, and either the flash-attn package or, in transformers 5, the `kernels`
 # package, which loads `kernels-community/flash-attn2` from the Hub (docs, *Loading kernels*).
-#
+
+# %% tags=["drawing"]
+# drawing: flash_tiles
+
+# %% [markdown]
 # The idea pays on a CPU too, whose near memory is the cache. Eight heads of 64, 4,096 tokens:
 
 # %%
