@@ -9,6 +9,8 @@ badge (`<!-- badge -->`), the interview questions of katas/<kata>/questions.toml
 drawing in drawings.py (`# drawing: NAME` in a cell tagged `drawing`), and the stub of the kata as a cell that is graded
 (a cell tagged `graded`).
 
+The outputs of a cell tagged `slider` are left out: they are nothing without a kernel.
+
 A rebuild on the same machine is byte-identical: cell ids are numbers and times of execution are not recorded. The
 outputs of a cell tagged nbval-ignore-output (timings) are carried over from the committed file as long as its source
 and those of the cells before it stand as they are.
@@ -188,6 +190,8 @@ def execute(notebook, timeout: int = 60):
         if cell.cell_type == "code":
             cell.outputs = _joined(cell.outputs)
             cell.metadata.pop("execution", None)
+            if "slider" in cell.metadata.get("tags", []):
+                cell.outputs = []
     return notebook
 
 

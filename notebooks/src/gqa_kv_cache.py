@@ -715,6 +715,65 @@ assert 1000 * bound > 5
 # next. Real servers reach perhaps half of the bound: communication between cards, kernels that start and end, uneven
 # lengths.
 #
+# **Predict.** Halve the context. Does the number of users double, and does the rate of one user?
+
+# %%
+# checks: whole-model
+SERVED = {  # layers, D, H, K, width of the feed-forward layer, vocabulary
+    "Llama-2-7B": (32, 4096, 32, 32, 11_008, 32_000),
+    "Llama-3-8B": (32, 4096, 32, 8, 14_336, 128_256),
+    "Llama-3-70B": (80, 8192, 64, 8, 28_672, 128_256),
+}
+
+
+def serving(model="Llama-3-70B", context=8_192, weight_bits=16, cache_bits=16, cards=8):
+    """Bytes that a step reads of the weights, bytes of a user's cache, and users for which H100s of 80 GB have room."""
+    depth, D, H, K, wide, vocabulary = SERVED[model]
+    block = 2 * D * D + 2 * D * K * (D // H) + 3 * D * wide + 2 * D
+    weights = (depth * block + 2 * vocabulary * D + D) * weight_bits / 8
+    user = context * token_bytes(depth, D, H, K) * cache_bits / 16
+    return weights - vocabulary * D * weight_bits / 8, user, max(0, int((cards * 80e9 - weights) // user))
+
+
+def serving_picture(**choice):
+    """What `serving` gives for a choice, for every number of users that there is room for."""
+    weights, user, room = serving(**choice)
+    users = torch.arange(1, max(room, 1) + 1)
+    step = (weights + users * user) / (choice["cards"] * 3.35e12)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 2.9), constrained_layout=True)
+    left.stackplot(users, torch.full_like(users, weights / 1e9), users * user / 1e9, labels=["weights", "cache"])
+    left.set(xlabel="users", ylabel="read in a step [GB]", title=f"room for {room} users")
+    left.legend(loc="upper left")
+    right.plot(users, 1 / step, color=OKABE_ITO[2], linewidth=2.5)
+    right.set(xlabel="users", ylabel="tokens a second\nfor each user", ylim=(0, 1.1 / step.min().item()))
+    right.set_title(f"at most {1 / step[0]:,.0f} for one user, {users[-1] / step[-1]:,.0f} for all when full")
+    caption = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in choice.items())
+    show(fig, f"Bytes read in a step and the bound on the rate of a user, against the number of users: {caption}.")
+
+
+assert (serving()[2], serving(context=4_096)[2]) == (185, 371)
+assert abs(serving()[0] - read_bytes) < 1
+one, half = ((serving()[0] + 32 * serving(context=t)[1]) / bandwidth for t in (8_192, 4_096))
+assert round(one / half, 2) == 1.24
+serving_picture(model="Llama-3-70B", context=8_192, weight_bits=16, cache_bits=16, cards=8)
+
+# %% [markdown]
+# **Explain.** The users double; the rate of one among 32 rises by a quarter only, because the weights stay. Move the
+# sliders: which of weight bits, cache bits and cards moves which side?
+
+# %% tags=["slider", "nbval-ignore-output"]
+from ipywidgets import SelectionSlider, interact
+
+sliders = interact(
+    serving_picture,
+    model=list(SERVED),
+    context=SelectionSlider(options=[2**i for i in range(10, 18)], value=8_192),
+    weight_bits=SelectionSlider(options=[4, 8, 16], value=16),
+    cache_bits=SelectionSlider(options=[4, 8, 16], value=16),
+    cards=SelectionSlider(options=[1, 2, 4, 8], value=8),
+)
+
+# %% [markdown]
 # ## Break it
 #
 # Which test sees a mask at the wrong corner, and which a missing one, is in [the notebook

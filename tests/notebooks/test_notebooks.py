@@ -184,6 +184,17 @@ def test_every_drawing_stands_in_one_notebook_with_its_code_folded():
     assert all(cell["metadata"]["jupyter"] == {"source_hidden": True} for cell in cells)
 
 
+def test_what_a_slider_moves_is_shown_still_before_it():
+    cells = [(stem, cell) for stem in STEMS for cell in code_cells(stem) if "slider" in tags(cell)]
+    assert cells
+    for stem, cell in cells:
+        assert cell["outputs"] == []
+        assert "nbval-ignore-output" in tags(cell)
+        shown = re.search(r"interact\(\s*(\w+)", source(cell))[1]
+        before = [each for each in code_cells(stem) if f"\n{shown}(" in source(each)]
+        assert any("image/png" in output.get("data", {}) for output in before[0]["outputs"])
+
+
 @each_notebook
 def test_headings_are_distinct_and_make_links(stem):
     found = headings(markdown(stem))
