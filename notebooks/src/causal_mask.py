@@ -184,10 +184,10 @@ show(
 #
 # ## Why minus infinity
 #
-# Let $A$ be the allowed keys of a row and subtract $c$ from every other score:
+# Let $M$ be the allowed keys of a row (the Trues of that row of the mask) and subtract $c$ from every other score:
 #
-# $$p_j(c) = \frac{e^{s_j - c\,[j \notin A]}}{\sum_{i \in A} e^{s_i} + e^{-c}\sum_{i \notin A} e^{s_i}}
-# \;\xrightarrow{\;c \to \infty\;}\; \frac{e^{s_j}\,[j \in A]}{\sum_{i \in A} e^{s_i}} .$$
+# $$p_j(c) = \frac{e^{s_j - c\,[j \notin M]}}{\sum_{i \in M} e^{s_i} + e^{-c}\sum_{i \notin M} e^{s_i}}
+# \;\xrightarrow{\;c \to \infty\;}\; \frac{e^{s_j}\,[j \in M]}{\sum_{i \in M} e^{s_i}} .$$
 #
 # So *fill with $-\infty$* is the same as *softmax, zero the rest, renormalise*. A blocked weight is a constant 0, so
 # blocked keys and values receive a gradient of exactly 0.
@@ -253,7 +253,7 @@ show(
 #
 # ## The row that sees nothing
 #
-# If $A$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
+# If $M$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
 # one attends to what is forbidden, $-\infty$ gives 0/0, and `nan_to_num` repairs the output but not the gradient. The
 # convention here is a **zero** row, as in PyTorch's function since 2.5 (before, it gave NaN).
 #
@@ -359,7 +359,8 @@ print("our mask handed to nn.MultiheadAttention as it is: the past is hidden", T
 # nothing else.
 #
 # **Corollary.** Keys and values of a prefix are the same for every continuation. Store them, evaluate only new rows,
-# and any split into chunks gives the rows of the full pass, with the bottom-right mask.
+# and any split into chunks gives the rows of the full pass, with the bottom-right mask. In training the same fact makes
+# one pass over N tokens N predictions at once, each from its own prefix (*teacher forcing*).
 #
 # The proof is about *relations*: if layer $\ell$ lets $i$ read $j$ when $(i, j) \in R_\ell$, the stack lets it read
 # along paths, $R_n \circ \dots \circ R_1$. The relation $\le$ is transitive, $\le \circ \le\ =\ \le$, so depth adds
@@ -390,7 +391,7 @@ print("keys in reach of the last query, window 3, after 1..4 layers:", [1 + 2 * 
 # %% [markdown]
 # ## Windows and documents
 #
-# Three more masks that interviewers ask for. All of them start from the triangle.
+# Four more masks that interviewers ask for. All of them start from the triangle.
 #
 # - **Sliding window** of $w$: $0\le i+S-L-j<w$ (Longformer, 2004.05150; Mistral 7B, 2310.06825, $w=4{,}096$). Scores
 #   cost $Nw$ instead of $N^2$, and a layer's cache is a ring buffer of $w$ tokens. Through $n$ layers information
@@ -400,6 +401,10 @@ print("keys in reach of the last query, window 3, after 1..4 layers:", [1 + 2 * 
 #   noise and not the future, so the loss looks normal.
 # - **Prefix**: the first $P$ keys for everybody, the rest causal (T5, 1910.10683; UniLM, 1905.03197). The relation is
 #   transitive, so a cache is legal once the prefix has been read whole.
+#
+# - **Chosen keys**: a cheap score picks a fixed number of keys for each query, and attention reads no others. Native
+#   sparse attention (2502.11089) picks blocks; DeepSeek-V3.2 (2512.02556) picks 2,048 tokens with a small *indexer*,
+#   which still looks at all of them. A mask of contents and not of positions, and the cache stays whole.
 #
 # Kernels take such masks as a rule on $(i,j)$ and skip the blocks that are empty (FlexAttention, 2412.05496), and not
 # as an $N\times N$ tensor. The prefix theorem is also what **prefix caching** in a server rests on: two requests with

@@ -881,6 +881,15 @@ for name in speedup:
 # Not 3 but 5.4 times, for this model on this machine, at a cost of 0.1 points. The large multi-head model (0.37 s,
 # 46.0) is both slower and worse than either: sharing heads in a big model beat shrinking the model.
 #
+# ### Sharing along other axes
+#
+# Heads are one axis of the cache. **Layers**: neighbours read one cache (cross-layer attention, 2405.12981, another
+# factor of 2; YOCO, 2405.05254). Gemma 4 E2B (2026) stores keys and values in 15 of its 35 layers; the others read
+# those of the last layer of their kind. **Features**: one latent vector for all heads
+# ([MLA](mqa.ipynb#Latent-attention)). **Time**: a window, or blocks of tokens compressed into one entry; DeepSeek-V4
+# (April 2026) does that and states a tenth of V3.2's cache at a million tokens. What no axis gives away is the number
+# of attention maps.
+#
 # ## Interview questions
 #
 # <!-- questions -->

@@ -267,19 +267,32 @@ print("a bidirectional stack with a cache gives the rows of the causal stack:", 
 #
 # $$(R_mq)^\top(R_jk)=q^\top R_m^\top R_jk=q^\top R_{j-m}k,$$
 #
-# for rotations by $-m\theta$ and $j\theta$ are one by $(j-m)\theta$. The score depends on the distance only. Values
-# are not rotated. Two layouts are in use: neighbouring features as pairs (as here), or first half with second half
-# (Llama in transformers); mixing them up gives fluent nonsense.
+# for rotations by $-m\theta$ and $j\theta$ are one by $(j-m)\theta$. The score depends on the distance only. Values are
+# not rotated. Two layouts are in use: neighbouring features as pairs (as here), or first half with second half (Llama
+# in transformers); mixing them up gives fluent nonsense. The older *sinusoids* are the same idea, added instead of
+# multiplied: $(\sin m\theta_i,\cos m\theta_i)$ turns by a fixed angle when $m$ grows by one.
 
 # %% tags=["drawing"]
 # drawing: rotating_pair
 
 # %% [markdown]
+# **Longer than trained.** Slow pairs do not complete a turn within the trained length, so longer texts bring angles
+# that the model has never seen. Position interpolation (2306.15595) divides all positions; YaRN (2309.00071) slows the
+# slow pairs down and leaves the fast ones, which tell neighbours apart, as they are.
+#
 # A key keeps its turn for ever if it is turned by its *absolute* position: rotate, then store. (That is one design.
 # StreamingLLM stores keys unrotated, in order to renumber what is left in its window.)
 #
 # **Predict.** Each piece counts its positions from 0, not from the end of the past. Which distances are wrong: those
 # inside a piece, or those to the cached keys?
+
+# %%
+unturned = {}
+for base in (10_000, 500_000):
+    wavelengths = 2 * math.pi * base ** (torch.arange(64) / 64)  # E = 128
+    unturned[base] = (wavelengths > 8_192).sum().item()
+    print(f"base {base:7,}: {unturned[base]} of 64 pairs turn less than once in 8,192 tokens")
+assert unturned == {10_000: 14, 500_000: 29}
 
 # %%
 angles = torch.polar(torch.ones(SIZE // 2), torch.tensor([1.0, 0.1]))
@@ -644,7 +657,7 @@ assert 64 < 512
 # - **Prefill** runs the prompt in one pass: compute-bound, it sets the time to the first token. **Decode** runs one
 #   row a sequence: memory-bound, it sets the time between tokens. **Chunked prefill** (Sarathi-Serve, 2403.02310)
 #   puts a piece of somebody's prompt into the same step as the others' single rows; that a piece over a cache is
-#   exact is this kata.
+#   exact is this kata. Or the two run on different cards, and the cache is sent over (DistServe, 2401.09670).
 # - **Continuous batching** (Orca, OSDI 2022): sequences join and leave at every step. Their lengths differ, so
 #   kernels take ragged batches, one long row of tokens and cumulative lengths.
 # - **Paged caches** (vLLM, 2309.06180): blocks of some 16 tokens and a block table, so that nothing is reserved for
@@ -654,9 +667,13 @@ assert 64 < 512
 #   unpacked in the kernel.
 # - **Speculative decoding** (2211.17192, 2302.01318): a small model drafts, the large one checks L drafts in one pass
 #   of L rows over the cache, and accepts by a rule that keeps its distribution exactly. Memory-bound steps have the
-#   arithmetic to spare.
+#   arithmetic to spare. The draft may come from a head on the model itself (EAGLE, 2401.15077; DeepSeek-V3's
+#   multi-token prediction).
 # - A **sliding window** needs a ring buffer of $w$ tokens and no more; keep the first few as
-#   [sinks](sdpa.ipynb#Sinks).
+#   [sinks](sdpa.ipynb#Sinks). **Eviction** (H2O, 2306.14048) keeps the tokens that have drawn most attention, and
+#   guesses that they will go on doing so.
+# - **Ring attention** (2310.01889) deals one long sequence out to several cards: keys and values go round, and each
+#   card merges what passes, as the [online softmax](sdpa.ipynb#Online-softmax) does.
 #
 # **Predict.** A draft is accepted with probability 0.8, four drafts a pass. How many tokens does a pass give in
 # expectation?
@@ -682,6 +699,9 @@ print(f"{expected:.2f} tokens a pass")
 # A step reads every weight once and every sequence's cache once. Bytes over bandwidth bound its time from below;
 # FLOPs over arithmetic bound it too. What memory is left beside the weights, over the cache of one user, is the
 # largest batch.
+#
+# The prompt comes first, and all of its arithmetic must be done before the first token: 2 FLOPs for each weight and
+# token, and the causal half of $4N^2D$ in each layer.
 #
 # **Predict.** Batch 32: which is larger, the time for the bytes or the time for the arithmetic, and by which factor?
 
@@ -709,6 +729,9 @@ assert (int(1 / bound), int(32 / bound / 10) * 10) == (119, 3_810)
 assert int((memory - weight_bytes) // user) == 185
 assert round(100 * read_bytes / step_bytes) == 62
 assert 1000 * bound > 5
+prompt = 8_192 * read_bytes + depth * 2 * 8_192**2 * D
+print(f"a prompt of 8,192 tokens: at least {prompt / arithmetic:.2f} s, {prompt / arithmetic / bound:.0f} steps")
+assert (round(prompt / arithmetic, 2), round(prompt / arithmetic / bound)) == (0.16, 18)
 
 # %% [markdown]
 # **Explain.** Thirteen times as long for the bytes. Weights are 62% of them, so FP8 weights help first and the cache

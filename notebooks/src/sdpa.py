@@ -174,7 +174,7 @@ assert all(facts.values())
 #
 # ### Order is not seen
 #
-# For a permutation $P$, $\mathrm{softmax}(PSP^\top)\,PV=P\,\mathrm{softmax}(S)V$: shuffle the tokens of
+# For a permutation $P$ and scores $s$, $\mathrm{softmax}(PsP^\top)\,PV=P\,\mathrm{softmax}(s)V$: shuffle the tokens of
 # self-attention and the outputs are shuffled alike (it is *permutation equivariant*). "Dog bites man" and "man bites
 # dog" give the same three vectors. Hence **positions** must be put in: added to the input (sinusoids, 1706.03762),
 # rotated into queries and keys (RoPE, 2104.09864, [derived here](gqa_kv_cache.ipynb#Positions)), or added to the
@@ -203,7 +203,8 @@ for name, rows in (("as they are", self_attention), ("all shuffled", both), ("ke
 # $o_i=\phi(q_i)^\top\big(\sum_j\phi(k_j)v_j^\top\big)\big/\,\phi(q_i)^\top\sum_j\phi(k_j)$. That is **linear
 # attention** (2006.16236): a state of fixed size instead of a cache, updated token by token like a recurrent network.
 # It costs linear time and cannot look up one key among thousands as sharply as an exponential can; models that use it
-# mix it with some layers of softmax attention.
+# mix it with some layers of softmax attention. Of 2025: Qwen3-Next (Gated DeltaNet, 2412.06464) and Kimi Linear
+# (2510.26692), both with three linear layers to one that has a softmax.
 
 # %% [markdown]
 # ## Why the square root
@@ -438,6 +439,39 @@ for E in (16, 64, 256, 1024):
     print(f"{E:4} {no_scale:>10} {root:>8} {dead['no scale', E]:>10.0%} {dead['root', E]:>5.0%}")
 
 # %% [markdown]
+# ### Backward
+#
+# That Jacobian is all it takes to differentiate attention by hand. With weights $A$, output $O=AV$, scores
+# $s=QK^\top/\sqrt E$ and the gradient $dO$ from above:
+#
+# $$dV=A^\top dO,\quad dA=dO\,V^\top,\quad ds=A\circ(dA-\delta),\quad
+# dQ=\tfrac1{\sqrt E}\,ds\,K,\quad dK=\tfrac1{\sqrt E}\,ds^\top Q .$$
+#
+# The third is $J$ applied to each row of $dA$, with $\delta_i=\sum_jA_{ij}\,dA_{ij}$. And
+# $\delta_i=\sum_jA_{ij}\,dO_i\cdot V_j=dO_i\cdot O_i$: one number a row, found from the output alone. That is what lets
+# a [fused kernel](#FlashAttention) forget the weights and make them again, tile by tile.
+#
+# **Predict.** Forward is two products of this size. How many is backward, and how many if the weights were not kept?
+
+# %%
+q, k, v = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((5, 8), (7, 8), (7, 3)))
+output = F.scaled_dot_product_attention(q, k, v)
+from_above = torch.randn(5, 3, dtype=torch.float64)
+output.backward(from_above)
+with torch.no_grad():
+    A = torch.softmax(q @ k.T / math.sqrt(8), dim=-1)
+    delta = (from_above * output).sum(-1, keepdim=True)  # instead of (A * dA).sum(-1)
+    ds = A * (from_above @ v.T - delta)
+    by_hand = {"dQ": ds @ k / math.sqrt(8), "dK": ds.T @ q / math.sqrt(8), "dV": A.T @ from_above}
+for (name, gradient_by_hand), tensor in zip(by_hand.items(), (q, k, v), strict=True):
+    assert torch.allclose(gradient_by_hand, tensor.grad, atol=1e-14)
+    for who, rows in (("by hand ", gradient_by_hand), ("autograd", tensor.grad)):
+        print(name, who, [float(f"{x:.2f}") for x in rows[0].tolist()])
+
+# %% [markdown]
+# Four products; a fifth, $QK^\top$ again, if the weights were not kept. So training attention costs three times its
+# forward pass, and 3.5 times with a fused kernel.
+#
 # ### After initialisation
 #
 # The root is a statement about *fresh* layers. Training aligns queries with keys, and then $q^\top k$ grows like E and
@@ -448,6 +482,8 @@ for E in (16, 64, 256, 1024):
 #   $\|q\|=\|k\|=\sqrt E$, Cauchy-Schwarz gives $|q^\top k|/\sqrt E\le\sqrt E$, whatever the weights do.
 # - **Soft-capping** (Gemma 2, 2408.00118): $c\tanh(s/c)$ with $c=50$. Gemma 3 went back to QK-norm, which stays outside
 #   the kernel.
+# - **QK-clip** (Kimi K2, 2507.20534): after a step, shrink $W_Q$ and $W_K$ of each head whose largest score has passed
+#   a bound. Nothing is added to the model.
 #
 # **Predict.** Scale fresh queries and keys by 10, as training might. How large can a score get with QK-norm, E = 64?
 
@@ -561,6 +597,8 @@ print("gradient of the query, PyTorch's function:             ", q.grad[0].tolis
 # (StreamingLLM, 2309.17453). Throw the first tokens out of a sliding cache and the model breaks down; keep four of them
 # and it does not. gpt-oss (2508.10925) gives each head a learned logit that joins the denominator only,
 # $p_j=e^{s_j}/(e^{b}+\sum_ie^{s_i})$: a row may sum to less than one, and an empty row is 0 without a special case.
+# Gated attention (2505.06708; Qwen3-Next) multiplies each head's output by a sigmoid of the query's own token: a head
+# with nothing to fetch closes its gate, and the sink is gone.
 
 # %%
 # checks: sinks
@@ -921,7 +959,9 @@ show(
 # - *Backward.* Weights are not stored but **computed again** from $q$, $k$ and one number a row, the log-sum-exp
 #   $m+\ln\ell$. More FLOPs, fewer bytes, and memory linear in N.
 # - *Versions.* 2 (2307.08691, July 2023): parallel over queries too, fewer operations that are no matrix products,
-#   about twice as fast. 3 (2407.08608, July 2024): Hopper; copies, products and softmax overlap, and FP8.
+#   about twice as fast. 3 (2407.08608, July 2024): Hopper; copies, products and softmax overlap, and FP8. 4
+#   (2603.05451, March 2026): Blackwell, whose products are twice as fast and whose exponentials are not; so a part of
+#   the exponentials becomes polynomials, and the state is rescaled only when the maximum has moved far.
 # - *Flash decoding.* One query has no rows to spread over a GPU, so the **keys** are split and the states merged, as
 #   `merge` does above.
 #

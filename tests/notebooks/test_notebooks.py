@@ -29,7 +29,7 @@ START = build.START
 
 STEMS = build.stems()
 # words of markdown that is not folded, code cells, plots: (least, most)
-LIMITS = {"words": (1200, 3100), "code cells": (20, 45), "plots": (3, 9)}
+LIMITS = {"words": (1200, 3600), "code cells": (20, 45), "plots": (3, 9)}
 START_LIMITS = {"words": (300, 1500), "code cells": (2, 12), "plots": (1, 3)}
 MOST_BYTES = 600 * 1024
 
