@@ -3,15 +3,16 @@
 #
 # <!-- badge -->
 #
-# A triangle of booleans, and the mistakes that survive longest in real code. After this notebook you can place the
-# triangle when there are more keys than queries, prove that filling with minus infinity is the only fill that works
-# (and say where even that fails), prove that causality is what makes a cache legal, and name the test that a wrong
-# mask passes.
+# A mask is a triangle of booleans, and its mistakes are those that survive longest in real code. **After this notebook
+# you can** place the triangle when there are more keys than queries, prove that filling with minus infinity is the only
+# fill that works (and say where even that fails), prove that causality is what makes a cache legal, and name the test
+# that a wrong mask passes.
 #
-# Short of time? Ten minutes: [Where the triangle sits](#Where-the-triangle-sits), [Prefixes do not
-# change](#Prefixes-do-not-change), [Which test sees a wrong mask](#Which-test-sees-a-wrong-mask), and the questions.
+# Short of time? 12 minutes: [Where the triangle sits](#Where-the-triangle-sits), [Why minus
+# infinity](#Why-minus-infinity), [Prefixes do not change](#Prefixes-do-not-change), [Which test sees a wrong
+# mask](#Which-test-sees-a-wrong-mask), and then the questions.
 #
-# Reading time: 35 minutes. Kata: `python grader.py check causal_mask`
+# Reading time: 40 minutes. Kata: `python grader.py check causal_mask`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -397,14 +398,15 @@ print("keys in reach of the last query, window 3, after 1..4 layers:", [1 + 2 * 
 #   cost $Nw$ instead of $N^2$, and a layer's cache is a ring buffer of $w$ tokens. Through $n$ layers information
 #   travels $n(w-1)$ positions, as counted above. Gemma 3 (2503.19786) has five layers of 1,024 for each one that sees
 #   everything; gpt-oss (2508.10925) alternates windows of 128 with full layers.
-# - **Packed documents**: causal *and* the same document. Forget the second half, and documents read their neighbours:
-#   noise and not the future, so the loss looks normal.
+# - **Packed documents**: causal *and* in the same document. Without the second condition documents read their
+#   neighbours. What they see is noise and not the future, so the loss looks normal.
 # - **Prefix**: the first $P$ keys for everybody, the rest causal (T5, 1910.10683; UniLM, 1905.03197). The relation is
 #   transitive, so a cache is legal once the prefix has been read whole.
 #
 # - **Chosen keys**: a cheap score picks a fixed number of keys for each query, and attention reads no others. Native
 #   sparse attention (2502.11089) picks blocks; DeepSeek-V3.2 (2512.02556) picks 2,048 tokens with a small *indexer*,
-#   which still looks at all of them. A mask of contents and not of positions, and the cache stays whole.
+#   which still looks at all of them. Such a mask depends on contents and not on positions, and it does not make the
+#   cache smaller.
 #
 # Kernels take such masks as a rule on $(i,j)$ and skip the blocks that are empty (FlexAttention, 2412.05496), and not
 # as an $N\times N$ tensor. The prefix theorem is also what **prefix caching** in a server rests on: two requests with
@@ -701,7 +703,8 @@ assert list(counts.values()) == [(0, 0), (0, 12), (3, 0), (0, 4), (6, 18), (6, 2
 # ### Fill
 #
 # *fill-zero* and *mask-after-softmax* are the pictures under [Why minus infinity](#Why-minus-infinity);
-# *additive-zero-times-infinity* and *mask-added* are traps 1 and 3 above. Of all these, only the NaN is loud.
+# *additive-zero-times-infinity* and *mask-added* are traps 1 and 3 above. Of all these, only the NaN is noticed at
+# once.
 
 
 # %%

@@ -3,15 +3,14 @@
 #
 # <!-- badge -->
 #
-# H query heads, K key/value heads, K between 1 and H. After this notebook you can say which key/value head each
-# query head reads, prove that the layer is multi-head attention with tied weights, state what K shrinks and what
-# it leaves alone, and spot the mistakes that a shape test lets through.
+# There are H query heads and K key/value heads, with K between 1 and H. **After this notebook you can** say which
+# key/value head each query head reads, prove that the layer is multi-head attention with tied weights, state what K
+# shrinks and what it leaves alone, and spot the mistakes that a shape test lets through.
 #
-# Short of time? Twelve minutes: [Derivation](#Derivation), [Experiment
-# 2](#Experiment-2---the-einsum-that-sums-a-group-away), the table under [Break it](#Break-it), [Cost](#Cost), and the
-# questions.
+# Short of time? 14 minutes: [Derivation](#Derivation), [Experiment
+# 2](#Experiment-2---the-einsum-that-sums-a-group-away), [Cost](#Cost), and then the questions.
 #
-# Reading time: 38 minutes. Kata: `python grader.py check gqa`
+# Reading time: 40 minutes. Kata: `python grader.py check gqa`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -375,13 +374,13 @@ assert all(one[place, where].min() > 0.9 for one, where in zip(maps, asked, stri
 
 # %% [markdown]
 # **Explain.** It sums. By linearity the scores are those of the *summed* queries, $\sum_{h \in g} q_h k^\top =
-# \big(\sum_{h\in g} q_h\big) k^\top$: variance r instead of 1, sharper rows, and K output heads instead of H. Four
-# opinions became one loud one, that belongs to none of the four. Nothing raises. (As printed, source D stops first,
-# at the undefined name `similarity`; it also calls for `masked_fill` "before the mask", where before the *softmax* is
-# meant, and shapes its scores (1, 2, 256, 256) like values, (1, 2, 256, 64).) In the repository the einsum lived from
-# July 2023 to May 2024, because its tests asserted the number of heads in the output to be K, the bug itself; what
-# ended it was a comparison with `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a test.
-# (PyTorch has had `enable_gqa` since 2.5; "there is no official GQA" is out of date.)
+# \big(\sum_{h\in g} q_h\big) k^\top$: variance r instead of 1, sharper rows, and K output heads instead of H. Four maps
+# have become a single sharp one that belongs to none of the four heads. Nothing raises. (As printed, source D stops
+# first, at the undefined name `similarity`; it also calls for `masked_fill` "before the mask", where before the
+# *softmax* is meant, and shapes its scores (1, 2, 256, 256) like values, (1, 2, 256, 64).) In the repository the einsum
+# lived from July 2023 to May 2024, because its tests asserted the number of heads in the output to be K, the bug
+# itself; what ended it was a comparison with `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a
+# test. (PyTorch has had `enable_gqa` since 2.5; "there is no official GQA" is out of date.)
 #
 # ## Experiment 3 - converting a multi-head checkpoint
 #
@@ -887,8 +886,8 @@ for name in speedup:
 # factor of 2; YOCO, 2405.05254). Gemma 4 E2B (2026) stores keys and values in 15 of its 35 layers; the others read
 # those of the last layer of their kind. **Features**: one latent vector for all heads
 # ([MLA](mqa.ipynb#Latent-attention)). **Time**: a window, or blocks of tokens compressed into one entry; DeepSeek-V4
-# (April 2026) does that and states a tenth of V3.2's cache at a million tokens. What no axis gives away is the number
-# of attention maps.
+# (April 2026) does that and states a tenth of V3.2's cache at a million tokens. None of these reduces the number of
+# attention maps.
 #
 # ## Interview questions
 #

@@ -3,12 +3,12 @@
 #
 # <!-- badge -->
 #
-# After this notebook you can prove that a cache changes nothing, write down its size for any model, say why
-# decoding waits for memory and not for arithmetic, and name the test that catches each way to get the mask or the
-# order wrong.
+# **After this notebook you can** prove that a cache changes nothing, write down its size for any model, say why
+# decoding waits for memory and not for arithmetic, bound the tokens a second of a whole model, and name the test that
+# catches each way to get the mask or the order wrong.
 #
-# Short of time? Fifteen minutes: [Derivation](#Derivation), [Experiment 2](#Experiment-2---FLOPs-or-bytes), [Experiment
-# 3](#Experiment-3---how-many-bytes), [A whole model](#A-whole-model), and the questions.
+# Short of time? 18 minutes: [Derivation](#Derivation), [Experiment 2](#Experiment-2---FLOPs-or-bytes), [A whole
+# model](#A-whole-model), and then the questions.
 #
 # Reading time: 45 minutes. Kata: `python grader.py check gqa_kv_cache`
 

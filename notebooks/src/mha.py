@@ -3,12 +3,12 @@
 #
 # <!-- badge -->
 #
-# H attentions side by side, each in its own slice of the model. After this notebook you can write the layer as a sum
-# over heads, say which of its parameters do nothing, prove what one softmax cannot do and two can, and recognise the
-# wrong splits, merges and masks whose shapes are right.
+# Multi-head attention is H attentions side by side, each in its own slice of the model. **After this notebook you can**
+# write the layer as a sum over heads, say which of its parameters do nothing, prove what one softmax cannot do and two
+# can, and recognise the wrong splits, merges and masks whose shapes are right.
 #
-# Short of time? Fifteen minutes: [Heads as blocks](#Heads-as-blocks), [Splitting and merging](#Splitting-and-merging),
-# [Break it](#Break-it), and the questions.
+# Short of time? 15 minutes: [Heads as blocks](#Heads-as-blocks), [Splitting and merging](#Splitting-and-merging), [Mask
+# shapes](#Mask-shapes), and then the questions.
 #
 # Reading time: 45 minutes. Kata: `python grader.py check mha`
 
@@ -60,7 +60,7 @@ def distance(a, b):
 # > *Here is a multi-head layer; it passes its shape tests. Which of its parameters could I delete without changing a
 # > single output? And what do twelve heads of 64 give you that one matrix of 768 by 768 does not?*
 #
-# The first half tells who has multiplied the formula out. The second has a popular wrong answer ("more capacity"),
+# The first half shows who has multiplied the formula out. The second has a popular wrong answer ("more capacity"),
 # and a right one that can be proved in three lines.
 #
 # ## Three tokens by hand

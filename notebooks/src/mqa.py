@@ -3,14 +3,14 @@
 #
 # <!-- badge -->
 #
-# One key, one value, many questions. After this notebook you can say what multi-query attention (MQA) shares,
-# prove that it is multi-head attention (MHA) with tied rows, say *which* bytes it saves and when that matters,
-# and name what it gives up.
+# All query heads read one key head and one value head. **After this notebook you can** say what multi-query attention
+# (MQA) shares, prove that it is multi-head attention (MHA) with tied rows, say *which* bytes it saves and when that
+# matters, and name what it gives up.
 #
-# Short of time? Twelve minutes: [MHA with tied rows](#MHA-with-tied-rows), [Parameters or cache](#Parameters-or-cache),
-# [Several GPUs](#Several-GPUs), and the questions.
+# Short of time? 13 minutes: [MHA with tied rows](#MHA-with-tied-rows), [Parameters or cache](#Parameters-or-cache),
+# [Several GPUs](#Several-GPUs), [Latent attention](#Latent-attention), and then the questions.
 #
-# Reading time: 38 minutes. Kata: `python grader.py check mqa`
+# Reading time: 40 minutes. Kata: `python grader.py check mqa`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -506,10 +506,10 @@ show(fig, "Cache per token and GPU against GPUs: MQA is flat at 40 KiB, GQA-8 fa
 # Multi-head latent attention (MLA; DeepSeek-V2, 2405.04434) stores one vector $c_j$ of 512 numbers for each token, from
 # which each head makes keys and values of its own, $k_j^h=c_jW_{UK}^h$ and $v_j^h=c_jW_{UV}^h$, and one rotary key of
 # 64 that all heads share. Since $q\,(cW_{UK})^\top=(qW_{UK}^\top)\,c^\top$, the matrices can be **absorbed** into
-# queries and output, and then decoding *is* MQA with heads 576 wide: 128 query heads read one shared vector. MQA's
-# bytes, and unlike MQA other keys and values for each head. The rotary key is apart because a rotation between the two
-# matrices would depend on the distance, and nothing could be absorbed. (One vector cannot be dealt out to GPUs either:
-# DeepSeek-V3 deals out *sequences*, 4 GPUs for the heads of each; 2412.19437, section 3.4.)
+# queries and output, and then decoding *is* MQA with heads 576 wide: 128 query heads read one shared vector. MLA stores
+# as little as MQA, and yet each head has keys and values of its own. The rotary key is apart because a rotation between
+# the two matrices would depend on the distance, and nothing could be absorbed. (One vector cannot be dealt out to GPUs
+# either: DeepSeek-V3 deals out *sequences*, 4 GPUs for the heads of each; 2412.19437, section 3.4.)
 #
 # **Predict.** How many bytes a token does DeepSeek-V3 (61 layers) store in 16 bits, and is that more or less than
 # Llama-3-8B?

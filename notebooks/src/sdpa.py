@@ -3,14 +3,15 @@
 #
 # <!-- badge -->
 #
-# **After this page** you can write attention on a whiteboard, say where the square root comes from and what it
-# does not do, survive float16, long inputs and a mask that forbids everything, and correct what tutorials get
-# wrong about all of it. Sources A to E are five of them ([which](start_here.ipynb#What-the-sources-get-wrong)).
+# **After this notebook you can** write attention on a whiteboard, say where the square root comes from and what it
+# does not do, differentiate it by hand, survive float16, long inputs and a mask that forbids everything, and correct
+# what tutorials get wrong about all of it. Sources A to E are five of them
+# ([which](start_here.ipynb#What-the-sources-get-wrong)).
 #
-# Short of time? Fifteen minutes: [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
+# Short of time? 18 minutes: [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
 # precision](#Half-precision), the pictures of [Break it](#Break-it), and the questions at the end.
 #
-# Reading time: 45 minutes. Kata: `python grader.py check sdpa`
+# Reading time: 55 minutes. Kata: `python grader.py check sdpa`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -417,8 +418,8 @@ show(
 
 # %% [markdown]
 # Without the root, trace and entropy collapse as E grows; with it, nothing happens. Divided by E, the entropy is at its
-# maximum: the layer is a plain mean. (The trace alone would praise that. It says how much weights can move, not whether
-# they say anything.)
+# maximum: the layer is a plain mean. (By the trace alone that would look best. The trace says how far weights can move,
+# not whether they carry information.)
 #
 # **An honest caveat.** "Without the root gradients vanish" is half the truth. Without it the gradient to the query
 # also lacks a factor $1/\sqrt E$, so the *median* gradient is larger up to E = 256. What grows is the share of
@@ -562,9 +563,9 @@ show(
 # PyTorch's function does the same **since 2.5** (pull request 131060, `_safe_softmax`), without saying so: the
 # pseudo-code in its documentation gives NaN, and so did the function before 2.5 (issue 103963).
 #
-# **Gradients are the trap behind the trap** (`empty-row-nan-gradient`). With -inf *added*, cleaning up NaN after the
-# softmax mends the output and not the backward pass, because NaN times 0 is NaN. (With `masked_fill` the gradient is
-# spared by luck: its backward zeroes what was filled.)
+# **The gradients are a second trap** (`empty-row-nan-gradient`). If -inf is *added*, cleaning up NaN after the softmax
+# mends the output but not the backward pass, because NaN times 0 is NaN. (After `masked_fill` the gradient happens to
+# be finite, because the backward pass of `masked_fill` writes zeros where it has filled.)
 
 # %%
 # checks: empty-row

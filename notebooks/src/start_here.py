@@ -3,11 +3,11 @@
 #
 # <!-- badge -->
 #
-# Six katas, one idea. This page says what follows from what, proves it in one cell, shows the commands, and gives you
-# a plan for the hour before an interview.
+# The six katas are one idea. **After this page you can** say how each follows from the one before, grade what you have
+# written, look a formula or a letter up, and plan the hour before an interview.
 #
-# Reading time: 8 minutes; the six notebooks about 40 minutes each, their short paths a third of that. Grade what you
-# have written: `python grader.py`
+# Reading time: 12 minutes. The six notebooks take 40 to 55 minutes each, without the time to think; the short path at
+# the top of each takes a third of that. Grade what you have written: `python grader.py`
 
 # %% tags=["setup"]
 # build.py puts the set-up here

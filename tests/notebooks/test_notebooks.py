@@ -219,6 +219,46 @@ def test_opening(stem):
     assert setup["outputs"] == []
 
 
+def minutes(cell: dict) -> float:
+    """Reading time: 200 words, 8 formulas or 30 lines of code a minute; nothing for what is folded or only asserts."""
+    text = source(cell)
+    if cell["cell_type"] == "markdown":
+        text = re.sub("<details>.*?</details>", "", text, flags=re.DOTALL)
+        return words(text) / 200 + len(re.findall(r"\$\$.*?\$\$|\$[^$]*\$", text, flags=re.DOTALL)) / 8
+    lines = [line for line in text.split("\n") if line.strip()]
+    asserts = text.startswith("# checks:") and text.count("assert ") > len(lines) / 2
+    folded = "jupyter" in cell["metadata"] or {"setup", "graded"} & set(tags(cell))
+    return 0 if asserts or folded else len(lines) / 30
+
+
+def minutes_of_section(stem: str, anchor: str) -> float:
+    """The reading time from a heading to the next one of its level."""
+    level, found = 0, 0.0
+    for cell in load(stem)["cells"]:
+        pieces = re.split(r"^(#+ .+)$", source(cell), flags=re.MULTILINE) if cell["cell_type"] == "markdown" else [None]
+        for piece in pieces:
+            if heading := re.fullmatch(r"(#+) +(.+?) *", piece or ""):
+                here = heading[2].replace(" ", "-") == anchor
+                level = len(heading[1]) if here else 0 if level >= len(heading[1]) else level
+            if level:
+                found += minutes(cell if piece is None else cell | {"source": piece})
+    return found
+
+
+@each_notebook
+def test_times_are_honest(stem):
+    first = source(load(stem)["cells"][0])
+    told = int(re.search(r"Reading time: (\d+) minutes", first)[1])
+    read = sum(minutes(cell) for cell in load(stem)["cells"])
+    assert read <= told <= 1.3 * read, f"{read:.0f} minutes"
+    assert re.search(r"\*\*After this (notebook|page)\s+you can\*\*", first)
+    if stem != START:
+        path = re.search(r"Short of time\? (\d+) minutes: (.*?)\n\n", first, flags=re.DOTALL)
+        short = sum(minutes_of_section(stem, anchor) for anchor in re.findall(r"\(#([^)]+)\)", path[2]))
+        assert short <= int(path[1]) <= 1.3 * short, f"{short:.0f} minutes"
+        assert 0.25 * told <= int(path[1]) <= 0.4 * told, "about a third"
+
+
 def test_no_placeholder_stands_for_the_repository():
     for path in [*NOTEBOOKS.rglob("*.py"), *NOTEBOOKS.glob("*.ipynb")]:
         assert "OWNER" not in path.read_text(encoding="utf-8"), path.name
