@@ -116,9 +116,9 @@ def _with_badge(text: str, stem: str, name: str) -> str:
 
 
 def _folds(cell) -> bool:
-    """Set-up and plotting are folded: a drawing, a cell that opens with the figure, the one that defines `show`."""
-    plots = "drawing" in cell.metadata.get("tags", []) or cell.source.startswith("fig, ") or "def show(" in cell.source
-    return cell.cell_type == "code" and plots
+    """Set-up and plotting are folded: a drawing, a cell that makes a figure, the one that defines `show`."""
+    tagged = {"drawing", "setup"} & set(cell.metadata.get("tags", []))
+    return cell.cell_type == "code" and bool(tagged or re.search(r"plt\.subplots\(|def show\(", cell.source))
 
 
 def _drawing(name: str, drawn: set[str]) -> str:

@@ -164,6 +164,7 @@ def draw(ax, mask, wanted=None):
     ax.tick_params(length=0)
 
 
+# %%
 fig, axes = plt.subplots(2, 2, figsize=(9, 3.6), height_ratios=[3, 1], sharex=True, constrained_layout=True)
 for row, L in enumerate((3, 1)):
     draw(axes[row, 0], by_rule(L, 7))
@@ -666,6 +667,8 @@ gallery = {
     "triangle-upper": ~by_rule(L, S, offset=S - L - 1),
     "polarity-inverted": ~wanted,
 }
+
+# %%
 fig, axes = plt.subplots(2, 3, figsize=(10.5, 4.4), constrained_layout=True)
 counts = {}
 for ax, (name, mask) in zip(axes.flat, gallery.items(), strict=True):

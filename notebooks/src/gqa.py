@@ -357,6 +357,8 @@ assert right["summed"].mean() < 0.6  # guessing gives 1/8
 
 # %%
 maps = [*trained[0].softmax(-1), as_one[0, 0].softmax(-1)]
+
+# %%
 fig, axes = plt.subplots(1, 5, figsize=(11, 2.9), sharey=True, constrained_layout=True)
 for i, (ax, one) in enumerate(zip(axes, maps, strict=True)):
     image = ax.imshow(one, vmin=0, vmax=1, cmap="cividis")
@@ -563,6 +565,8 @@ layouts = {
     "group-summed-away": [0, 1, 2],
     "kv-heads-repeated-too-often": [0, 0, 0, 1, 1, 1, 2, 2, 2],
 }
+
+# %%
 fig, axes = plt.subplots(1, 4, figsize=(10, 3.8), sharex=True, sharey=True, constrained_layout=True)
 for ax, (name, reads) in zip(axes, layouts.items(), strict=True):
     for row, kv_head in enumerate(reads):
@@ -824,6 +828,8 @@ curves = {
     "parameters of the layer": ([parameters(D, H, K) / parameters(D, H, H) for K in ks], "^"),
     "KV cache": ([K / H for K in ks], "o"),
 }
+
+# %%
 fig, ax = plt.subplots(figsize=(7, 3.5), constrained_layout=True)
 for label, (ratio, marker) in curves.items():
     ax.plot(ks, ratio, marker=marker, label=label)
@@ -860,6 +866,8 @@ assert curves["KV cache"][0][3] == 1 / 8
 
 # %%
 PAPER = {"MHA-Large": (0.37, 46.0), "MHA-XXL": (1.51, 47.2), "MQA-XXL": (0.24, 46.6), "GQA-8-XXL": (0.28, 47.1)}
+
+# %%
 fig, ax = plt.subplots(figsize=(6.5, 3.2), constrained_layout=True)
 for i, (name, (seconds, quality)) in enumerate(PAPER.items()):
     ax.scatter(seconds, quality, s=70, marker="s^Do"[i])

@@ -7,10 +7,10 @@
 # decoding waits for memory and not for arithmetic, bound the tokens a second of a whole model, and name the test that
 # catches each way to get the mask or the order wrong.
 #
-# Short of time? 18 minutes: [Derivation](#Derivation), [Experiment 2](#Experiment-2---FLOPs-or-bytes), [A whole
+# Short of time? 16 minutes: [Derivation](#Derivation), [Experiment 2](#Experiment-2---FLOPs-or-bytes), [A whole
 # model](#A-whole-model), and then the questions.
 #
-# Reading time: 45 minutes. Kata: `python grader.py check gqa_kv_cache`
+# Reading time: 40 minutes. Kata: `python grader.py check gqa_kv_cache`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -222,6 +222,8 @@ for name, reads in (("causal", causal_reads), ("bidirectional", everything)):
         tokens = kept
 colors = plt.get_cmap("cividis").with_extremes(bad="#D9D9D9")
 scale = LogNorm(0.1, 10)
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True, constrained_layout=True)
 for ax, (name, change) in zip(axes, moved.items(), strict=True):
     image = ax.imshow(change.where(change > 0, math.nan), cmap=colors, norm=scale)
@@ -382,6 +384,8 @@ steps = {
     "without a cache": [layer_flops(t, t, D, H, K) for t in lengths],
     "with a cache": [layer_flops(1, t, D, H, K) for t in lengths],
 }
+
+# %%
 fig, ax = plt.subplots(figsize=(7, 3.4), constrained_layout=True)
 for (label, flops), marker in zip(steps.items(), "so", strict=True):
     ax.plot(lengths, flops, marker=marker, label=label)
@@ -466,6 +470,7 @@ assert [int(p) for p in prompts] == [2048 * H // (H + K) for H, K in ((32, 32), 
 ridges = {"A100": 312 / 2.04, "H100": 989 / 3.35}
 assert {name: round(ridge) for name, ridge in ridges.items()} == {"A100": 153, "H100": 295}
 
+# %%
 fig, ax = plt.subplots(figsize=(7.5, 3.6), constrained_layout=True)
 line = torch.logspace(-0.5, 5, 200)
 ax.plot(line, (line * 3.35).clamp_max(989), color="black", linewidth=1.5)
@@ -741,7 +746,6 @@ assert (round(prompt / arithmetic, 2), round(prompt / arithmetic / bound)) == (0
 # **Predict.** Halve the context. Does the number of users double, and does the rate of one user?
 
 # %%
-# checks: whole-model
 SERVED = {  # layers, D, H, K, width of the feed-forward layer, vocabulary
     "Llama-2-7B": (32, 4096, 32, 32, 11_008, 32_000),
     "Llama-3-8B": (32, 4096, 32, 8, 14_336, 128_256),
@@ -758,6 +762,7 @@ def serving(model="Llama-3-70B", context=8_192, weight_bits=16, cache_bits=16, c
     return weights - vocabulary * D * weight_bits / 8, user, max(0, int((cards * 80e9 - weights) // user))
 
 
+# %%
 def serving_picture(**choice):
     """What `serving` gives for a choice, for every number of users that there is room for."""
     weights, user, room = serving(**choice)
@@ -774,6 +779,8 @@ def serving_picture(**choice):
     show(fig, f"Bytes read in a step and the bound on the rate of a user, against the number of users: {caption}.")
 
 
+# %%
+# checks: whole-model
 assert (serving()[2], serving(context=4_096)[2]) == (185, 371)
 assert abs(serving()[0] - read_bytes) < 1
 one, half = ((serving()[0] + 32 * serving(context=t)[1]) / bandwidth for t in (8_192, 4_096))
@@ -816,6 +823,8 @@ kinds = {
     (False, True): (OKABE_ITO[1], "misses"),
     (False, False): ("#E5E5E5", "rightly unread"),
 }
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.5), sharey=True, constrained_layout=True)
 for ax, (name, reads) in zip(axes, BROKEN.items(), strict=True):
     order = [*range(4, 7), *range(4)] if name == "new-before-old" else list(range(7))

@@ -292,6 +292,8 @@ def merge(y, how="right"):
 
 tokens, width = 4, 6
 owner = torch.arange(tokens * width).view(1, tokens, width)  # a number for each place
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 2.9), sharey=True, constrained_layout=True)
 for ax, how in zip(axes, ("right", "split-without-transpose", "split-interleaved"), strict=True):
     for h, part in enumerate(split(owner, 3, how)[0]):
@@ -428,6 +430,8 @@ maps = {
     "trained, separate": (w_q @ w_k.T).softmax(-1).detach(),
     "trained, tied": (w @ w.T).softmax(-1).detach(),
 }
+
+# %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 2.9), sharey=True, constrained_layout=True)
 for ax, (name, weights) in zip(axes, maps.items(), strict=True):
     image = ax.imshow(weights, vmin=0, vmax=1, cmap="cividis")
@@ -532,6 +536,8 @@ layer = torch_layer(p)
 pictures = {}
 for name, m in treatments.items():
     pictures[name] = layer(padded, padded, padded, attn_mask=~m, average_attn_weights=False)[1][0]  # head 0
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.2), sharey=True, constrained_layout=True)
 for ax, (name, weights) in zip(axes, pictures.items(), strict=True):
     image = ax.imshow(weights, vmin=0, vmax=1, cmap="cividis")
@@ -871,6 +877,8 @@ for H_any in (1, 8, 64):
 assert sum(layer_flops(512, 512, 8)) == 1_610_612_736
 
 lengths = [2**i for i in range(7, 18)]
+
+# %%
 fig, ax = plt.subplots(figsize=(7.5, 3.1), constrained_layout=True)
 for D_model, colour, style in ((512, ORANGE, "--"), (4096, BLUE, "-")):
     parts = [layer_flops(N, D_model, D_model // 64) for N in lengths]

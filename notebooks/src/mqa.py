@@ -333,6 +333,8 @@ assert round(speed_up(32 * 4096, weights=False), 1) == 5.3
 
 # %%
 tokens = [2**i for i in range(7, 22)]
+
+# %%
 fig, ax = plt.subplots()
 ax.plot(tokens, [speed_up(t) for t in tokens], lw=2.5, label="both (real MQA)")
 ax.plot(tokens, [speed_up(t, weights=False) for t in tokens], "--", lw=2, label="cache only")
@@ -482,6 +484,7 @@ assert table["MHA (K = 64)"][0] == 2560
 assert table["GQA-8"][3] == table["MQA"][3] == 40  # no saving left at 8
 print(f"sums over GPUs in a step: {2 * 80} (after each W_O and each feed-forward layer) of {8192 * 2:,} bytes a token")
 
+# %%
 fig, ax = plt.subplots()
 for (name, row), style in zip(table.items(), ("o-", "s--", "^:"), strict=True):
     ax.plot(gpus, row, style, lw=2, label=name)
@@ -635,6 +638,7 @@ assert peak["group queries summed"] > 1.5 * peak["right"] > 2 * peak["scale d_mo
 assert maps["first query for all"].unique(dim=0).size(0) == 1
 assert maps["right"].argmax(-1).equal(maps["scale d_model"].argmax(-1))
 
+# %%
 fig, axes = plt.subplots(1, 4, figsize=(10, 2.6), constrained_layout=True)
 for ax, (name, m) in zip(axes, maps.items(), strict=True):
     image = ax.imshow(m, cmap="cividis", vmin=0, vmax=0.8, aspect="auto")

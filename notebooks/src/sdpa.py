@@ -336,6 +336,8 @@ print(f"trace of J:             {trace:.2g}")
 # %%
 torch.manual_seed(4)
 raw = torch.randn(6, 64) @ torch.randn(64)
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3), constrained_layout=True)
 traces = {}
 for ax, (name, scale) in zip(axes, {"no scale": 1, "root": 1 / 8, "divided by E": 1 / 64}.items(), strict=True):
@@ -540,6 +542,8 @@ assert recipes["PyTorch, the kata"].eq(0).all()
 allowed = torch.tensor([True, False, True])
 renormalised = scores.softmax(0) * allowed / (scores.softmax(0) * allowed).sum()
 assert torch.allclose(scores.masked_fill(~allowed, -math.inf).softmax(0), renormalised)
+
+# %%
 fig, ax = plt.subplots(figsize=(7, 2.6), constrained_layout=True)
 shown = torch.stack([row.float() for row in recipes.values()])
 ax.imshow(shown.nan_to_num(0), cmap="cividis", vmin=0, vmax=0.8, aspect="auto")
@@ -822,6 +826,8 @@ for layout in ("(B, H, L, E)", "(B, L, H, E)"):
     reach[layout] = moved > 1e-6
 assert reach["(B, H, L, E)"].all()
 assert torch.equal(reach["(B, L, H, E)"], torch.eye(6, dtype=torch.bool))
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(6, 2.7), constrained_layout=True)
 for ax, (layout, moved), verdict in zip(axes, reach.items(), ("tokens mix", "tokens never meet"), strict=True):
     ax.imshow(moved, cmap="cividis", vmin=0, vmax=1)
