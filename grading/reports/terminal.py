@@ -9,9 +9,9 @@ from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from grading.catalog import Catalog
-from grading.records import Cause, CheckResult, KataResult, Report
+from grading.records import CELL, Cause, CheckResult, KataResult, Report
 from grading.reports.columns import fit, padded, wrap
-from grading.texts import Texts, word
+from grading.texts import Texts, grader, word
 
 LABEL = 8
 TITLES = 3
@@ -76,16 +76,16 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         out.append(f"  x {result.kata}: {ran}\n", style="red")
     if not verbose and len(failed) > 1:
         out.append(_row("", _others(result), width, "dim"))
-    return out.append(_row("next", _what_to_read(result, hints_read), width))
+    return out.append(_row("next", what_to_read(result, hints_read), width))
 
 
-def _what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
+def what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
     """The next hint, and the notebook's section where a cause is known; the notebook where no hint is left."""
     section = result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook
     read = f"notebooks/{section}" if section else ""
     if result.kata in hints_read:
         return read
-    return f"python grader.py hint {result.kata}" + (f", {read}" if result.causes else "")
+    return f"{grader()} hint {result.kata}" + (f", {read}" if result.causes else "")
 
 
 def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
@@ -222,7 +222,8 @@ def summary(report: Report, texts: Texts | None = None) -> str:
         return texts.word("summary", passed=passed, started=len(started), seed=report.seed)
     if fresh:
         kata = Catalog()[fresh[0].kata]
-        return texts.word("next-kata", title=texts.title(kata), minutes=kata.minutes, file=fresh[0].file)
+        key = "next-cell" if fresh[0].file == CELL else "next-kata"
+        return texts.word(key, title=texts.title(kata), minutes=kata.minutes, file=fresh[0].file)
     done = texts.word("all-pass", kata=report.katas[-1].kata)
     if len(report.katas) < len(Catalog().katas):
         return done
