@@ -44,7 +44,7 @@ def test_the_chinese_readme_says_the_same_section_by_section():
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
 def test_the_files_that_it_links_exist(path):
-    for target in re.findall(r"\]\((?!https?:|\.\./\.\./)([^)#]+)", path.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\((?!https?:|\.\./\.\./)([^)# ]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
 
 
