@@ -20,7 +20,7 @@ grade: $(VENV)/grade
 	@$(BIN)/python grader.py || [ $$? -eq 1 ]
 
 notebooks: $(VENV)/notebooks
-	$(BIN)/jupyter lab notebooks/*start_here.ipynb
+	$(BIN)/python -m jupyterlab notebooks/start_here.ipynb
 
 test: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks/*.ipynb

@@ -1,10 +1,12 @@
 """How often the right causes are named: for every wrong submission of the tests, and for generated combinations.
 
     python benchmarks/diagnosis.py [--combinations N] [--seed N]
+    python benchmarks/diagnosis.py --folder FOLDER
 
 A generated answer is a program with one, two or three mistakes in it, drawn at random; half of them in a robust style
 (NaN cleared, hidden weights cleared). It answers the very calls that the grader makes of a right one, and is diagnosed
-by what it answered. A submission of the tests says in a line `# cause:` what it must get.
+by what it answered. A submission of the tests says in a line `# cause:` what it must get. With --folder other
+files are measured that say it in the same way, in a folder for each kata, and nothing is written.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ class Made:
 
     def _answer(self, check: Check, program: type[Program]) -> tuple[Check, bool]:
         made = Check(check.name, check.events, self.kata.signatures)
-        answers, right = Run(program, True), Run(self.program)
+        answers, right = Run(program), Run(self.program)
         for i, step in enumerate(made.steps):
             given, wanted = answers.step(step.request), right.step(step.request)
             step.reply = _reply(step.request, given)
@@ -104,7 +106,7 @@ def combinations(
 
 def generated(made: Made, kinds: Sequence[Kind], size: int, count: int, chance: random.Random) -> Counter[str]:
     """How `count` combinations of a size are named: main (the first cause is one of them), all, none, untrue."""
-    plain = [kind for kind in kinds if not is_style(kind) and not proves(kind) and not kind.in_place]
+    plain = [kind for kind in kinds if not is_style(kind) and not proves(kind)]
     styles = [kind for kind in kinds if is_style(kind) and kind.sound]
     found: Counter[str] = Counter()
     for combination in combinations(plain, styles, size, chance):
@@ -129,10 +131,10 @@ def judged(names: Sequence[str], wanted: set[str]) -> Counter[str]:
     )
 
 
-def submissions(examiner: Examiner, seed: int) -> Counter[str]:
-    """The wrong submissions of the tests."""
+def submissions(examiner: Examiner, folder: Path, seed: int) -> Counter[str]:
+    """Wrong submissions, in a folder for each kata."""
     found: Counter[str] = Counter()
-    for path in sorted(WRONG.rglob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         result: KataResult = examiner.grade([path.parent.name], path, seed).katas[0]
         line = re.search(r"^# cause: *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
         wanted = set(line[1].split(", ")) - {"none"} if line else set()
@@ -140,28 +142,38 @@ def submissions(examiner: Examiner, seed: int) -> Counter[str]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--combinations", type=int, default=40, help="of each size, for each kata")
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    examiner, chance = Examiner(), random.Random(arguments.seed)
-    known = {kata.stem: found for kata in Catalog().katas if (found := knowledge(kata))}
-    asked = transcripts(examiner, list(known), arguments.seed)
-    rows: dict[str, dict[str, int]] = {"submissions of the tests": dict(submissions(examiner, arguments.seed))}
+def measured(examiner: Examiner, seed: int, count: int) -> dict[str, Counter[str]]:
+    """The rows of the table: the submissions of the tests, then what is generated."""
+    chance, catalog = random.Random(seed), Catalog()
+    known = {kata.stem: found for kata in catalog.katas if (found := knowledge(kata))}
+    asked = transcripts(examiner, list(known), seed)
+    rows = {"submissions of the tests": submissions(examiner, WRONG, seed)}
     for size in (1, 2, 3):
         total: Counter[str] = Counter()
         for stem, module in known.items():
             symbol, program = next(iter(module.PROGRAMS.items()))
-            made = Made(Catalog()[stem], symbol, program, asked[stem])
-            kinds = of_program(program, module.MISTAKES)
-            total += generated(made, kinds, size, arguments.combinations, chance)
-        rows[f"generated, {size} mistake{'s' if size > 1 else ''}"] = dict(total)
+            made = Made(catalog[stem], symbol, program, asked[stem])
+            total += generated(made, of_program(program, module.MISTAKES), size, count, chance)
+        rows[f"generated, {size} mistake{'s' if size > 1 else ''}"] = total
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--combinations", type=int, default=40, help="of each size, for each kata")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="other wrong submissions")
+    arguments = parser.parse_args()
+    examiner = Examiner()
+    if arguments.folder:
+        rows = {arguments.folder.name: submissions(examiner, arguments.folder, arguments.seed)}
+    else:
+        rows = measured(examiner, arguments.seed, arguments.combinations)
+        RESULTS.write_text(json.dumps({"seed": arguments.seed, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     examiner.close()
-    RESULTS.write_text(json.dumps({"seed": arguments.seed, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     print(f"{'':28}{'answers':>9}{'main':>9}{'all':>9}{'none':>9}{'untrue':>9}")
     for label, row in rows.items():
-        print(f"{label:28}" + "".join(f"{row.get(key, 0):9}" for key in ("answers", "main", "all", "none", "untrue")))
+        print(f"{label:28}" + "".join(f"{row[key]:9}" for key in ("answers", "main", "all", "none", "untrue")))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The grader's own speed: cold commands beside `import torch`, and the time from a saved file to its verdict.
 
---profile shows where the time of a grade of all katas goes.
+--profile shows where the time of a grade of all katas goes; --against REV runs the cold commands of that commit and of
+this tree in turn, and saves nothing.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ def main() -> None:
 
     parser = options(__doc__)
     parser.add_argument("--profile", action="store_true", help="show where the time of a warm grade goes, and no more")
+    parser.add_argument("--against", metavar="REV", help="compare the cold commands with those of a commit")
     arguments = parser.parse_args()
     if arguments.profile:
         profile(fenced)
+    elif arguments.against:
+        compare(arguments.against, arguments.rounds, arguments.seconds * 12)
     else:
         figures = {
             "cold": interleaved(cold(), arguments.rounds, arguments.seconds * 6),
@@ -76,9 +80,36 @@ def cold() -> dict[str, Callable[[], Any]]:
     return {name: functools.partial(_run, command) for name, command in commands.items()}
 
 
-def _run(command: list[str]) -> None:
+def compare(revision: str, rounds: int, seconds: float) -> None:
+    """One grade of each kata and one of all, of a commit and of this tree in turn; a commit may lack a kata."""
+    from benchmarks.measure import interleaved
+
+    with tempfile.TemporaryDirectory() as folder:
+        then = Path(folder) / "then"
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", then, revision], cwd=ROOT, check=True)
+        try:
+            stems = [stem for stem in STEMS if (then / "solutions" / f"{stem}.py").is_file()]
+            commands = {stem: ["grader.py", "--problems", "solutions", stem] for stem in stems}
+            commands["these together"] = ["grader.py", "--problems", "solutions", *stems]
+            commands["import torch"] = ["-c", "import torch"]
+            cases = {
+                (name, tree): functools.partial(_run, command, tree)
+                for name, command in commands.items()
+                for tree in (then, ROOT)
+            }
+            found = interleaved(cases, rounds, seconds)
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", then], cwd=ROOT, check=True)
+    print(f"{'milliseconds, median (least)':30}{revision:>20}{'this tree':>20}{'ratio':>8}")
+    for name in commands:
+        before, now = found[name, then], found[name, ROOT]
+        cells = "".join(f"{each['median']:12.0f} ({each['min']:.0f})".rjust(20) for each in (before, now))
+        print(f"{name:30}{cells}{now['median'] / before['median']:8.2f}")
+
+
+def _run(command: list[str], tree: Path = ROOT) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS")}
-    subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=True)
+    subprocess.run([sys.executable, *command], cwd=tree, env=environment, capture_output=True, check=True)
 
 
 def warm(watching: StoppableExaminer) -> dict[str, Callable[[], Any]]:

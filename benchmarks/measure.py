@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 RESULTS = Path(__file__).resolve().parent / "results"
-Figures = dict[str, dict[str, float]]
+Figures = dict[Any, dict[str, float]]
 
 
 def device() -> torch.device:
@@ -47,7 +47,7 @@ def _processor() -> str:
 
 
 def interleaved(
-    cases: Mapping[str, Callable[[], Any]],
+    cases: Mapping[Any, Callable[[], Any]],
     rounds: int = 7,
     seconds: float = 20.0,
     between: Callable[[], None] | None = None,
@@ -60,7 +60,7 @@ def interleaved(
     """
     for case in cases.values():
         case()  # first use of code and memory is not what is measured
-    taken: dict[str, list[float]] = {name: [] for name in cases}
+    taken: dict[Any, list[float]] = {name: [] for name in cases}
     began = time.monotonic()
     for done in range(rounds):
         if done >= 3 and time.monotonic() - began > seconds:

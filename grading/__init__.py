@@ -22,4 +22,4 @@ def unload_ipython_extension(shell: Any) -> None:
     """Ends the examiner."""
     from grading.practice.notebook import magic
 
-    magic.PROCESS.close()
+    magic.EXAMINER.close()

@@ -31,7 +31,7 @@ from grading.console import (
     verdict,
     width,
 )
-from grading.practice.interview import drill, interview
+from grading.practice.interview import deck, drill, interview
 from grading.practice.progress import review, status
 from grading.practice.progress.progress import Progress
 from grading.practice.watch import watch
@@ -48,7 +48,7 @@ SURROUNDINGS = (
 )
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill)
+MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -126,6 +126,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     reset.set_defaults(run=_reset)
     compare = verbs.add_parser("compare", help="your solution against the reference, once it passes")
     compare.add_argument("kata", metavar="KATA", type=kata_named)
+    compare.add_argument("--file", type=file_named, metavar="PATH", help="compare a file elsewhere")
     compare.add_argument("--reveal", action="store_true", help="show it before yours passes")
     compare.set_defaults(run=_compare)
     for module in MODULES:
@@ -259,6 +260,8 @@ def _put_back(kata: Kata) -> str:
     path, text = ROOT / "problems" / f"{kata.stem}.py", stub(kata)
     found = path.read_bytes() if path.is_file() else b""
     if found == text.encode():
+        if Progress().kata(kata.stem).cell_digest:  # it was written in a notebook, and is begun anew there
+            Progress().fresh(kata.stem)
         return word("stub-already", kata=kata.stem)
     kept = Progress().back_up(path) if found and not is_untouched(found, text) else None
     path.write_text(text, encoding="utf-8", newline="\n")
@@ -268,7 +271,8 @@ def _put_back(kata: Kata) -> str:
 
 def _compare(arguments: argparse.Namespace) -> int:
     kata: Kata = arguments.kata
-    status = PASS if arguments.reveal else verdict(grade([kata.stem], ROOT / "problems"), named=True)
+    where = arguments.file or ROOT / "problems"
+    status = PASS if arguments.reveal else verdict(grade([kata.stem], where), named=True)
     if status != PASS:
         print(word("not-yet", kata=kata.stem))
         return status
@@ -276,7 +280,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         Progress().reveal(kata.stem)
     from grading.reports.compare import differences
 
-    path = ROOT / "problems" / f"{kata.stem}.py"
+    path = arguments.file or where / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     show(differences(yours, kata.reference, width()))
     return PASS

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 SCHEMA = 2
+CELL = "cell"  # the file of a result, where a notebook's cell was graded
 
 # kinds of failures without numbers
 NEVER_RAN = ("raised", "unwritten", "forbidden", "stopped", "died", "misfit", "odd")

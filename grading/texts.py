@@ -1,10 +1,11 @@
 """Every text that a reader may want in another language, by key.
 
 English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions,
-interview questions in questions.toml, the words of the screens in texts/en.toml. A translation has the words of the
-screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, and what several katas share
-in a folder of katas/ that is no kata; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated,
-and at the last moment: records and JSON are English.
+interview questions in questions.toml and katas/questions/, the words of the screens in texts/en.toml. A translation has
+the words of the screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, what several
+katas share in a folder of katas/ that is no kata, and questions that belong to no single kata in
+katas/questions/<language>/; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and at
+the last moment: records and JSON are English.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from grading.records import Cause, CheckResult, KataResult, Report, Star
 FOLDER = Path(__file__).resolve().parent / "texts"
 ENGLISH = "en"
 SHOWS_A_LINE = ("raised", "forbidden", "misfit", "stopped")  # kinds of failures whose `got` is a line of the learner's
+COMMAND = "KATA_COMMAND"
 MEANING = "    "  # stands between a row of numbers and what they are
 TABLES = ("words", "titles", "hints", "mistakes", "checks", "messages", "drills", "questions")
 
@@ -31,6 +33,11 @@ TABLES = ("words", "titles", "hints", "mistakes", "checks", "messages", "drills"
 def chosen() -> str:
     """The language that KATA_LANG asks for (zh, zh-CN and zh_CN.UTF-8 are the same one), English without."""
     return re.split(r"[-_.@]", os.environ.get("KATA_LANG", "").strip().lower())[0] or ENGLISH
+
+
+def grader() -> str:
+    """How the reader calls the grader: in a notebook it is a magic."""
+    return os.environ.get(COMMAND) or "python grader.py"
 
 
 class Texts:
@@ -44,7 +51,8 @@ class Texts:
 
     def word(self, key: str, **values: object) -> str:
         """A word or sentence of the screens, with its values put in."""
-        return str(self._own.get("words", {}).get(key) or tables(ENGLISH)["words"][key]).format(**values)
+        text = str(self._own.get("words", {}).get(key) or tables(ENGLISH)["words"][key])
+        return text.format(**values, grader=grader())
 
     def title(self, kata: Kata) -> str:
         return str(self._found("titles", kata.stem, kata.title))
@@ -54,9 +62,18 @@ class Texts:
         own = self._found("hints", kata.stem, ())
         return tuple(own[i] if i < len(own) else hint for i, hint in enumerate(kata.hints))
 
-    def causes(self, found: Mapping[str, str]) -> str:
-        """The sentences of mistakes, by name, in a row."""
-        return self.word("semicolon").join(self._found("mistakes", name, text) for name, text in found.items())
+    def causes(self, found: Mapping[str, str], explains: Mapping[str, int]) -> str:
+        """The sentences of mistakes, by name, in a row, each with the number of checks that it explained."""
+        return self.word("semicolon").join(
+            self.cause(name, text, explains.get(name, 0)) for name, text in found.items()
+        )
+
+    def cause(self, name: str, sentence: str, explains: int, times: int = 1) -> str:
+        """The sentence of a mistake, how often it was named, and how many checks it explained then."""
+        counts = [self.word("cause-times", count=times)] if times > 1 else []
+        counts += [self.word("cause-checks" if explains > 1 else "cause-check", count=explains)] if explains else []
+        told = str(self._found("mistakes", name, sentence or name.replace("-", " ")))
+        return told + (self.word("in-brackets", text=self.word("comma").join(counts)) if counts else "")
 
     def drill(self, kata: str, file: str, english: str) -> str:
         """What is wrong in a submission, which is called after its mistake, two_<it>_and_<another>, or anything."""
@@ -139,7 +156,8 @@ def tables(language: str) -> Mapping[str, Mapping[str, Any]]:
     if not re.fullmatch("[a-z]{2,3}", language) or not path.is_file():
         return {}
     found: dict[str, dict[str, Any]] = {name: {} for name in TABLES} | read_toml(path)
-    for path in sorted((ROOT / "katas").glob(f"*/{language}.toml")):
+    katas = ROOT / "katas"
+    for path in sorted((*katas.glob(f"*/{language}.toml"), *katas.glob(f"*/{language}/*.toml"))):
         try:
             stem, entry = path.parent.name, read_toml(path)
         except KataFault as fault:

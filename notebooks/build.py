@@ -10,7 +10,7 @@ the kata as a cell that is graded (a cell tagged `graded`).
 
 A rebuild on the same machine is byte-identical: cell ids are numbers and times of execution are not recorded. The
 outputs of a cell tagged nbval-ignore-output (timings) are carried over from the committed file as long as its source
-and those of the cells before it stand as they are.
+and those of the cells before it stand as they are, the set-up aside: it computes nothing. A graded cell is graded anew.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from pathlib import Path
 clone, address = Path("attention-katas"), "{address}"
 if "google.colab" in sys.modules and address and not clone.exists():
     subprocess.run(["git", "clone", "--quiet", "--depth=1", address, str(clone)], check=False)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", str(clone)], check=False)
 folders = [folder for folder in (Path.cwd(), *Path.cwd().parents, clone) if (folder / "grader.py").is_file()]
 if folders:
     sys.path.insert(0, str(folders[0].resolve()))
@@ -130,16 +131,13 @@ def folded_questions(stem: str) -> str:
 
 
 def _folded(number: int, question) -> str:
+    from grading.practice.interview.deck import literal
+
     rows = {"": question.say, "**Behind it.** ": question.measured}
     rows |= {"**Asked next.** ": question.follow_up, "**Red flag.** ": question.red_flag}
-    text = "\n\n".join(_literal(f"{label}{row}") for label, row in rows.items() if row)
+    text = "\n\n".join(literal(f"{label}{row}") for label, row in rows.items() if row)
     heading = f"Q{number}. {question.question} <i>({question.level}, {question.topic})</i>"
     return f"<details><summary>{heading}</summary>\n\n{text}\n\n</details>"
-
-
-def _literal(text: str) -> str:
-    """A plain text as Markdown: a star between spaces is a product, an underscore is one."""
-    return text.replace(" * ", " \\* ").replace("_", "\\_")
 
 
 def execute(notebook, timeout: int = 60):
@@ -179,9 +177,12 @@ def carry_over(notebook, committed) -> None:
     """Give cells that are not compared the outputs they had, as long as nothing up to them has changed."""
     from itertools import takewhile
 
-    pairs = takewhile(lambda pair: pair[0].source == pair[1].source, zip(notebook.cells, committed.cells, strict=False))
-    for new, old in pairs:
-        if NOT_COMPARED in new.metadata.get("tags", []):
+    def stands(pair) -> bool:
+        new, old = pair
+        return new.source == old.source or "setup" in new.metadata.get("tags", [])
+
+    for new, old in takewhile(stands, zip(notebook.cells, committed.cells, strict=False)):
+        if NOT_COMPARED in (tags := new.metadata.get("tags", [])) and "graded" not in tags:
             new.outputs = old.outputs
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, product
 
 from grading.diagnosis.mistake import (
     Combination,
@@ -32,21 +32,19 @@ class Explained:
         self._search = search
         self._alternatives = frozenset(each for option in options[:ALTERNATIVES] for each in named(option))
         proven = [self._proven(option) for option in options[:ALTERNATIVES]]
-        self.options = [option for option in dict.fromkeys(proven) if named(option)]
-        self.facts = self._facts(self.options[0] if self.options else ())
+        self.options = list({named(option): option for option in reversed(proven) if named(option)}.values())[::-1]
+        self.facts = list(self._facts(self.options[0] if self.options else ()))
 
     def _proven(self, combination: Combination) -> Combination:
         """Without the mistakes that are not needed, or that could as well be others."""
         for kind in combination:
-            rest = tuple(each for each in combination if each is not kind)
             if not self.explains(combination, kind) or (not is_style(kind) and not self._sure(combination, kind)):
-                combination = rest
+                combination = without(combination, kind)
         return combination
 
     def explains(self, combination: Combination, kind: Kind) -> list[Check]:
         """The failed checks that the combination explains and would not without this mistake."""
-        rest = tuple(each for each in combination if each is not kind)
-        search = self._search
+        search, rest = self._search, without(combination, kind)
         return [c for c in search.failed if search.explains(combination, c) and not search.explains(rest, c)]
 
     def _sure(self, combination: Combination, kind: Kind) -> bool:
@@ -61,6 +59,8 @@ class Explained:
         if _constructor(explained):
             return True
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
+        if all(check.shapes_raised for check in explained):  # the error and its line say all that is sure
+            return False
         if not errors and 2 * sum(check.blank for check in explained) > len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
         if errors and all(check.raised() for check in explained):  # the words of errors, which many mistakes share
@@ -79,24 +79,30 @@ class Explained:
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative."""
-        rest = tuple(each for each in combination if each is not kind)
-        search, few, taken = self._search, explained[:3], named(rest) | {name(kind)} | self._alternatives
+        search, rest, few = self._search, without(combination, kind), explained[:3]
+        taken = named(rest) | {name(kind)} | self._alternatives
         found = [each for each in search.kinds if name(each) not in taken and compatible(rest, each)]
         found = [each for each in found if all(search.explains(joined(rest, each), check) for check in few)]
         rank = search.rank(combination)[0]
         found = [each for each in found if search.rank(joined(rest, each))[0] <= rank]
         return [each for each in found if not search.contradicted(joined(rest, each))]
 
-    def _facts(self, combination: Combination) -> dict[Kind, list[Check]]:
-        """The mistakes that checks show which no combination of steps explains."""
-        search, program = self._search, mixed(self._search.program, combination)
+    def _facts(self, combination: Combination) -> Iterator[dict[Kind, list[Check]]]:
+        """The mistakes that checks show which no combination of steps explains: one of those that show the same."""
+        search, program, taken = self._search, mixed(self._search.program, combination), set(map(name, combination))
         left = [check for check in search.failed if not search.explains(combination, check)]
         puzzling = any(not check.has_dropout for check in left)
-        kinds = [k for k in search.kinds if proves(k) and k not in combination and not (k.last and puzzling)]
-        taken = {name(kind) for kind in combination}
-        kinds = [kind for kind in kinds if name(kind) not in taken]
+        kinds = [k for k in search.kinds if proves(k) and name(k) not in taken and not (k.last and puzzling)]
         found = {kind: [check for check in left if kind.shows(check, program)] for kind in kinds}
-        return {kind: checks for kind, checks in found.items() if checks}
+        alike: dict[tuple[str, ...], list[Kind]] = {}
+        for kind, checks in found.items():
+            alike.setdefault(tuple(check.name for check in checks), []).append(kind)
+        for choice in islice(product(*(kinds for names, kinds in alike.items() if names)), ALTERNATIVES):
+            yield {kind: found[kind] for kind in choice}
+
+
+def without(combination: Combination, kind: Kind) -> Combination:
+    return tuple(each for each in combination if each is not kind)
 
 
 def _constructor(checks: Sequence[Check]) -> bool:
@@ -133,12 +139,13 @@ def _of_one(
     failed, passed = ([c for c in checks if c.usable and c.symbol == symbol] for checks in (failed, passed))
     search = Search(program, kinds, failed, passed)
     explained = Explained(search, search.found())
-    facts = [_cause(kind, checks) for kind, checks in explained.facts.items()]
     options = [
-        [_cause(kind, explained.explains(option, kind)) for kind in option if not is_style(kind)] + facts
-        for option in explained.options
+        [_cause(kind, explained.explains(option, kind)) for kind in option if not is_style(kind)]
+        + [_cause(kind, checks) for kind, checks in facts.items()]
+        for option in explained.options or [()]
+        for facts in explained.facts
     ]
-    return options or ([facts] if facts else [])
+    return [causes for causes in options if causes]
 
 
 def _cause(kind: Kind, checks: Sequence[Check]) -> Cause:

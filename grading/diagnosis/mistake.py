@@ -27,7 +27,6 @@ class Mistake:
         last: it is shown by a fact only where all that fails without dropout is explained.
         sound: of a style, whether it is right by itself.
         beside: of a style, the steps in which another mistake has to be for it to show.
-        in_place: it changes what it is given, or keeps something on self.
         grouping: set by a class that only holds what several mistakes have in common.
     """
 
@@ -36,7 +35,6 @@ class Mistake:
     last: ClassVar[bool] = False
     sound: ClassVar[bool] = False
     beside: ClassVar[frozenset[str]] = frozenset()
-    in_place: ClassVar[bool] = False
     grouping: ClassVar[bool] = False
 
     @staticmethod

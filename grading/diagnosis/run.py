@@ -19,11 +19,10 @@ ERRORS = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, ZeroD
 class Run:
     """A program that goes through a transcript, with its layers as they were made."""
 
-    def __init__(self, program: type[Program], in_place: bool = False) -> None:
+    def __init__(self, program: type[Program]) -> None:
         self.program = program
         self.layers: dict[int, Program] = {}
         self.calls = 0
-        self._in_place = in_place
 
     def step(self, request: dict[str, Any]) -> Any:
         """What the candidate would have answered: shapes, a value, {"value": ..., "input_grads": ...}, or Raised."""
@@ -43,7 +42,7 @@ class Run:
         return shapes
 
     def _call(self, request: dict[str, Any]) -> Any:
-        args = self._own(request["args"])
+        args = _own(request["args"])
         args = [args[i] for i in request["same"]]
         target = self._target(request)
         if "cotangent" in request:
@@ -55,7 +54,7 @@ class Run:
     def _several(self, request: dict[str, Any]) -> Any:
         target = self._target(request)
         with torch.no_grad():
-            return [target(*self._own(args)) for args in request["calls"]]
+            return [target(*_own(args)) for args in request["calls"]]
 
     def _decode(self, request: dict[str, Any]) -> Any:
         outputs: list[Any] = []
@@ -91,10 +90,6 @@ class Run:
 
     def _target(self, request: dict[str, Any]) -> Program:
         return self.layers[request["layer"]] if request["layer"] is not None else self.program()
-
-    def _own(self, args: Sequence[Any]) -> list[Any]:
-        """Arguments that a mistake may change."""
-        return [_copied(arg) for arg in args] if self._in_place else list(args)
 
 
 @dataclass
@@ -149,6 +144,11 @@ def _leaf(value: Any, leaves: dict[int, Tensor], wanted: bool) -> Any:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
     return leaves.setdefault(id(value), value.detach().clone().requires_grad_(wanted))
+
+
+def _own(args: Sequence[Any]) -> list[Any]:
+    """Arguments that a mistake may change."""
+    return [_copied(arg) for arg in args]
 
 
 def _copied(value: Any) -> Any:

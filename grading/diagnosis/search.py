@@ -14,10 +14,12 @@ from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
 
 MOST = 4  # mistakes that are named together
-WIDTH = 5  # combinations that are grown further
-TELLING = 3
+WIDTH = 5  # combinations that are grown further,
+MOST_OF_ALL = 0.8  # or only the best, where they explain as much as that
+TELLING = 3  # of them by their numbers; the others by the rule that they look at
 TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
+FURTHER = 8  # checks more, of those that the best combination does not explain
 CALLS = 3500  # of programs in all: about 0.2 ms each
 CALLS_FOR_PAIRS = 700
 PARTS = 6  # combinations that are grown further though they explain a part only
@@ -51,7 +53,8 @@ class Search:
         self.failed = [check for check in failed if check.usable]
         # an error's words depend on how a line is written: numbers say more
         answered = {test_of(check) for check in self.failed if not check.raised()}
-        self.sample = first_of_each([c for c in self.failed if not c.raised() or test_of(c) not in answered])[:SAMPLE]
+        firsts = first_of_each([c for c in self.failed if not c.raised() or test_of(c) not in answered])
+        self.sample, self._rest = firsts[:SAMPLE], firsts[SAMPLE:]
         self.passed = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
         self.budget = Budget(CALLS)
         self._known: dict[tuple[Combination, str], bool] = {}
@@ -63,25 +66,36 @@ class Search:
             check.compare_with(program)
             idle = program.idle(check)
             self._inert[check.name] = {kind for kind in fitting if steps(kind) <= idle and not proves(kind)}
-        self.order = sorted(self.sample, key=lambda check: (bool(check.raised()), check.has_mask, check.cost > 1))
         self._sound: dict[Combination, bool] = {}
+        self._right: dict[str, bool] = {}
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
         if not self.failed:
             return []
         best = self._climb([])
-        if not best or not self._does_much(best[0]):
+        if not best or not self._does(best[0], 0.5):
             styled = self._first(self.order[:3], lambda check: self._both((), check))
             best = self._climb(best, styled)
+        if best and (further := [check for check in self._rest if not self.explains(best[0], check)]):
+            self.sample += further[:FURTHER]
+            best = self._climb([], best[:WIDTH])
         return self._simplest(best)
+
+    @property
+    def order(self) -> list[Check]:
+        """The sample, with the checks first that say most for the least work."""
+        return sorted(self.sample, key=lambda check: (bool(check.raised()), check.has_mask, check.cost > 1))
 
     def _climb(self, best: list[Combination], frontier: Sequence[Combination] = ((),)) -> list[Combination]:
         """Larger and larger combinations, the best of all first."""
         best = self._ranked([*best, *(each for each in frontier if each)])
         for _ in range(MOST):
             grown = self._ranked({each for start in frontier for each in self._grown(start)} - set(best))
-            frontier = [each for each in grown if not self.contradicted(each)][:WIDTH]
+            frontier = [each for each in grown if not self.contradicted(each)]
+            if frontier and self._does(frontier[0], MOST_OF_ALL):
+                frontier = [each for each in frontier if self.rank(each)[:2] == self.rank(frontier[0])[:2]]
+            frontier = frontier[:WIDTH]
             best = self._ranked([*best, *frontier])
             if not frontier or self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
                 break
@@ -90,8 +104,8 @@ class Search:
     def _ranked(self, combinations: Iterable[Combination]) -> list[Combination]:
         return sorted(combinations, key=self.rank)
 
-    def _does_much(self, combination: Combination) -> bool:
-        return 2 * sum(self.explains(combination, check) for check in self.sample) >= len(self.sample)
+    def _does(self, combination: Combination, share: float) -> bool:
+        return sum(self.explains(combination, check) for check in self.sample) >= share * len(self.sample)
 
     def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
         """The best, and its equals under other names."""
@@ -116,8 +130,7 @@ class Search:
         key = combination, check.name
         if key not in self._known:
             program = mixed(self.program, combination)
-            in_place = any(kind.in_place for kind in combination)
-            explained, partly, fails, unmoved, calls = check.judged(program, in_place)
+            explained, partly, fails, unmoved, calls = check.judged(program)
             self.budget.spend(calls)
             explained = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
             self._known[key] = explained
@@ -132,18 +145,31 @@ class Search:
     def contradicted(self, combination: Combination) -> bool:
         """Whether a check that passed would not have passed with these mistakes."""
         if combination not in self._sound:
-            program = mixed(self.program, combination)
-            in_place = any(kind.in_place for kind in combination)
-            against = [c for c in self.passed if c.refutes(program, in_place) and c.explained_by(self.program)]
+            against = [check for check in self.passed if self._refutes(check, combination) and self._as_right(check)]
             # one may hang on how a line is written, where the shapes of masks meet that do not fit
             many = sum(self.explains(combination, check) for check in self.sample) >= 8
             self._sound[combination] = not against or (many and len(against) == 1 and against[0].has_mask)
         return not self._sound[combination]
 
+    def _refutes(self, check: Check, combination: Combination) -> bool:
+        """Whether the learner's code gives other numbers, in whatever style what a mask hides is treated."""
+        if not check.refutes(mixed(self.program, combination)):
+            return False
+        styled = self._styled(combination, check, True) if check.has_mask else ()
+        return all(check.refutes(mixed(self.program, each)) for each in styled)
+
+    def _as_right(self, check: Check) -> bool:
+        """Whether a check that passed is one that the right program reproduces."""
+        if check.name not in self._right:
+            self._right[check.name] = check.explained_by(self.program)
+        return self._right[check.name]
+
     # ------------------------------------------------------------------------------------------- growing
 
     def _grown(self, start: Combination) -> list[Combination]:
         """The combinations with one mistake more that explain a check more."""
+        if len(named(start)) == MOST:
+            return []
         left = self._left(start)
         stages = (lambda check: self._styled(start, check, True), lambda check: self._larger(start, check))
         for stage in stages:

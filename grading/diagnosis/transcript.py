@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,10 +114,11 @@ class Transcript:
                 return i
         return None
 
-    @property
+    @cached_property
     def symbol(self) -> str:
         """The class or function that it is about."""
-        return str(next((s.request["symbol"] for s in self.steps if "symbol" in s.request), ""))
+        requests = (wire.decode(event.request, strided=True) for event in self.events)
+        return str(next((request["symbol"] for request in requests if "symbol" in request), ""))
 
     # --------------------------------------------------------------------------------------------- facts
 
@@ -148,6 +150,13 @@ class Transcript:
         """The class of the error that came last, "" for none."""
         error = self.steps[-1].error
         return error.type if error else ""
+
+    @property
+    def shapes_raised(self) -> bool:
+        """Whether shapes did not fit: an error whose words any mistake in a shape ends in."""
+        error = self.steps[-1].error
+        words = r"\bshapes?\b|\bsizes?\b|\bdimensions?\b|to unpack"
+        return error is not None and bool(re.search(words, error.message)) and not self.should_raise()
 
     def should_raise(self) -> str:
         """The class of the error that a right answer raises last."""

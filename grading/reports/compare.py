@@ -17,9 +17,8 @@ STYLES = {OPEN: "", ONLY_YOURS: "red", ONLY_REFERENCE: "green"}
 
 def differences(yours: str, reference: str, width: int) -> Text:
     """All lines of both without docstrings; long ones go on in the next line, under their own indent."""
-    out = Text(f"{ONLY_YOURS}{word('yours')}\n", style="red").append(
-        f"{ONLY_REFERENCE}{word('reference')}\n\n", "green"
-    )
+    out = Text().append(f"{ONLY_YOURS}{word('yours')}\n", STYLES[ONLY_YOURS])
+    out.append(f"{ONLY_REFERENCE}{word('reference')}\n\n", STYLES[ONLY_REFERENCE])
     before, after = code(yours), code(reference)
     for what, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if what == "equal":

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 
 from grading.records import CheckResult, Map
 
-WIDTH, HEIGHT, MARGIN = 36, 22, 20  # of a cell, and of the axis numbers beside the cells, in units of the drawing
 SHADES = 4
 SAME = 1e-9
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number in its place. `shade` names its colour: "p1" to "p4" above zero, "n1" to "n4" below, "d1" to "d4" for
+    """A number. `shade` names its colour: "p1" to "p4" above zero, "n1" to "n4" below, "d1" to "d4" for
     differences, "odd" for what is no finite number, "" for none."""
 
-    x: int
-    y: int
     text: str
     shade: str
     value: str
@@ -27,18 +24,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Heat:
-    """One drawing: `label` is "wanted", "got" or "difference"; `columns` and `rows` are the axis numbers."""
+    """One map: `label` is "wanted", "got" or "difference"; `columns` are the numbers of its columns, `rows` the number
+    and the cells of each row."""
 
     label: str
-    width: int
-    height: int
-    cells: tuple[Cell, ...]
-    columns: tuple[tuple[int, str], ...]
-    rows: tuple[tuple[int, str], ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
 def heats(check: CheckResult) -> tuple[Heat, ...]:
-    """The three drawings of a check, all with one scale; none where it holds no maps."""
+    """The three maps of a check, all with one scale; none where it holds no maps."""
     wanted, got = _floats(check.wanted_map), _floats(check.got_map)
     if not wanted or [len(row) for row in wanted] != [len(row) for row in got]:
         return ()
@@ -62,17 +57,16 @@ def _rounded(values: list[list[float]], scale: float) -> list[list[float]]:
 
 
 def _heat(label: str, values: list[list[float]], shades: list[list[str]], at: str) -> Heat:
-    cells = tuple(
-        Cell(MARGIN + j * WIDTH, MARGIN + i * HEIGHT, short(value), shades[i][j], f"{value:.10g}")
-        for i, row in enumerate(values)
-        for j, value in enumerate(row)
-    )
     starts = [int(start) for start in re.findall(r"(\d+):", at)]
     first_column, first_row = (starts[-1] if starts else 0), (starts[-2] if len(starts) > 1 else None)
-    columns = tuple((MARGIN + j * WIDTH + WIDTH // 2, str(first_column + j)) for j in range(len(values[0])))
-    centres = [MARGIN + i * HEIGHT + HEIGHT // 2 for i in range(len(values))]
-    rows = tuple((y, "" if first_row is None else str(first_row + i)) for i, y in enumerate(centres))
-    return Heat(label, MARGIN + len(values[0]) * WIDTH, MARGIN + len(values) * HEIGHT, cells, columns, rows)
+    rows = tuple(
+        (
+            "" if first_row is None else str(first_row + i),
+            tuple(Cell(short(value), shades[i][j], f"{value:.10g}") for j, value in enumerate(row)),
+        )
+        for i, row in enumerate(values)
+    )
+    return Heat(label, tuple(str(first_column + j) for j in range(len(values[0]))), rows)
 
 
 def short(value: float) -> str:

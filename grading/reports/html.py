@@ -1,11 +1,12 @@
 """A report as a page of its own, and as a part of a notebook's page. Neither has a script in it.
 
-What a learner's program said is escaped by the templates and cleaned of control characters here.
+A notebook that is not trusted is shown without styles and drawings, so that the maps are tables of numbers. What a
+learner's program said is escaped by the templates and cleaned of control characters here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,17 +15,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from grading.catalog import Catalog
 from grading.records import CheckResult, KataResult, Report
-from grading.reports.heat import HEIGHT, WIDTH, Heat, heats
-from grading.reports.terminal import MARKS, cause_text, clean, summary, why_broken
+from grading.reports.heat import Heat, heats
+from grading.reports.terminal import MARKS, cause_text, clean, summary, what_to_read, why_broken
 from grading.texts import Texts
 
-MAX_DRAWN = 6  # drawings are most of a page, and the seventh tells nobody anything new
+MAX_DRAWN = 6  # maps are most of a page, and the seventh tells nobody anything new
 MAX_TEXT = 4000
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The first failed check of a test, with its drawings, and the parameters with which the test fails too."""
+    """The first failed check of a test, with its maps, and the parameters with which the test fails too."""
 
     check: CheckResult
     heats: tuple[Heat, ...]
@@ -44,6 +45,7 @@ class Row:
     notebooks: tuple[str, ...]
     failures: tuple[Shown, ...]
     star: str
+    next: str
 
     @property
     def failing(self) -> bool:
@@ -56,26 +58,26 @@ def page(report: Report, texts: Texts | None = None, notebooks: str = "notebooks
     Args:
         notebooks: where the notebooks are, seen from the page.
     """
-    return _render("page.html", report, texts or Texts(), notebooks)
+    return _render("page.html", report, texts or Texts(), notebooks, ())
 
 
-def cell(report: Report, texts: Texts | None = None) -> str:
-    """The verdict as part of a notebook, in its colours."""
-    return _render("cell.html", report, texts or Texts(), ".")
+def cell(report: Report, texts: Texts | None = None, hints_read: Collection[str] = ()) -> str:
+    """The verdict as part of a notebook, in its colours. `hints_read` are the katas that have no hint left."""
+    return _render("cell.html", report, texts or Texts(), ".", hints_read)
 
 
-def _render(template: str, report: Report, texts: Texts, notebooks: str) -> str:
-    rows = [_row(texts.result(result), texts) for result in report.katas]
+def _render(template: str, report: Report, texts: Texts, notebooks: str, hints_read: Collection[str]) -> str:
+    rows = [_row(texts.result(result), texts, hints_read) for result in report.katas]
     values = {
         "summary": summary(report, texts),
         "seed": report.seed,
         "seconds": f"{report.seconds:.1f}",
         "notebooks": notebooks,
     }
-    return _environment().get_template(template).render(texts=texts, rows=rows, cell_size=(WIDTH, HEIGHT), **values)
+    return _environment().get_template(template).render(texts=texts, rows=rows, **values)
 
 
-def _row(result: KataResult, texts: Texts) -> Row:
+def _row(result: KataResult, texts: Texts, hints_read: Collection[str]) -> Row:
     counted = result.outcome in ("passed", "failed")
     star = "* " if result.star and result.star.given else ""
     state = f"{star}{result.passed}/{result.expected}" if counted else texts.word(result.outcome.replace(" ", "-"))
@@ -89,6 +91,7 @@ def _row(result: KataResult, texts: Texts) -> Row:
         tuple(dict.fromkeys(cause.notebook for cause in result.causes)),
         tuple(_failures(result)),
         result.star.text if result.star else "",
+        what_to_read(result, hints_read),
     )
 
 

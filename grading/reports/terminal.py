@@ -10,9 +10,9 @@ from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from grading.catalog import Catalog
-from grading.records import Cause, CheckResult, KataResult, Report
+from grading.records import CELL, Cause, CheckResult, KataResult, Report
 from grading.reports.columns import fit, padded, wrap
-from grading.texts import SHOWS_A_LINE, Texts, word
+from grading.texts import SHOWS_A_LINE, Texts, grader, word
 
 LABEL = 8
 TITLES = 3
@@ -80,7 +80,7 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         out.append(_row("", _others(result), width, "dim"))
     out.append(_row("", _unwritten(result), width, "dim"))
     out.append(_row("", _not_run(result), width, "dim"))
-    return out.append(_row("next", _what_to_read(result, hints_read), width))
+    return out.append(_row("next", what_to_read(result, hints_read), width))
 
 
 def one_check(result: KataResult, check: CheckResult, width: int) -> Text:
@@ -90,7 +90,7 @@ def one_check(result: KataResult, check: CheckResult, width: int) -> Text:
     here = result.explaining(check)
     out = Text(f"{check.title}\n     {check.where}\n").append(rows(check, width))
     out.append(_row("cause", word("causes", causes=cause_text(here)) if here else "", width, "yellow"))
-    return out.append(_row("next", _what_to_read(result, ()), width))
+    return out.append(_row("next", what_to_read(result, ()), width))
 
 
 def _unwritten(result: KataResult) -> str:
@@ -109,13 +109,13 @@ def _not_run(result: KataResult) -> str:
     return word("not-run", count=count) if count else ""
 
 
-def _what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
+def what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
     """The next hint, and the notebook's section where a cause is known; the notebook where no hint is left."""
     section = result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook
     read = f"notebooks/{section}" if section else ""
     if result.kata in hints_read:
         return read
-    return f"python grader.py hint {result.kata}" + (f", {read}" if result.causes else "")
+    return f"{grader()} hint {result.kata}" + (f", {read}" if result.causes else "")
 
 
 def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
@@ -256,7 +256,8 @@ def summary(report: Report, texts: Texts | None = None) -> str:
         return texts.word("summary", passed=passed, started=len(started), seed=report.seed)
     if fresh:
         kata = Catalog()[fresh[0].kata]
-        return texts.word("next-kata", title=texts.title(kata), minutes=kata.minutes, file=fresh[0].file)
+        key = "next-cell" if fresh[0].file == CELL else "next-kata"
+        return texts.word(key, title=texts.title(kata), minutes=kata.minutes, file=fresh[0].file)
     done = texts.word("all-pass", kata=report.katas[-1].kata)
     if len(report.katas) < len(Catalog().katas):
         return done

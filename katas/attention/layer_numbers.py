@@ -240,7 +240,7 @@ def test_no_dropout_in_eval(learner, draw, family):
     given = inputs(draw)
     for grad in (False, True):  # the mode counts, and not whether gradients are recorded
         layer.set(weights, grad=grad)
-        with_masks(layer, given, weights, 6, [None, draw.mask(3, 5, 7)])
+        with_masks(layer, given, weights, 6, [None, None, draw.mask(3, 5, 7)])  # twice, to see whether they differ
 
 
 def test_no_dropout_unless_asked_for(learner, draw, family):

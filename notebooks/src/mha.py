@@ -991,7 +991,7 @@ assert 512 // 32 == 16
 # ## Write it
 #
 # The stub of the kata. Write the body and run the cell: it is graded as a file would be. Once yours passes,
-# `python grader.py compare mha` shows it beside a reference with the shape at the end of each line.
+# `%kata compare mha` shows it beside a reference with the shape at the end of each line.
 
 # %%
 # %load_ext grading

@@ -147,7 +147,9 @@ def test_compare_is_a_difference_of_the_code_alone_with_nothing_cut():
     assert max(map(len, shown.splitlines())) <= 80
     assert "-     return a\n" in shown
     assert "+     return weights @ value  # (..., L, Ev)\n" in shown
-    same = differences(SOLUTION, SOLUTION, 120).plain.split("\n\n", 1)[1]
+    text = differences(SOLUTION, SOLUTION, 120)
+    assert not text.style, "what both have is in nobody's colour"
+    same = text.plain.split("\n\n", 1)[1]
     assert all(line.startswith("  ") for line in same.splitlines())
 
 

@@ -365,6 +365,27 @@ def test_a_linked_folder_is_refused(job):
     assert "problems/ is a link" in words
 
 
+def test_gitlabs_job_does_the_same(job):
+    steps = yaml.safe_load((ROOT / "docs" / "gitlab-ci.yml").read_text())["grade"]
+    chosen = next(line for line in steps["before_script"] if "choose_grader.py" in line)
+    program = "\n".join([chosen, *steps["script"]]).replace("/tmp/grader", str(job.folder / "grader"))
+    runner = {name: value for name, value in machine(job.folder).items() if not name.startswith("GITHUB_")}
+    for text, wanted in (
+        (solution(ATTENTION), 0),
+        (solution(ATTENTION).replace("/ math", "* math"), 1),
+        (stub(Catalog()[ATTENTION]), 0),
+    ):
+        before = git(job.learner, "rev-parse", "HEAD")
+        job.push({ATTENTION: text})
+        shutil.rmtree(job.folder / "grader", ignore_errors=True)
+        environment = {**runner, "CI_PROJECT_ROOT_NAMESPACE": "learner", "CI_COMMIT_BEFORE_SHA": before}
+        command = ["bash", "-eo", "pipefail", "-c", program]
+        done = subprocess.run(command, cwd=job.learner, env=environment, capture_output=True, text=True)
+        assert done.returncode == wanted, done.stdout + done.stderr
+        assert "is not by this repository's owner" in (job.folder / "grader.md").read_text()
+        assert (job.learner / "result" / "junit.xml").is_file()
+
+
 def test_every_step_is_a_program_that_bash_reads():
     for script in STEPS.values():
         subprocess.run(["bash", "-n", "-c", script], check=True)

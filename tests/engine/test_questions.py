@@ -8,12 +8,24 @@ import pytest
 
 from grading.catalog import ROOT, Catalog
 from grading.practice.interview import questions as module
-from grading.practice.interview.questions import TEXTS, Question, questions, some, translated
+from grading.practice.interview.questions import (
+    LEVELS,
+    TEXTS,
+    TOPICS,
+    Question,
+    every,
+    on,
+    questions,
+    some,
+    translated,
+)
 
 KATAS = Catalog().katas
-EVERY = [each for kata in KATAS for each in questions(kata) if kata.stem not in each.katas]
-TOPICS = {"attention", "masks", "heads", "positions", "caches", "kernels", "serving", "numerics", "training"}
-TRANSLATIONS = [path for path in sorted((ROOT / "katas").glob("*/*.toml")) if re.fullmatch("[a-z]{2}", path.stem)]
+EVERY = every()
+TRANSLATIONS = [
+    *(path for path in sorted((ROOT / "katas").glob("*/*.toml")) if re.fullmatch("[a-z]{2}", path.stem)),
+    *sorted((ROOT / "katas").glob("*/??/*.toml")),
+]
 
 
 def numbers(text):
@@ -24,13 +36,27 @@ def numbers(text):
 def test_a_question_is_complete_and_plain(each):
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", each.key)
     assert len(each.key) <= 24
-    assert each.topic in TOPICS
-    assert each.level in {"easy", "medium", "hard"}
     assert all((each.question, each.say, each.follow_up, each.red_flag))
     text = " ".join(getattr(each, name) for name in TEXTS)
     assert not set("<$\\") & set(text), "it is read in a terminal too"
     assert len(each.say.split()) <= 110, "thirty seconds"
     assert set(each.katas) <= set(Catalog().stems)
+
+
+def test_all_are_those_of_the_katas_and_those_that_belong_to_none():
+    of_katas = [each for kata in KATAS for each in questions(kata) if kata.stem not in each.katas]
+    assert EVERY[: len(of_katas)] == of_katas
+    files = sorted((ROOT / "katas" / "questions").glob("*.toml"))
+    of_none = {path.stem: tomllib.loads(path.read_text(encoding="utf-8"))["question"] for path in files}
+    keys = [(topic, entry["key"]) for topic, entries in of_none.items() for entry in entries]
+    assert [(each.topic, each.key) for each in EVERY[len(of_katas) :]] == keys
+
+
+def test_those_on_a_topic_come_from_all_files_the_easy_ones_first():
+    assert sorted(each.key for topic in TOPICS for each in on(topic)) == sorted(each.key for each in EVERY)
+    for topic in TOPICS:
+        levels = [LEVELS.index(each.level) for each in on(topic)]
+        assert levels == sorted(levels)
 
 
 def test_no_key_and_no_question_is_there_twice():
@@ -58,7 +84,16 @@ def test_a_kata_without_a_file_has_none_and_one_may_be_asked_about_several(tmp_p
     assert questions(third) == some(third) == []
 
 
-@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_question_with_an_unknown_level_or_topic_is_told_of_and_left_out(tmp_path, monkeypatch, capsys):
+    (tmp_path / "questions").mkdir()
+    entry = '[[question]]\nkey = "k"\nquestion = "q"\nsay = "s"\nfollow_up = "f"\nred_flag = "r"\nlevel = "easy"\n'
+    (tmp_path / "questions" / "weather.toml").write_text(entry)
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    assert every() == []
+    assert "weather" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: str(path.relative_to(ROOT / "katas")))
 def test_a_translation_has_known_keys_and_the_same_numbers(path):
     own = tomllib.loads(path.read_text(encoding="utf-8")).get("questions", {})
     known = {each.key: each for each in EVERY}

@@ -52,11 +52,11 @@ echo "python $*" >> "$LOG"
 case "$*" in
   *"-m venv"*)
     mkdir -p .venv/bin && cp "$0" .venv/bin/python
-    cp "$(dirname "$0")/uv" "$(dirname "$0")/jupyter" .venv/bin ;;
+    cp "$(dirname "$0")/uv" .venv/bin ;;
   *grader.py*) exit "${GRADE:-0}" ;;
 esac
 """
-TOOL = '#!/bin/sh\necho "$(basename "$0") $*" >> "$LOG"\nexit "${{{status}:-0}}"\n'
+UV = '#!/bin/sh\necho "uv $*" >> "$LOG"\nexit "${UV_STATUS:-0}"\n'
 
 
 @pytest.fixture
@@ -66,11 +66,7 @@ def make(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name, text in {
-        "python3": PYTHON,
-        "uv": TOOL.format(status="UV_STATUS"),
-        "jupyter": TOOL.format(status="N"),
-    }.items():
+    for name, text in {"python3": PYTHON, "uv": UV}.items():
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     log = tmp_path / "log"
@@ -115,7 +111,8 @@ def test_make_test_and_make_notebooks_set_up_what_they_need_as_first_commands(ma
     assert order == sorted(order)
     assert order[-1] < log.index("-m pytest -q\n")
     done, log = make("notebooks")
-    assert re.fullmatch(r"jupyter lab \S+start_here.ipynb\n", log)
+    assert log == "python -m jupyterlab notebooks/start_here.ipynb\n"
+    assert (ROOT / "notebooks" / "start_here.ipynb").is_file()
 
 
 # ------------------------------------------------------------------------------------------------------- the package
@@ -188,9 +185,23 @@ def test_vs_code_marks_the_line_of_a_wrong_answer():
     assert (found[pattern["file"]], found[pattern["line"]]) == (f"problems/{ATTENTION}.py", "3")
 
 
-def test_the_other_files_of_the_editors_are_read():
-    names = [f".vscode/{name}.json" for name in ("settings", "launch", "extensions")]
-    assert all(commented(name) for name in names)
+def test_the_tasks_and_the_debugger_call_verbs_and_options_that_there_are():
+    tasks = [each["args"] for each in commented(".vscode/tasks.json")["tasks"]]
+    debug = commented(".vscode/launch.json")["configurations"][0]["args"]
+    for words in (*tasks, ["grader.py", *debug]):
+        command = [sys.executable, *(word.replace("${fileBasenameNoExtension}", ATTENTION) for word in words)]
+        done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_test_explorer_of_vs_code_finds_the_graders_and_nothing_else():
+    settings = commented(".vscode/settings.json")
+    assert settings["python.testing.pytestEnabled"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *settings["python.testing.pytestArgs"]]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    files = {line.partition("::")[0] for line in found.splitlines() if "::" in line}
+    assert files == {f"tests/test_{kata.stem}.py" for kata in Catalog().katas}, found
+    assert commented(".vscode/extensions.json")["recommendations"]
 
 
 def test_the_container_files_name_what_is_there():
@@ -200,4 +211,7 @@ def test_the_container_files_name_what_is_there():
         assert all((ROOT / source).exists() for source in line.split()[1:-1]), line
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert any(line.endswith(f" AS {container['build']['target']}") for line in lines)
+    marks = re.findall(r"(?m)^\$\(VENV\)/(\w+):", (ROOT / "Makefile").read_text())
+    made = container["postCreateCommand"].partition("touch ")[2].split()
+    assert made == [f".venv/{mark}" for mark in marks], "make would install again what the image holds"
     assert "@sha256:" in next(line for line in lines if line.startswith("FROM "))

@@ -262,16 +262,20 @@ def test_status_and_due_are_chinese(copy):
         "causes": {"kv-heads-tiled": "kv heads are tiled"},
     }
     record = {"attempts": 12, "passes": 1, "first_pass": 1e9, "best_seconds": 725.0, "hints_used": 2}
-    record["causes"] = {"kv-heads-tiled": 2, "mask-ignored": 1, "bias-never": 1}
+    record["causes"] = {"kv-heads-tiled": 2, "mask-ignored": 1, "bias-never": 1, "scale-missing": 1}
+    record["explains"] = {"kv-heads-tiled": 71}
     ended = {"ended": 1e9, "katas": {GROUPS: record, HEADS: record}}
     data = {"version": 2, "katas": {GROUPS: record}, "reviews": {GROUPS: [last]}, "rounds": [ended]}
     (copy / ".kata").mkdir(exist_ok=True)
     (copy / ".kata" / "progress.json").write_text(json.dumps(data))
     first, _, head, *rows, _, last = said(copy, "status").splitlines()
     assert first == "第 2 轮：6 题中有 1 题通过"
-    assert rows[3].endswith("12:05      2  kv-heads-tiled (2)、mask-ignored、另有 1 个")
+    assert rows[3].endswith("12:05      2")
+    assert rows[4].startswith("    kv 头是整体平铺的")
+    assert rows[4].endswith("（指出过 2 次，71 项检查）")
+    assert rows[7] == "    另有 1 个错误"
     assert re.fullmatch(rf"第 1 轮（到 2001-09-\d\d 为止）：通过 {GROUPS}、{HEADS}", last)
-    assert cell_len(head.partition("提示")[0]) + 4 == cell_len(rows[3].partition("  kv-heads")[0])
+    assert cell_len(head.partition("提示")[0]) + 4 == cell_len(rows[3])
     shown = said(copy, "due")
     assert shown.startswith(f"{GROUPS}：9 天前，途中犯过的错误：kv 头是整体平铺的")
     assert "用了 2 条提示" in shown

@@ -18,6 +18,7 @@ import pytest
 from grading.catalog import Catalog
 from grading.classroom.similarity import Normal
 from grading.practice.interview.questions import Question, questions
+from tests.questions.figures import numbers
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -221,6 +222,40 @@ def test_without_the_repository_the_set_up_says_so_and_goes_on(tmp_path):
     assert "cannot be graded" in done.stdout
 
 
+REMOTES = {
+    "https://github.com/me/my.katas.git": "me/my.katas",
+    "git@github.com:me/katas.git": "me/katas",
+    "ssh://git@github.com/me/katas": "me/katas",
+    "https://gitlab.com/me/katas.git": "",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("remote", REMOTES)
+def test_the_address_in_the_set_up_is_that_of_the_remote(remote, tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    if remote:
+        subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "origin", remote], check=True)
+    monkeypatch.setattr(build, "FOLDER", tmp_path)
+    name = build.repository()
+    assert name == REMOTES[remote]
+    title, setup, *_ = build.read_source(START, name).cells
+    assert (f'"https://github.com/{name}"' if name else 'attention-katas"), ""') in setup.source
+    assert (f"github/{name}/blob/HEAD/notebooks/{START}.ipynb" in title.source) == bool(name)
+    assert "<!--" not in title.source
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no clone: there is nothing to clone from")
+def test_in_colab_the_set_up_clones_the_repository(tmp_path):
+    """Colab is make-believe here; what pip would fetch for it is left out."""
+    colab = 'import sys, types\nsys.modules["google.colab"] = types.ModuleType("google.colab")\n'
+    setup = build.SETUP.format(address=ROOT.as_uri())
+    command = [sys.executable, "-c", f"{colab}{setup}\nimport grading\nprint(grading.__file__)"]
+    environment = {**os.environ, "PIP_NO_INDEX": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == str(tmp_path / "attention-katas" / "grading" / "__init__.py"), done.stderr
+
+
 @each_kata_notebook
 def test_it_ends_with_the_stub_as_a_cell_that_is_graded(stem):
     graded = [cell for cell in code_cells(stem) if "graded" in tags(cell)]
@@ -258,12 +293,6 @@ def checks(stem: str) -> dict[str, list[dict]]:
             for name in match[1].split(", "):
                 found.setdefault(name, []).append(cell)
     return found
-
-
-def numbers(text: str) -> set[float]:
-    """The numbers in a text, without those that are part of a name (Llama-3-8B, Gemma 3, H100, float16, 16 bits)."""
-    text = re.sub(r"\d+ bits|(Gemma|OLMo|version) \d+(\.\d+)?", "", re.sub(r"(?<=\d)[,_](?=\d{3})", "", text))
-    return {float(n) for n in re.findall(r"(?<![\w.\-^{])\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)", text)}
 
 
 @each_kata_notebook

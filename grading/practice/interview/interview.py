@@ -7,7 +7,6 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import PASS, USAGE, Verbs, grade, kata_named, verdict, width
@@ -16,9 +15,6 @@ from grading.practice.progress.status import length
 from grading.records import KataResult, Report
 from grading.stubs import stub
 from grading.texts import Texts, word
-
-if TYPE_CHECKING:
-    from grading.practice.interview.questions import Question
 
 ACTIONS = {"start": "begin, and leave", "run": "grade what is there", "finish": "grade once more, and the card"}
 
@@ -136,7 +132,7 @@ def card(work: Work, result: KataResult, ended: float) -> str:
         ("first", word("card-after", time=length(work.first_run - work.began))),
         ("green", str(work.runs) if work.green else word("card-red", runs=work.runs)),
         ("checks", word("card-of", part=result.passed, whole=result.expected)),
-        ("causes", Texts().causes(work.causes) or word("card-none")),
+        ("causes", Texts().causes(work.causes, work.explains) or word("card-none")),
     ]
     head = word("interview-card", title=Texts().title(work.kata))
     return f"{head}\n" + labelled(((word(f"card-{key}"), text) for key, text in rows), CARD, width())
@@ -144,6 +140,7 @@ def card(work: Work, result: KataResult, ended: float) -> str:
 
 def _ask(kata: Kata) -> None:
     """Five questions. On a terminal each answer waits for Enter; elsewhere the answers come after the questions."""
+    from grading.practice.interview.deck import answer
     from grading.practice.interview.questions import some
     from grading.reports.columns import wrap
 
@@ -158,17 +155,8 @@ def _ask(kata: Kata) -> None:
                 input()
             except EOFError:
                 waits = False
-            print(_answer(question))
+            print(answer(question))
     if not waits:
         print("\n" + word("answers"))
         for number, question in enumerate(drawn, start=1):
-            print(f"{number}. {_answer(question).lstrip()}")
-
-
-def _answer(question: Question) -> str:
-    """What to say, the number behind it, what is asked next, and what costs the offer."""
-    from grading.reports.columns import wrap
-
-    parts = [question.say, question.measured]
-    parts += [word("question-next", text=question.follow_up), word("question-red-flag", text=question.red_flag)]
-    return "\n".join("   " + line for part in parts if part for line in wrap(part, width() - 3))
+            print(f"{number}. {answer(question).lstrip()}")

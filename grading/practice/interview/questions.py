@@ -1,6 +1,8 @@
-"""The interview questions of a kata: katas/<kata>/questions.toml, and their translations.
+"""The interview questions: of a kata, of a topic, or all of them, in the reader's language.
 
-A question without a translation stays English, and so does each of its texts. A kata without a file has no questions.
+Those of a kata are in katas/<kata>/questions.toml; those that belong to no single kata are in
+katas/questions/<topic>.toml, where the file's name is the topic. A question without a translation stays English, and so
+does each of its texts. A kata without a file has no questions.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from grading.catalog import ROOT, Kata, KataFault, read_toml
+from grading.catalog import ROOT, Catalog, Kata, KataFault, read_toml
 from grading.texts import chosen, tables
 
 FOLDER = ROOT / "katas"
+TOPICS = ("attention", "masks", "heads", "positions", "caches", "kernels", "serving", "numerics", "training")
+LEVELS = ("easy", "medium", "hard")
 TEXTS = ("question", "say", "measured", "follow_up", "red_flag")
 
 
@@ -25,12 +29,16 @@ class Question:
     key: str
     question: str
     say: str
-    topic: str
-    level: str  # easy, medium or hard
+    topic: str  # one of TOPICS
+    level: str  # one of LEVELS
     follow_up: str  # what is asked next
     red_flag: str  # what costs the offer
     measured: str = ""  # the number or the derivation behind what is said
     katas: tuple[str, ...] = ()  # further katas that it is asked about
+
+    def __post_init__(self) -> None:
+        if self.topic not in TOPICS or self.level not in LEVELS:
+            raise TypeError(f"{self.key}: there is no topic {self.topic!r} or no level {self.level!r}")
 
 
 def questions(kata: Kata) -> list[Question]:
@@ -40,15 +48,26 @@ def questions(kata: Kata) -> list[Question]:
     return [*_read(FOLDER / kata.stem / "questions.toml"), *(each for each in elsewhere if kata.stem in each.katas)]
 
 
+def every() -> list[Question]:
+    """All that there are: those of the katas in the order of the catalog, then those that belong to no single kata."""
+    files = [FOLDER / kata.stem / "questions.toml" for kata in Catalog().katas]
+    return [each for path in (*files, *sorted((FOLDER / "questions").glob("*.toml"))) for each in _read(path)]
+
+
+def on(topic: str) -> list[Question]:
+    """Those on a topic, whichever file they are in: the easy ones first."""
+    return sorted((each for each in every() if each.topic == topic), key=lambda each: LEVELS.index(each.level))
+
+
 def some(kata: Kata, count: int = 5, seed: int | None = None) -> list[Question]:
     """So many of them, drawn, in the file's order and the reader's language."""
-    every = questions(kata)
-    drawn = random.Random(seed).sample(range(len(every)), min(count, len(every)))
-    return [translated(every[i], chosen()) for i in sorted(drawn)]
+    asked = questions(kata)
+    drawn = random.Random(seed).sample(range(len(asked)), min(count, len(asked)))
+    return [translated(asked[i], chosen()) for i in sorted(drawn)]
 
 
 def translated(question: Question, language: str) -> Question:
-    """The question in another language, as far as katas/*/<language>.toml has it."""
+    """The question in another language, as far as there is a translation."""
     own = tables(language).get("questions", {}).get(question.key, {})
     return replace(question, **{name: own[name] for name in TEXTS if own.get(name)})
 
@@ -60,7 +79,8 @@ def _read(path: Path) -> tuple[Question, ...]:
         return ()
     try:
         entries = read_toml(path).get("question", [])
-        return tuple(Question(**{**entry, "katas": tuple(entry.get("katas", ()))}) for entry in entries)
+        topic = {} if path.name == "questions.toml" else {"topic": path.stem}
+        return tuple(Question(**{**topic, **entry, "katas": tuple(entry.get("katas", ()))}) for entry in entries)
     except (KataFault, TypeError) as error:
         print(f"grader: {error if isinstance(error, KataFault) else KataFault(path, error)}", file=sys.stderr)
         return ()

@@ -31,6 +31,7 @@ class Work:
     first_run: float = 0.0
     green: float = 0.0
     causes: dict[str, str] = field(default_factory=dict)
+    explains: dict[str, int] = field(default_factory=dict)
 
     @property
     def kata(self) -> Kata:
@@ -42,6 +43,7 @@ class Work:
         self.runs += 1
         self.first_run = self.first_run or now
         self.causes |= {cause.name: cause.sentence for cause in result.causes}
+        self.explains |= {cause.name: len(cause.explains) for cause in result.causes}
         if result.outcome == "passed":
             self.green = self.green or now
 

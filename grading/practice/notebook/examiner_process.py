@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from grading.catalog import ROOT
+from grading.records import CELL
 
 if TYPE_CHECKING:
     from grading.examination.examiner import Examiner
     from grading.records import Report
-
-CELL = "cell"  # how reports call a file that was handed over as text
 
 
 def main() -> None:
@@ -65,12 +64,13 @@ def _examiner() -> Examiner:
 
 
 def answer_to(request: Mapping[str, Any], examiner: Examiner, folder: Path) -> dict[str, Any]:
-    """The report on a kata, as data, as HTML and as text.
+    """The report on a kata, as data, as HTML and as text; it counts in the learner's progress.
 
     Args:
         request: kata; source, the text of a submission, or None for problems/<kata>.py; seed or None; language; width.
         folder: where the text is put for the examiner.
     """
+    from grading.practice.progress.progress import Progress
     from grading.reports import html, terminal
     from grading.texts import Texts
 
@@ -80,11 +80,13 @@ def answer_to(request: Mapping[str, Any], examiner: Examiner, folder: Path) -> d
         path = folder / f"{stem}.py"
         path.write_text(source, encoding="utf-8", errors="surrogatepass", newline="\n")
     report = examiner.grade([stem], path, request.get("seed"))
+    Progress().record(report, cell=source)
     if source is not None:
         report = _renamed(report, str(path.resolve()))
     os.environ["KATA_LANG"] = str(request.get("language") or "en")
-    text = terminal.report(report, int(request.get("width") or 100)).plain
-    return {"report": report.as_dict(), "html": html.cell(report, Texts()), "text": text}
+    read = Progress().hints_read()
+    text = terminal.report(report, int(request["width"]), hints_read=read).plain
+    return {"report": report.as_dict(), "html": html.cell(report, Texts(), read), "text": text}
 
 
 def _renamed(report: Report, path: str) -> Report:

@@ -1,28 +1,27 @@
-"""Grading in a notebook: `%load_ext grading`, then `%%kata mha` for a cell's text or `%kata mha` for the file.
+"""Grading in a notebook: `%load_ext grading`, then `%%kata KATA` for a cell's text or `%kata KATA` for the file.
 
-Hosts without magics call `check("mha")` or `check("mha", source)`; the last value of a cell shows itself.
-The examiner is a process beside the kernel (see process.py) that stays warm until the kernel ends.
+`%kata` has the verbs of a learner, too: `%kata hint KATA`. Hosts without magics call `check("KATA")` or
+`check("KATA", source)`; the last value of a cell shows itself.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import os
+import re
 import subprocess
 import sys
-import threading
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from grading.catalog import ROOT, Catalog
-from grading.records import EngineFault
+from grading.practice.notebook.warm_examiner import WarmExaminer
+from grading.stubs import stub
+from grading.texts import COMMAND, word
 
-START = [sys.executable, "-m", "grading.practice.notebook.examiner_process"]
-GRACE = 2.0
-
-
-class Lost(EngineFault):
-    """The examiner's process is gone."""
+VERBS = ("hint", "compare", "reset", "status", "due", "list")
+WIDTH = 100
 
 
 class Verdict:
@@ -37,6 +36,14 @@ class Verdict:
     def passed(self) -> bool:
         return all(kata["outcome"] == "passed" for kata in self.report["katas"])
 
+    @property
+    def undefined(self) -> str:
+        """A name that the learner's code uses and that is nowhere in it; empty where there is none."""
+        results = [each for kata in self.report["katas"] for each in (kata, *kata["checks"])]
+        messages = " ".join(each["message"] for each in results)
+        found = re.search(r"NameError: name '(\w+)' is not defined", messages)
+        return found[1] if found else ""
+
     def _repr_html_(self) -> str:
         return self._html
 
@@ -44,108 +51,75 @@ class Verdict:
         return self._text
 
 
-class ExaminerProcess:
-    """The examiner's process: started once, asked again and again, started anew where it was lost."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._unread = 0
-        self._lock = threading.Lock()
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """The process; what takes its time there does not keep anybody waiting here."""
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._process = subprocess.Popen(
-                START,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd=ROOT,
-                start_new_session=True,  # interrupting the kernel is no business of the examiner
-            )
-            self._process.stdin.write(b"\n")  # type: ignore[union-attr]  # an empty request warms it up
-            self._process.stdin.flush()  # type: ignore[union-attr]
-            self._unread = 1
-        return self._process
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer. Raises EngineFault. A process that was lost gets one successor."""
-        with self._lock:
-            try:
-                try:
-                    return self._exchange(request)
-                except Lost:
-                    self.close()
-                    return self._exchange(request)
-            except BaseException:  # also an interrupt: the answer to a dropped question must not meet the next one
-                self.close()
-                raise
-
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        process = self.start()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-            self._unread += 1
-            while self._unread:
-                line = process.stdout.readline()
-                if not line:
-                    raise Lost(f"the examiner's process ended (status {process.wait()})")
-                self._unread -= 1
-        except BrokenPipeError:
-            raise Lost("the examiner's process ended") from None
-        answer: dict[str, Any] = json.loads(line)
-        if "fault" in answer:
-            raise EngineFault(f"a fault of the grader, not of your code:\n{answer['fault']}")
-        return answer
-
-    def close(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.terminate()  # it cleans up
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()  # the fork server and its candidates end with it
-            process.wait()
-        try:
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # with a question in it
-        process.stdout.close()
-
-
-PROCESS = ExaminerProcess()
-atexit.register(PROCESS.close)
+EXAMINER = WarmExaminer()
+atexit.register(EXAMINER.close)
 
 
 def check(kata: str, source: str | None = None, seed: int | None = None) -> Verdict:
     """Grade the text of a submission, or problems/<kata>.py. Raises ValueError for an unknown kata, EngineFault."""
     stem = Catalog().find(kata).stem
     language = os.environ.get("KATA_LANG", "")
-    return Verdict(PROCESS.ask({"kata": stem, "source": source, "seed": seed, "language": language}))
+    request = {"kata": stem, "source": source, "seed": seed, "language": language, "width": WIDTH}
+    return Verdict(EXAMINER.ask(request))
 
 
-def kata(line: str, cell: str | None = None) -> Verdict | None:
-    """The magic. The cell's first line is the magic itself: an empty line in its place keeps the numbers right."""
-    words = line.split()
-    if len(words) != 1:
-        print(f"%kata KATA, or %%kata KATA above your code. KATA is one of {', '.join(Catalog().stems)}")
-        return None
-    try:
-        return check(words[0], None if cell is None else f"\n{cell}")
-    except ValueError as error:
-        print(error)
-        return None
+class Magic:
+    """What `%kata` and `%%kata` do in a shell of IPython's. `cells` are the texts that were graded last, by kata."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.cells: dict[str, str] = {}
+
+    def kata(self, line: str, cell: str | None = None) -> Verdict | None:
+        """Grade a kata: the cell under `%%kata KATA`, or the file with `%kata KATA`.
+
+        A cell that passes is run here, too. `%kata hint KATA`, `%kata compare KATA`, `%kata reset KATA`,
+        `%kata status`, `%kata due` and `%kata list` are the grader's verbs; compare takes the cell graded last.
+        """
+        words = line.split()
+        if cell is None and words and words[0] in VERBS:
+            self._do(words)
+            return None
+        if len(words) != 1:
+            print(word("magic-usage", verbs=", ".join(VERBS), katas=", ".join(Catalog().stems)))
+            return None
+        try:
+            stem = Catalog().find(words[0]).stem
+        except ValueError as error:
+            print(error)
+            return None
+        return check(stem) if cell is None else self._grade(stem, cell)
+
+    def _grade(self, stem: str, cell: str) -> Verdict:
+        """Grade a cell. Its first line is the magic itself: an empty line in its place keeps the numbers right."""
+        self.cells[stem] = cell
+        verdict = check(stem, f"\n{cell}")
+        if verdict.passed:
+            self.shell.run_cell(cell, store_history=False)
+        elif verdict.undefined in self.shell.user_ns:
+            print(word("cell-alone", name=verdict.undefined))
+        return verdict
+
+    def _do(self, words: list[str]) -> None:
+        """A verb of the command line, in a process of its own: what it imports stays out of the kernel."""
+        verb, stem = words[0], next((each for each in words[1:] if each in Catalog().stems), "")
+        with tempfile.TemporaryDirectory(prefix="kata-") as folder:
+            command = [sys.executable, str(ROOT / "grader.py"), *words]
+            if verb == "compare" and stem in self.cells:
+                file = Path(folder) / f"{stem}.py"
+                file.write_text(self.cells[stem], encoding="utf-8", errors="surrogatepass", newline="\n")
+                command += ["--file", str(file)]
+            environment = {**os.environ, "COLUMNS": str(WIDTH), "PYTHONIOENCODING": "utf-8"}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
+        print((done.stdout + done.stderr).rstrip())
+        if verb == "reset" and stem and not done.returncode:
+            self.cells.pop(stem, None)
+            print(word("stub-cell", kata=stem))
+            self.shell.set_next_input(f"%%kata {stem}\n{stub(Catalog()[stem])}")
 
 
 def load(shell: Any) -> None:
     """Register the magic and start the examiner, so that it is warm when the first cell wants it."""
-    shell.register_magic_function(kata, magic_kind="line_cell", magic_name="kata")
-    PROCESS.start()
+    os.environ[COMMAND] = "%kata"
+    shell.register_magic_function(Magic(shell).kata, magic_kind="line_cell", magic_name="kata")
+    EXAMINER.start()

@@ -1,6 +1,7 @@
 """What is remembered of each kata, and what is due again: .kata/progress.json.
 
-In: Reports, hints that were shown, stubs that were put back. Out: Records and Reviews; the verbs status and due.
+In: Reports on files and on notebooks' cells, hints that were shown, stubs that were put back. Out: Records and Reviews;
+the verbs status and due.
 
 Read: state (the forms), store (the file), progress (what happens to it), rating (how a pass went), review (the verb
 due, by the fsrs schedule), status (the verb status).

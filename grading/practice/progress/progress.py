@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from grading.catalog import ROOT, Catalog
 from grading.practice.progress.rating import rate
-from grading.practice.progress.state import Attempt, Record, Review, digest, form, plain
+from grading.practice.progress.state import Attempt, Record, Review, digest, digest_of, form, plain
 from grading.practice.progress.store import Store
 from grading.records import KataResult, Report
 
@@ -57,11 +58,23 @@ class Progress(Store):
             attempt.revealed = True
         self._close(data, stem, record, attempt)
 
-    def record(self, report: Report, now: float | None = None) -> None:
-        """Remember a grade of ROOT/problems."""
+    def record(self, report: Report, now: float | None = None, cell: str | None = None) -> None:
+        """Remember a grade of ROOT/problems, or of a notebook's cell, whose text `cell` is."""
         for result in report.katas:
             if not (result.fault and result.outcome == "broken"):
-                self._record(result, time.time() if now is None else now)
+                at = time.time() if now is None else now
+                self._record(result, at) if cell is None else self._record_cell(result, at, cell)
+
+    def _record_cell(self, result: KataResult, now: float, cell: str) -> None:
+        """As for a file; but a stub is in each notebook, and to run it on the way through begins no attempt."""
+        data, record, attempt = self._open(result.kata)
+        mark = digest_of(cell.encode("utf-8", "surrogatepass"))
+        if result.outcome == "not started" or (mark, result.outcome) == (record.cell_digest, record.cell_outcome):
+            return
+        record.cell_digest, record.cell_outcome = mark, result.outcome
+        record.cells += 1
+        attempt = self._grade(data, record, attempt, result, now, cell=True)
+        self._close(data, result.kata, record, attempt)
 
     def _record(self, result: KataResult, now: float) -> None:
         data, record, attempt = self._open(result.kata)
@@ -75,27 +88,38 @@ class Progress(Store):
             attempt = attempt or Attempt()
             attempt.tick(now)
         else:
-            record.attempts += 1
             attempt = self._grade(data, record, attempt, result, now)
         self._close(data, result.kata, record, attempt)
 
     def _grade(
-        self, data: dict[str, Any], record: Record, attempt: Attempt | None, result: KataResult, now: float
+        self,
+        data: dict[str, Any],
+        record: Record,
+        attempt: Attempt | None,
+        result: KataResult,
+        now: float,
+        cell: bool = False,
     ) -> Attempt | None:
         """One attempt more. A pass from a fresh stub is a review; mending what passed before is not."""
+        record.attempts += 1
         for cause in result.causes:
             record.causes[cause.name] = record.causes.get(cause.name, 0) + 1
+        sentences = {cause.name: cause.sentence for cause in result.causes}
+        explains = {cause.name: len(cause.explains) for cause in result.causes}
+        record.sentences |= sentences
+        record.explains |= explains
         if attempt:
             attempt.tick(now)
             attempt.runs += 1
-            attempt.causes |= {cause.name: cause.sentence for cause in result.causes}
+            attempt.causes |= sentences
+            attempt.explains |= explains
         if result.outcome != "passed":
             return attempt
         record.passes += 1
         record.first_pass = record.first_pass or now
         if attempt:
             record.best_seconds = min(record.best_seconds or attempt.seconds, attempt.seconds)
-            review = rate(attempt, Catalog()[result.kata].minutes, now)
+            review = replace(rate(attempt, Catalog()[result.kata].minutes, now), cell=cell)
             data["reviews"].setdefault(result.kata, []).append(plain(review))
         return None
 
@@ -103,7 +127,7 @@ class Progress(Store):
         """The stub is back: the hints start again, and a new go begins."""
         data, record, _ = self._open(stem)
         now = time.time() if now is None else now
-        record.hints, record.outcome, record.digest = 0, "", ""
+        record.hints, record.outcome, record.digest, record.cell_outcome, record.cell_digest = 0, "", "", "", ""
         self._close(data, stem, record, Attempt(began=now, last=now))
 
     def new_round(self, now: float | None = None) -> int:

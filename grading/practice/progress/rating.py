@@ -24,5 +24,12 @@ def rate(attempt: Attempt, minutes: float, now: float) -> Review:
     else:
         rating = GOOD
     return Review(
-        now, rating, round(attempt.seconds, 1), attempt.runs, attempt.hints, attempt.revealed, dict(attempt.causes)
+        now,
+        rating,
+        round(attempt.seconds, 1),
+        attempt.runs,
+        attempt.hints,
+        attempt.revealed,
+        dict(attempt.causes),
+        dict(attempt.explains),
     )

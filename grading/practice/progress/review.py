@@ -73,7 +73,7 @@ def reason(due: Due, now: float) -> str:
     """Why it is due: `gqa: 9 days ago, on the way: kv heads are tiled, 2 hints`."""
     last, parts = due.last, []
     if last.causes:
-        parts.append(word("due-causes", causes=Texts().causes(last.causes)))
+        parts.append(word("due-causes", causes=Texts().causes(last.causes, last.explains)))
     if last.rating == AGAIN:
         parts.append(word("due-reference"))
     if last.hints:
@@ -82,6 +82,8 @@ def reason(due: Due, now: float) -> str:
         parts.append(word("due-slow", runs=last.runs, minutes=last.seconds / 60))
     if not parts:
         parts.append(word("due-easy" if last.rating == EASY else "due-well"))
+    if last.cell:
+        parts.insert(0, word("due-cell"))
     return word("due", kata=due.kata.stem, ago=_ago(now - last.at), reasons=word("comma").join(parts))
 
 

@@ -13,7 +13,10 @@ PAUSE = 30 * 60.0  # a longer gap between two grades is no work on the kata
 
 @dataclass
 class Attempt:
-    """From a fresh stub to a pass. `seconds` is time at work: long gaps between grades count as PAUSE."""
+    """From a fresh stub to a pass. `seconds` is time at work: long gaps between grades count as PAUSE.
+
+    `causes` are the sentences of the mistakes that were named, `explains` how many checks each explained at the last.
+    """
 
     began: float = 0.0
     last: float = 0.0
@@ -22,6 +25,7 @@ class Attempt:
     hints: int = 0
     revealed: bool = False
     causes: dict[str, str] = field(default_factory=dict)
+    explains: dict[str, int] = field(default_factory=dict)
 
     def tick(self, now: float) -> None:
         """Time went on to `now`."""
@@ -32,9 +36,12 @@ class Attempt:
 
 @dataclass
 class Record:
-    """One kata in one round. Times are seconds since 1970; `causes` counts each mistake that was named.
+    """One kata in one round. Times are seconds since 1970.
 
-    `digest` and `outcome` are of the file as it was last graded, so that grading it again counts once.
+    `causes` counts each mistake that was named, `sentences` and `explains` are what it was, and how many checks it
+    explained, when it was named last.
+    `digest` and `outcome` are of the file as it was last graded, so that grading it again counts once; `cell_digest`
+    and `cell_outcome` are of the notebook's cell, and `cells` is how many of the attempts were made in one.
     """
 
     hints: int = 0
@@ -45,13 +52,21 @@ class Record:
     hints_used: int = 0
     outcome: str = ""
     digest: str = ""
+    cells: int = 0
+    cell_outcome: str = ""
+    cell_digest: str = ""
     causes: dict[str, int] = field(default_factory=dict)
+    sentences: dict[str, str] = field(default_factory=dict)
+    explains: dict[str, int] = field(default_factory=dict)
     attempt: dict[str, Any] | None = None
 
 
 @dataclass
 class Review:
-    """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy."""
+    """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy.
+
+    `cell` says that it was a notebook's cell that passed.
+    """
 
     at: float
     rating: int
@@ -60,6 +75,8 @@ class Review:
     hints: int = 0
     revealed: bool = False
     causes: dict[str, str] = field(default_factory=dict)
+    explains: dict[str, int] = field(default_factory=dict)
+    cell: bool = False
 
 
 def plain(value: object) -> dict[str, Any]:
@@ -93,6 +110,11 @@ def _fits(value: object, kind: str) -> bool:
 def digest(path: Path) -> str:
     """A short name of what is in the file; empty where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return digest_of(path.read_bytes())
     except OSError:
         return ""
+
+
+def digest_of(content: bytes) -> str:
+    """A short name of that content."""
+    return hashlib.sha256(content).hexdigest()[:16]

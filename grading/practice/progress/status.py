@@ -9,9 +9,9 @@ from grading.catalog import Catalog
 from grading.console import PASS, Verbs
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import Record, form
-from grading.texts import word
+from grading.texts import Texts, word
 
-NAMED = 2  # mistakes that fit on a line
+NAMED = 3  # mistakes that are told of a kata
 
 
 def register(verbs: Verbs) -> None:
@@ -25,9 +25,12 @@ def _status(arguments: argparse.Namespace) -> int:
     records = [progress.kata(kata.stem) for kata in katas]
     passed = sum(bool(record.passes) for record in records)
     print(word("status-round", number=len(rounds) + 1, passed=passed, count=len(katas)) + "\n")
-    print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints", "mistakes"))))
+    print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints"))))
     for kata, record in zip(katas, records, strict=True):
         print(_line(f"{kata.number} {kata.stem}", record))
+        print(*(f"    {mistake}\n" for mistake in _mistakes(record)), sep="", end="")
+    if cells := [f"{kata.stem} ({each.cells})" for kata, each in zip(katas, records, strict=True) if each.cells]:
+        print("\n" + word("status-cells", katas=word("list-comma").join(cells)))
     for number, ended in enumerate(rounds, start=1):
         stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
         names = word("list-comma").join(stems) or word("status-none")
@@ -36,19 +39,25 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _line(name: str, record: Record) -> str:
-    often = sorted(record.causes, key=lambda cause: -record.causes[cause])
-    counted = [f"{cause} ({record.causes[cause]})" if record.causes[cause] > 1 else cause for cause in often[:NAMED]]
-    more = [word("status-more", count=len(often) - NAMED)] if len(often) > NAMED else []
     first = day(record.first_pass) if record.passes else "-"
     best = length(record.best_seconds) if record.best_seconds else "-"
-    mistakes = word("list-comma").join(counted + more)
-    return _row(name, str(record.attempts), first, best, str(record.hints_used), mistakes).rstrip()
+    return _row(name, str(record.attempts), first, best, str(record.hints_used)).rstrip()
 
 
-def _row(name: str, attempts: str, first: str, best: str, hints: str, mistakes: str) -> str:
+def _mistakes(record: Record) -> list[str]:
+    """Those that were named, the most frequent first, in a sentence each."""
+    often, texts = sorted(record.causes, key=lambda cause: -record.causes[cause]), Texts()
+    named = [
+        texts.cause(name, record.sentences.get(name, ""), record.explains.get(name, 0), record.causes[name])
+        for name in often[:NAMED]
+    ]
+    return named + ([word("status-more", count=len(often) - NAMED)] if len(often) > NAMED else [])
+
+
+def _row(name: str, attempts: str, first: str, best: str, hints: str) -> str:
     from grading.reports.columns import flush, padded
 
-    cells = (flush(attempts, 8), padded(first, 10), flush(best, 7), flush(hints, 5), mistakes)
+    cells = (flush(attempts, 8), padded(first, 10), flush(best, 7), flush(hints, 5))
     return padded(name, 16) + "  ".join(cells)
 
 

@@ -1,11 +1,12 @@
 """Mistakes that people make in attention, by the step in which they make them; katas/<kata>/diagnosis.py has its own.
 
 In: the steps of katas/attention/program.py. Out: MISTAKES, of which each program takes those whose steps it has.
-To read: scale, softmax, masks, fills, projections, heads, groups, dropout, cache, chunks, layers.
+To read: scale, softmax, blocks, masks, fills, projections, heads, groups, dropout, cache, chunks, layers.
 """
 
 from grading.diagnosis.mistake import mistakes_in
 from katas.attention.mistakes import (
+    blocks,
     cache,
     chunks,
     dropout,
@@ -19,4 +20,4 @@ from katas.attention.mistakes import (
     softmax,
 )
 
-MISTAKES = mistakes_in(scale, softmax, masks, fills, projections, heads, groups, dropout, cache, chunks, layers)
+MISTAKES = mistakes_in(scale, softmax, blocks, masks, fills, projections, heads, groups, dropout, cache, chunks, layers)

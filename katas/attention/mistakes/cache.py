@@ -25,6 +25,30 @@ class NewBeforeOld(Kept):
             self.value = torch.cat([self.value, self.past[1]], dim=2)
 
 
+class NewValuesBeforeOld(Kept):
+    """the new values are put before those of the cache, and the new keys behind them, where both belong
+
+    A key meets the value of another token.
+    """
+
+    def append(self) -> None:
+        if self.past is not None:
+            self.key = torch.cat([self.past[0], self.key], dim=2)
+            self.value = torch.cat([self.value, self.past[1]], dim=2)
+
+
+class NewKeysBeforeOld(Kept):
+    """the new keys are put before those of the cache, and the new values behind them, where both belong
+
+    A key meets the value of another token.
+    """
+
+    def append(self) -> None:
+        if self.past is not None:
+            self.key = torch.cat([self.key, self.past[0]], dim=2)
+            self.value = torch.cat([self.past[1], self.value], dim=2)
+
+
 class Joined(Kept):
     """Along which dimension old and new are joined."""
 
@@ -62,6 +86,19 @@ class CacheJoinedAlongFeatures(Joined):
     """
 
     dim = 3
+
+
+class HeadsAndTokensJoined(Kept):
+    """old and new keys are joined after heads and tokens have become one dimension: heads are mixed
+
+    Right for one key/value head.
+    """
+
+    def append(self) -> None:
+        if self.past is not None:
+            pairs = zip(self.past, (self.key, self.value), strict=True)
+            joined = [torch.cat([old.flatten(1, 2), new.flatten(1, 2)], dim=1) for old, new in pairs]
+            self.key, self.value = (x.unflatten(1, (self.kv_heads, -1)) for x in joined)  # type: ignore[no-untyped-call]
 
 
 class OldKeysAsValues(Kept):
@@ -231,6 +268,26 @@ class NewTokensReplaceOldest(Kept):
             self.key, self.value = self.key[:, :, -past:], self.value[:, :, -past:]
 
 
+class OldestDropped(Kept):
+    """the oldest token of the cache is dropped at every call
+
+    The cache is short, and what was first is forgotten.
+    """
+
+    def append(self) -> None:
+        if self.past is not None:
+            self.past = self.past[0][:, :, 1:], self.past[1][:, :, 1:]
+        super().append()
+
+
+class _OldestUnlessAlone(OldestDropped):
+    def append(self) -> None:
+        if self.past is not None and self.past[0].size(2) > 1:
+            super().append()
+        else:
+            super(OldestDropped, self).append()
+
+
 class NewTokensWrittenOverLast(Kept):
     """the new keys and values are written over the latest tokens of the cache instead of behind them
 
@@ -257,13 +314,21 @@ class NewTokensWrittenOverFirst(Kept):
             self.value = torch.cat([self.value, self.past[1][:, :, new:]], dim=2)
 
 
+class _AndRoomLeft(NewTokensWrittenOverFirst):
+    def append(self) -> None:
+        if self.past is not None:
+            pairs = zip(self.past, (self.key, self.value), strict=True)
+            room = [torch.cat([old, torch.zeros_like(new)], dim=2) for old, new in pairs]
+            for buffer, new in zip(room, (self.key, self.value), strict=True):
+                buffer[:, :, : new.size(2)] = new
+            self.key, self.value = room
+
+
 class CacheOnSelf(Kept):
     """the module goes on from the keys and values that it kept on self instead of from the cache handed in
 
     One sequence is right; a second one, or a prefix continued twice, is not.
     """
-
-    in_place = True
 
     def append(self) -> None:
         self.past = self.past and self.memory

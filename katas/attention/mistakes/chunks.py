@@ -110,6 +110,30 @@ class _StrictAndUniform(CausalMaskStrict):
         """Its weights stay."""
 
 
+class _StrictButTheFirst(CausalMaskStrict):
+    def align_causal(self) -> None:
+        super().align_causal()
+        assert self.mask is not None
+        self.mask[0, 0] |= self.past is None
+
+
+class CausalMaskStrictWithCache(Chunk):
+    """a new token does not attend to itself when there is a cache
+
+    The first chunk is right.
+    """
+
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.ones(L, S, dtype=torch.bool).tril(S - L - (self.past is not None))
+
+
+class _StrictUnlessCacheIsEmpty(CausalMaskStrictWithCache):
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.ones(L, S, dtype=torch.bool).tril(S - L - (S > L))
+
+
 class CausalMaskOneAhead(Band):
     """the causal mask is off by one: a token attends to the token after it
 
@@ -128,6 +152,28 @@ class CausalMaskWithoutPast(Chunk):
     def align_causal(self) -> None:
         L = self.scores.size(-2)
         self.mask = torch.ones(L, L, dtype=torch.bool).tril()
+
+
+class PastOnTheRight(Chunk):
+    """the columns of the mask that are for the cache stand behind the triangle instead of before it
+
+    New tokens see the wrong keys of the past and of the chunk.
+    """
+
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.cat([torch.ones(L, L).tril(), torch.ones(L, S - L)], dim=1).bool()
+
+
+class PastLengthFromHeads(Chunk):
+    """the length of the past is read from dimension 1 of the cache, its heads, instead of dimension 2
+
+    Right where the cache holds as many tokens as heads.
+    """
+
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.ones(L, S, dtype=torch.bool).tril(self.kv_heads if self.past is not None else 0)
 
 
 class PastHidden(Chunk):

@@ -42,8 +42,9 @@ class Pattern(NamedTuple):
 
 
 def patterns(check: Check, right: type[Program]) -> list[Pattern]:
-    """One for each call of the check that shows it; none where heads are split or joined wrongly, which looks alike."""
-    if any(getattr(right, step) is not getattr(Layer, step) for step in ("project", "split", "share", "merge")):
+    """One for each call of the check that shows it; none where a step before it is wrong, which may look alike."""
+    before = ["project", "split", "share", "normalise", "merge"] + ["align", "orient", "fill", "clear"] * check.has_mask
+    if any(getattr(right, step) is not getattr(Layer, step) for step in before):
         return []
     return [found for call in check.calls() if (found := _pattern(call, right))]
 
@@ -106,10 +107,6 @@ class DropoutReversed(DropoutNever):
     def drop(self) -> None:
         self.weights = functional.dropout(self.weights, self.dropout, training=not self.training)
 
-    @staticmethod
-    def shows(check: Check, right: type[Program]) -> bool:
-        return _differs_in_evaluation(check)
-
 
 class DropoutKeepsInstead(Dropout):
     """dropout is the probability of keeping a weight instead of dropping it
@@ -154,6 +151,20 @@ class _OnMaskedScores(DropoutOnScores):
         super().normalise()
 
 
+class DropoutOnQueries(Dropout):
+    """dropout acts on the projected queries instead of on the attention weights
+
+    Features of a query vanish, and its scores change.
+    """
+
+    def score(self) -> None:
+        self.query = functional.dropout(self.query, self.dropout, training=self.training)
+        super().score()
+
+    def drop(self) -> None:
+        """It is done."""
+
+
 class DropoutOnOutput(Dropout):
     """dropout acts on the output of o_proj instead of on the attention weights
 
@@ -170,7 +181,7 @@ class DropoutOnOutput(Dropout):
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         found = patterns(check, right)
-        return any(each.kept_are(1 / (1 - each.rate)) and each.copies_differ for each in found)
+        return any(p.kept_are(1 / (1 - p.rate)) and p.copies_differ and not p.queries_agree for p in found)
 
 
 class DropoutTwice(Dropout):

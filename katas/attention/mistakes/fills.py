@@ -5,7 +5,7 @@ import math
 import torch
 
 from grading.diagnosis.mistake import Mistake
-from katas.attention.program import Core
+from katas.attention.program import Attention, Core
 
 
 class Style(Mistake, Core):
@@ -13,6 +13,14 @@ class Style(Mistake, Core):
 
     beside = frozenset({"align", "align_causal", "orient", "fill", "normalise"})
     sound = True
+
+
+class HalvesInFloat32(Style, Attention):
+    """float16 and bfloat16 are computed in float32 and cast back at the end."""
+
+    def receive(self) -> None:
+        if self.query.dtype.itemsize < 4:
+            self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
 
 class NanToNum(Style):

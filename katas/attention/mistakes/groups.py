@@ -1,5 +1,7 @@
 """Mistakes in sharing key/value heads."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from katas.attention.program import Projected, split_heads
 
 class Groups(Mistake, Projected):
     see = "gqa#Break-it"
-    needs = ("validate_groups",)
+    needs: ClassVar[tuple[str, ...]] = ("validate_groups",)
 
 
 class GroupsOfAll(Mistake, Projected):
@@ -60,6 +62,12 @@ class KvHeadOfWrongGroup(Groups):
         self.key, self.value = self.key[:, index], self.value[:, index]
 
 
+class _LastForTheRest(KvHeadOfWrongGroup):
+    def share(self) -> None:
+        index = (torch.arange(self.heads) // self.kv_heads).clamp(max=self.kv_heads - 1)
+        self.key, self.value = self.key[:, index], self.value[:, index]
+
+
 class KvHeadsReversed(Groups):
     """the key/value heads are read in reverse order
 
@@ -95,6 +103,32 @@ class PositionsRepeated(Groups):
     def share(self) -> None:
         group = self.heads // self.kv_heads
         self.key, self.value = (x.repeat_interleave(group, dim=2) for x in (self.key, self.value))
+
+
+class _RepeatedAndReshaped(PositionsRepeated):
+    def share(self) -> None:
+        super().share()
+        self.key, self.value = (x.reshape(x.size(0), self.heads, -1, x.size(-1)) for x in (self.key, self.value))
+
+
+class FirstValueHeadForAll(Groups):
+    """every query head reads value head 0, with the key head of its own group
+
+    The other value heads have no effect.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = _repeated(self, self.key), self.value[:, :1].expand(-1, self.heads, -1, -1)
+
+
+class FirstKeyHeadForAll(Groups):
+    """every query head reads key head 0, with the value head of its own group
+
+    The other key heads have no effect.
+    """
+
+    def share(self) -> None:
+        self.key, self.value = self.key[:, :1].expand(-1, self.heads, -1, -1), _repeated(self, self.value)
 
 
 class FirstKvHeadForAll(Groups):
@@ -212,6 +246,32 @@ class QueriesGroupedInWrongOrder(Groups):
         order = torch.arange(self.heads).reshape(-1, self.kv_heads).T.flatten()
         self.query = self.query[:, order]
         self.key, self.value = _repeated(self, self.key), _repeated(self, self.value)
+
+
+class GroupRowsMixed(GroupsOfAll):
+    """a group's queries become rows (L, H / K) and are read back as (H / K, L): positions and heads are mixed
+
+    Right for one query, or one head in a group.
+    """
+
+    def share(self) -> None:
+        super().share()
+        B, _, L, E = self.query.shape
+        self.query = self.query.reshape(B, self.kv_heads, -1, L, E).transpose(2, 3).reshape(B, -1, L, E)
+
+
+class MaskGroupsInWrongOrder(Groups):
+    """a (B, H, L, S) mask is read as (H / K, K) heads instead of (K, H / K)
+
+    Heads use the mask of another head.
+    """
+
+    needs = ("validate_groups", "feed")
+
+    def align(self) -> None:
+        super().align()  # type: ignore[misc]
+        if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) == self.heads:
+            self.mask = self.mask[:, torch.arange(self.heads).reshape(-1, self.kv_heads).T.flatten()]
 
 
 def _repeated(program: Projected, x: Tensor) -> Tensor:

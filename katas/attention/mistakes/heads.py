@@ -127,6 +127,17 @@ class _OneHeadAndItsScale(OneHead):
         self.factor = self.query.size(-1) ** -0.5
 
 
+class BatchAndHeadsUnfoldedInWrongOrder(Split):
+    """batch and heads are folded as (B * H) and read back as (H * B): heads land in another sequence
+
+    Right for a batch of one.
+    """
+
+    def merge(self) -> None:
+        B, H, L, E = self.output.shape
+        self.output = self.output.reshape(H, B, L, E).permute(1, 2, 0, 3).reshape(B, L, -1)
+
+
 class Merge(Mistake, Projected):
     see = "mha#Split-and-merge"
 

@@ -278,7 +278,6 @@ class QueryChangedInPlace(Mistake, Core):
 
 class _QueryScaledInPlace(QueryChangedInPlace, Attention):
     needs = ("deliver",)
-    in_place = True
 
     def scale(self) -> None:
         super().scale()
@@ -288,7 +287,6 @@ class _QueryScaledInPlace(QueryChangedInPlace, Attention):
 
 class _InputScaledInPlace(QueryChangedInPlace, Projected):
     needs = ("feed",)
-    in_place = True
 
     def receive(self) -> None:
         self.query.mul_(self.head_dim**-0.5)

@@ -158,6 +158,22 @@ class MaskTiledOverHeads(Form):
                 self.mask = mask
 
 
+class MaskTiledOverLeading(Mistake, Core):
+    """the leading dimensions become one, and the mask is tiled over it (repeat) instead of broadcast (expand)
+
+    A mask (B, 1, L, S) is used for other sequences than its own.
+    """
+
+    see = "sdpa#Masks"
+    needs = ("deliver",)
+
+    def orient(self) -> None:
+        if self.mask is not None and self.mask.dim() > 2:
+            masks, lead = self.mask.flatten(0, -3), self.scores.shape[:-2]
+            index = torch.arange(lead.numel()) % masks.size(0)
+            self.mask = masks[index].reshape(*lead, *masks.shape[1:])
+
+
 class MaskMeetsFiveDimensions(Form):
     """the scores have five dimensions, (B, K, H/K, L, S), and a mask of four is broadcast against them as it is
 

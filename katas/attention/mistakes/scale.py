@@ -5,6 +5,8 @@ import math
 import torch
 
 from grading.diagnosis.mistake import Mistake
+from grading.diagnosis.program import Program
+from grading.diagnosis.replay import Check
 from katas.attention.program import Attention, Core, Projected
 
 
@@ -118,6 +120,18 @@ class ScaleKvWidth(Scale, Projected):
         self.factor = 1.0 / math.sqrt(self.kv_heads * self.head_dim)
 
 
+class ScaleDModelOverKvHeads(Scale, Projected):
+    """the factor is 1/sqrt(d_model // num_kv_heads) instead of 1/sqrt(d_model // num_heads)
+
+    The scores are too small by the root of the number of heads in a group.
+    """
+
+    needs = ("validate_groups",)
+
+    def scale(self) -> None:
+        self.factor = (self.d_model // self.kv_heads) ** -0.5
+
+
 class ScaleKvHeads(Scale, Projected):
     """the scores are scaled by 1/sqrt(num_kv_heads) instead of 1/sqrt(head_dim)
 
@@ -172,6 +186,11 @@ class ScaleConstant(Scale):
 
     def scale(self) -> None:
         self.factor = 0.5
+
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        """A constant that is right for some sizes only is another number that happens to be as large there."""
+        return check.telling and not (check.half or check.has_mask or check.raised())
 
 
 class _Eighth(ScaleConstant):

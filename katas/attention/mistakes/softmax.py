@@ -57,6 +57,19 @@ class SoftmaxDim2(Softmax):
         self.weights = self.scores.softmax(dim=2)
 
 
+class SoftmaxOverGroup(Softmax):
+    """the softmax runs over the query heads of a group instead of over the keys
+
+    The weights of a group sum to 1, those of a query do not.
+    """
+
+    needs = ("validate_groups",)
+
+    def normalise(self) -> None:
+        groups = self.scores.unflatten(1, (-1, self.group()))  # type: ignore[attr-defined,no-untyped-call]
+        self.weights = groups.softmax(dim=2).flatten(1, 2)
+
+
 class SoftmaxOverBatch(Softmax):
     """the softmax runs over the first dimension (dim=0) instead of over the keys (dim=-1)
 
@@ -197,6 +210,24 @@ class _ConstantForMaximum(SoftmaxWithoutMaximum):
         self.weights = _ratio(self.scores - 10.0)
 
 
+class SoftmaxPlusOne(Softmax):
+    """1 is added to the sum by which the softmax divides, so that the weights of a row sum to less than 1
+
+    Every output is too small.
+    """
+
+    def normalise(self) -> None:
+        largest = self.scores.amax(dim=-1, keepdim=True)
+        powers = (self.scores - largest).exp()
+        self.weights = powers / (1.0 + powers.sum(dim=-1, keepdim=True))
+
+
+class _PlusOneAtZero(SoftmaxPlusOne):
+    def normalise(self) -> None:
+        powers = self.scores.exp()
+        self.weights = powers / (1.0 + powers.sum(dim=-1, keepdim=True))
+
+
 class SoftmaxInFloat32(Softmax):
     """the softmax is taken in float32 although the inputs are float64
 
@@ -206,7 +237,8 @@ class SoftmaxInFloat32(Softmax):
     see = "sdpa#Half-precision"
 
     def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=-1, dtype=torch.float32).to(self.scores.dtype)
+        dtype = self.scores.dtype
+        self.weights = self.scores.softmax(dim=-1, dtype=torch.float32 if dtype == torch.float64 else dtype).to(dtype)
 
 
 class AllInFloat32(Softmax):
@@ -219,11 +251,14 @@ class AllInFloat32(Softmax):
 
     def scale(self) -> None:
         super().scale()
-        self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
+        self.double = self.query.dtype == torch.float64
+        if self.double:
+            self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
     def weigh(self) -> None:
         super().weigh()
-        self.output = self.output.double()
+        if self.double:
+            self.output = self.output.double()
 
 
 class HalfSoftmax(Softmax):
