@@ -24,8 +24,8 @@ from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 ENGLISH = "en"
-COMMAND = "KATA_COMMAND"
 SHOWS_A_LINE = ("raised", "forbidden", "misfit", "stopped")  # kinds of failures whose `got` is a line of the learner's
+COMMAND = "KATA_COMMAND"
 MEANING = "    "  # stands between a row of numbers and what they are
 TABLES = ("words", "titles", "hints", "mistakes", "checks", "messages", "drills", "questions")
 

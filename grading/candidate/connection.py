@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ class Connection:
         self.gone: Failure | None = None  # why there is no candidate any more, and will be none
         self._host = host
         self._limits = limits
-        self._seed = seed  # of what the learner's code draws, dropout above all
+        # of what the learner's code draws, dropout above all: it follows from the run's seed, and does not tell it
+        self._seed = int.from_bytes(sha256(str(seed).encode()).digest()[:4])
         self._candidate: Candidate | None = None
         self._losses = 0
         self._left = limits.kata_seconds
