@@ -198,7 +198,7 @@ def test_the_worse_it_went_the_sooner_it_is_due():
 
 
 def test_due_says_why(progress):
-    last = Review(0.0, HARD, 600.0, 4, 2, False, {"kv-heads-tiled": "kv heads are tiled"})
+    last = Review(0.0, HARD, seconds=600.0, runs=4, hints=2, causes={"kv-heads-tiled": "kv heads are tiled"})
     due = review.Due(Catalog()[GROUPS], 5 * DAY, last)
     assert review.reason(due, 9 * DAY) == f"{GROUPS}: 9 days ago, on the way: kv heads are tiled, 2 hints"
     easy = review.Due(Catalog()[HEADS], 5 * DAY, Review(0.0, EASY))

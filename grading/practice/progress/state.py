@@ -13,21 +13,27 @@ AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4  # the grades of fsrs, which is not importe
 MANY_RUNS = 8
 
 
-@dataclass
-class Attempt:
-    """From a fresh stub to a pass. `seconds` is time at work: long gaps between grades count as PAUSE.
+@dataclass(kw_only=True)
+class Work:
+    """What it takes to pass. `seconds` is time at work: long gaps between grades count as PAUSE.
 
     `causes` are the sentences of the mistakes that were named, `explains` how many checks each explained at the last.
     """
 
-    began: float = 0.0
-    last: float = 0.0
     seconds: float = 0.0
     runs: int = 0
     hints: int = 0
     revealed: bool = False
     causes: dict[str, str] = field(default_factory=dict)
     explains: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Attempt(Work):
+    """From a fresh stub to a pass."""
+
+    began: float = 0.0
+    last: float = 0.0
 
     def tick(self, now: float) -> None:
         """Time went on to `now`."""
@@ -64,7 +70,7 @@ class Record:
 
 
 @dataclass
-class Review:
+class Review(Work):
     """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy.
 
     `cell` says that it was a notebook's cell that passed.
@@ -72,12 +78,6 @@ class Review:
 
     at: float
     rating: int
-    seconds: float = 0.0
-    runs: int = 0
-    hints: int = 0
-    revealed: bool = False
-    causes: dict[str, str] = field(default_factory=dict)
-    explains: dict[str, int] = field(default_factory=dict)
     cell: bool = False
 
 
@@ -96,16 +96,8 @@ def rate(attempt: Attempt, minutes: float, now: float) -> Review:
         rating = EASY
     else:
         rating = GOOD
-    return Review(
-        now,
-        rating,
-        round(attempt.seconds, 1),
-        attempt.runs,
-        attempt.hints,
-        attempt.revealed,
-        dict(attempt.causes),
-        dict(attempt.explains),
-    )
+    work = {each.name: getattr(attempt, each.name) for each in fields(Work)}
+    return Review(now, rating, **work | {"seconds": round(attempt.seconds, 1)})
 
 
 def plain(value: object) -> dict[str, Any]:
