@@ -24,7 +24,8 @@ notebooks: $(VENV)/notebooks
 
 test: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks/*.ipynb
-	$(BIN)/python -m pytest -q
+	$(BIN)/python docs/screens.py --check
+	$(BIN)/python -m pytest -q --candidate solutions
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -49,7 +50,7 @@ $(VENV)/grade: requirements.txt
 	@touch $@
 
 $(VENV)/notebooks: requirements-notebooks.txt $(VENV)/grade
-	@echo "Setting up Jupyter and Matplotlib: 90 packages, 75 MB to download and 340 MB on the disk."
+	@echo "Setting up Jupyter and Matplotlib: 93 packages, 75 MB to download and 340 MB on the disk."
 	@$(PIP) -r requirements-notebooks.txt
 	@touch $@
 

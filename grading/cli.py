@@ -235,7 +235,7 @@ def _hint(arguments: argparse.Namespace) -> int:
     for line in hints[level - 1].splitlines():
         print("\n".join(wrap(line, width(), "   " if line[:1].isdigit() else "")))
     more = "hint-more" if level < len(hints) else "hint-last"
-    print("\n" + "\n".join(wrap(texts.word(more, kata=kata.stem), width())))
+    print("\n" + "\n".join(wrap(texts.word(more, kata=kata.stem, next=level + 1), width())))
     return PASS
 
 

@@ -118,7 +118,7 @@ def test_the_debugger_is_left_at_once(copy, keys):
 def test_hints_can_be_read_again_and_the_last_says_so(copy):
     hints = [grade(copy, "hint", HEADS, text=SOLUTION).stdout for _ in range(4)]
     count = int(re.search(r"hint 1 of (\d)", hints[0])[1])
-    assert "The same command gives one more." in hints[0]
+    assert "The next one: python grader.py hint" in hints[0]
     assert "That was the last hint." in hints[count - 1]
     assert grade(copy, "hint", HEADS, "1", text=SOLUTION).stdout == hints[0]
     refused = grade(copy, "hint", GROUPS, "3", text=SOLUTION)

@@ -4,20 +4,34 @@ import re
 
 import pytest
 
-from docs import build_readme
-from grading.catalog import ROOT
+from docs import screens
+from grading.catalog import ROOT, Catalog
 from grading.diagnosis.knowledge import catalogue
 from grading.diagnosis.mistake import sentence
+from tests.engine.katas import GROUPS, numbered
 
-READMES = build_readme.READMES
+READMES = [name for name in screens.DOCUMENTS if name.startswith("README")]
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_tables_and_screens_of_the_readmes_are_what_the_grader_says_today(examiner, name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    assert text.count("<!-- generated: ") == 3
-    wanted = build_readme.filled(text, build_readme.parts(examiner, READMES[name]))
-    assert text == wanted, "run python docs/build_readme.py"
+def test_a_screen_is_what_its_command_prints_in_a_checkout_of_its_own(tmp_path):
+    """`make test` compares all of them: python docs/screens.py --check."""
+    checkout = screens.Checkout(tmp_path)
+    text = "a\n<!-- generated: right -->\nstale\n<!-- end -->\nb\n<!-- generated: katas -->\n<!-- end -->\n"
+    filled = screens.filled(text, checkout, "en")
+    assert "stale" not in filled
+    assert f"$ python grader.py {GROUPS}\n ok {numbered(GROUPS)}" in filled
+    for kata in Catalog().katas:
+        assert f"(problems/{kata.stem}.py)" in filled
+    assert screens.filled(filled, checkout, "en") == filled
+    with pytest.raises(KeyError, match="unknown"):
+        screens.filled("<!-- generated: unknown -->\n<!-- end -->", checkout, "en")
+
+
+def test_every_screen_is_in_a_document():
+    named = re.findall(
+        r"<!-- generated: (\w+) -->", "".join((ROOT / name).read_text("utf-8") for name in screens.DOCUMENTS)
+    )
+    assert set(named) == {*screens.SCREENS, "katas"}
 
 
 def outline(name):
@@ -44,7 +58,7 @@ def test_the_chinese_readme_says_the_same_section_by_section():
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
 def test_the_files_that_it_links_exist(path):
-    for target in re.findall(r"\]\((?!https?:|\.\./\.\./)([^)#]+)", path.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\((?!https?:|\.\./\.\./)([^)# ]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
 
 

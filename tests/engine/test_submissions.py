@@ -23,6 +23,12 @@ def test_right_submission_passes(examine, path):
     assert result.outcome == "passed", failed or result.message
 
 
+@pytest.mark.parametrize("path", [*files("wrong")[::25], *FOLDER.glob("wrong/*/noise_*.py")], ids=name_of)
+def test_the_same_seed_gives_the_same_report(examine, path):
+    """Whatever the learner's code draws, too."""
+    assert len({str(examine(path.parent.name, path, seed=5)) for _ in range(2)}) == 1
+
+
 CAUSES: list[tuple[str, set[str], set[str]]] = []  # of each wrong submission: its name, causes missed, untrue ones
 
 

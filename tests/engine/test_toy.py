@@ -166,7 +166,7 @@ def test_it_is_watched(root):
 def test_tables_and_documents_are_built(root, grader):
     for name in ("README.md", "README.zh-CN.md"):
         assert "[Twice]" not in (root / name).read_text()
-    grader("docs/build_readme.py")
+    grader("docs/screens.py")
     grader("docs/build_mistakes.py")
     for name in ("README.md", "README.zh-CN.md"):
         assert "| 1 | [Twice](problems/toy.py) | `twice` | 5 | 7 | [toy.ipynb]" in (root / name).read_text()
@@ -182,6 +182,7 @@ def test_its_notebook_is_built_and_what_the_tests_say_of_it_is_what_is_missing(s
         "test_length",
         "test_a_reader_does_something",
         "test_all_questions_of_the_kata_are_there",
+        "test_times_are_honest",
     }, said
 
 
