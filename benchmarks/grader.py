@@ -68,7 +68,14 @@ def cold() -> dict[str, Callable[[], Any]]:
         "list": ["grader.py", "list"],
         "--help": ["grader.py", "--help"],
         "hint": ["grader.py", "hint", "sdpa"],
-        "plain pytest on the same tests": ["-m", "pytest", "-q", *(f"tests/test_{stem}.py" for stem in STEMS)],
+        "plain pytest on the same tests": [
+            "-m",
+            "pytest",
+            "-q",
+            "--candidate",
+            "solutions",
+            *(f"tests/test_{stem}.py" for stem in STEMS),
+        ],
     }
     return {name: functools.partial(_run, command) for name, command in commands.items()}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading import doctor
+from grading.authoring import author, skeleton
 from grading.catalog import ROOT, Catalog, Kata, KataFault
 from grading.classroom import ci, cohort, readme_badge
 from grading.console import (
@@ -48,7 +49,7 @@ SURROUNDINGS = (
 )
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck)
+MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck, skeleton, author)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -234,7 +235,7 @@ def _hint(arguments: argparse.Namespace) -> int:
     for line in hints[level - 1].splitlines():
         print("\n".join(wrap(line, width(), "   " if line[:1].isdigit() else "")))
     more = "hint-more" if level < len(hints) else "hint-last"
-    print("\n" + "\n".join(wrap(texts.word(more, kata=kata.stem), width())))
+    print("\n" + "\n".join(wrap(texts.word(more, kata=kata.stem, next=level + 1), width())))
     return PASS
 
 

@@ -155,12 +155,23 @@ class KataResult:
     def first_failure(self) -> CheckResult | None:
         """The failed check that is shown: the first that the main cause explains, so that the two belong together.
 
-        Without causes it is the first, and so it is where that one raised, or never ran.
+        Without causes it is the first, and so it is where that one raised, or never ran. What is not written yet is
+        shown only where all that is written passes.
         """
-        failed = self.failures
+        failed = self.wrong or self.failures
         if not failed or not self.causes or (failed[0].kind in NEVER_RAN and not self.explaining(failed[0])):
             return failed[0] if failed else None
         return next((check for check in failed if check.name in self.causes[0].explains), failed[0])
+
+    @property
+    def wrong(self) -> tuple[CheckResult, ...]:
+        """The failed checks of what is written, as far as they ran."""
+        return tuple(check for check in self.failures if check.kind not in ("unwritten", "skipped"))
+
+    @property
+    def unwritten(self) -> tuple[CheckResult, ...]:
+        """The checks that come to a body which is still the stub's."""
+        return tuple(check for check in self.checks if check.kind == "unwritten")
 
     def explaining(self, check: CheckResult) -> tuple[Cause, ...]:
         """The causes that explain a failed check."""
@@ -168,8 +179,8 @@ class KataResult:
 
     @property
     def unexplained(self) -> tuple[CheckResult, ...]:
-        """The failed checks that no cause explains."""
-        return tuple(check for check in self.failures if not self.explaining(check))
+        """The failed checks of what is written that no cause explains."""
+        return tuple(check for check in self.wrong if not self.explaining(check))
 
 
 @dataclass(frozen=True)

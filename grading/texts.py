@@ -24,8 +24,10 @@ from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 ENGLISH = "en"
+SHOWS_A_LINE = ("raised", "forbidden", "misfit", "stopped")  # kinds of failures whose `got` is a line of the learner's
 COMMAND = "KATA_COMMAND"
-TABLES = ("words", "titles", "hints", "mistakes", "checks", "drills", "questions")
+MEANING = "    "  # stands between a row of numbers and what they are
+TABLES = ("words", "titles", "hints", "mistakes", "checks", "messages", "drills", "questions")
 
 
 def chosen() -> str:
@@ -98,6 +100,7 @@ class Texts:
             title=self._found("titles", result.kata, result.title),
             causes=tuple(self._cause(cause) for cause in result.causes),
             checks=tuple(self._check(check) for check in result.checks),
+            message=self.message(result.message),
             star=result.star and replace(result.star, text=self.star(result.star)),
         )
 
@@ -107,10 +110,38 @@ class Texts:
     def _check(self, check: CheckResult) -> CheckResult:
         """A check's title by its English one: tests of several katas share a name and differ in what they say."""
         rule, bracket, parameters = check.title.partition(" [")
-        return replace(check, title=self._found("checks", rule, rule) + bracket + parameters)
+        title = self._found("checks", rule, rule) + bracket + parameters
+        if check.kind == "raised":  # the rest is Python's, and the learner's
+            return replace(check, title=title)
+        got = check.got if check.kind in SHOWS_A_LINE else self.message(check.got)
+        return replace(
+            check, title=title, message=self.message(check.message), wanted=self.message(check.wanted), got=got
+        )
+
+    def message(self, english: str) -> str:
+        """What a failure says; `{}` in a key of the table stands for what differs from case to case."""
+        numbers, gap, meaning = english.partition(MEANING)
+        if gap:
+            return f"{numbers}{gap}{self.message(meaning)}"
+        exact = self._own.get("messages", {}).get(english)
+        if exact:
+            return str(exact)
+        for pattern, own in _patterns(self.language):
+            if found := pattern.fullmatch(english):
+                return own.format(*map(self.message, found.groups()))
+        return english
 
     def _found(self, table: str, key: str, english: Any) -> Any:
         return self._own.get(table, {}).get(key) or english
+
+
+@cache
+def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """The messages with something to be put in: first those that end a sentence (`{} has the wrong shape`), for what
+    they put in may be one of the others (`the output with a mask {}`); of each, those with most words of their own."""
+    own = {key: text for key, text in tables(language).get("messages", {}).items() if "{}" in key}
+    keys = sorted(own, key=lambda key: (not key.startswith("{}"), -len(key)))
+    return [(re.compile(re.escape(key).replace(r"\{\}", "(.+?)"), re.DOTALL), own[key]) for key in keys]
 
 
 def word(key: str, **values: object) -> str:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,19 @@ class _Question:
 class Connection:
     """The way to a learner's file, whichever candidate has it. Whatever goes wrong there is a CheckFailed here."""
 
-    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits) -> None:
+    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits, seed: int = 0) -> None:
         self.kata = kata
         self.path = path
         self.fences: tuple[str, ...] = ()
         self.gone: Failure | None = None  # why there is no candidate any more, and will be none
         self._host = host
         self._limits = limits
+        # of what the learner's code draws, dropout above all: it follows from the run's seed, and does not tell it
+        self._seed = int.from_bytes(sha256(str(seed).encode()).digest()[:4])
         self._candidate: Candidate | None = None
         self._losses = 0
         self._left = limits.kata_seconds
         self._lines: dict[str, int] = {}
-        self._loops: list[int] = []  # where the `while` loops of the file begin
         self._number = 0
         self._loading: _Question | None = None
         self._first: list[dict[str, Any]] = []  # goes into the next request
@@ -81,7 +83,7 @@ class Connection:
             "symbols": list(self.kata.symbols),
             "signatures": {name: list(each) for name, each in self.kata.signatures.items()},
         }
-        request = {"do": "load", "source": source, "file": self.path.name, **asked}
+        request = {"do": "load", "source": source, "file": self.path.name, "seed": self._seed, **asked}
         self._loading = replace(self._question(request, lambda: "loading the file", ""), transcript=[])
         try:
             self._candidate.send(self._loading.frame, self._limits.load_seconds)
@@ -94,9 +96,8 @@ class Connection:
         if self._loading:
             loading, self._loading = self._loading, None
             reply = self._reply(loading, self._limits.load_seconds)
-            lines, loops = reply.get("lines"), reply.get("loops")
+            lines = reply.get("lines")
             self._lines = lines if isinstance(lines, dict) else {}
-            self._loops = [line for line in loops if type(line) is int] if isinstance(loops, list) else []
 
     def ask(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> Pending:
         """Send a request about a symbol; the answer is the candidate's reply."""
@@ -156,7 +157,8 @@ class Connection:
 
     def _question(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> _Question:
         self._number += 1
-        frame = wire.encode({**request, "id": self._number}, strided=True)
+        seconds = self._limits.load_seconds if request["do"] == "load" else self._seconds
+        frame = wire.encode({**request, "id": self._number, "seconds": seconds}, strided=True)
         return _Question(self._number, frame, call, symbol, Pending(self.settle), self._transcript)
 
     def close(self) -> None:
@@ -238,7 +240,10 @@ class Connection:
         if reply.get("reached"):
             raise self._refused(reply)
         if "error" in reply:
-            raise CheckFailed(failure_of(reply["error"], self.call))
+            failure = failure_of(reply["error"], self.call)
+            if failure.kind == "stopped":
+                raise self._lost(replace(failure, message=f"stopped after {seconds:g} s, {failure.message}"))
+            raise CheckFailed(failure)
         return reply
 
     # --------------------------------------------------------------------------------------- losses
@@ -247,9 +252,6 @@ class Connection:
         if isinstance(error, Died) or not question.symbol:  # while the file is loaded no call says what it was about
             kind = "stopped" if isinstance(error, Stopped) else "died"
             return self._lost(Failure(f"{error}: {question.call()}", call=self.call, line=self.line, kind=kind))
-        if len(self._loops) == 1:
-            message = f"{error}, and this is the one `while` loop of the file"
-            return self._lost(Failure(message, call=self.call, line=self._loops[0], kind="stopped"))
         return self._lost(Failure(str(error), call=self.call, line=self.line, kind="stopped"))
 
     def _lost(self, failure: Failure) -> CheckFailed:

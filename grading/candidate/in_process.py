@@ -74,6 +74,7 @@ class InProcess:
     def send(self, frame: bytes, seconds: float) -> None:
         request = wire.decode(frame, strided=True)
         assert isinstance(request, dict)
+        request["seconds"] = 0.0  # whoever is at a debugger takes their time
         reply = self._debugged(request) if self._host.armed else self._quiet(request)
         if self._host.left or reply.get("error", {}).get("type") == "KeyboardInterrupt":
             raise KeyboardInterrupt

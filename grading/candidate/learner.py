@@ -25,8 +25,8 @@ from grading.records import CheckFailed, Failure
 class Learner(Connection):
     """The learner's file. Its symbols are attributes: `learner.causal_mask(3, 5)`."""
 
-    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits) -> None:
-        super().__init__(kata, path, host, limits)
+    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits, seed: int = 0) -> None:
+        super().__init__(kata, path, host, limits, seed)
         self._layers = 0
 
     def __getattr__(self, symbol: str) -> Function | LayerFactory:
@@ -104,7 +104,7 @@ class _Callable:
         """The value, unless there is none."""
         if value is None:
             name = self.symbol if self.number is None else "forward"
-            raise self._learner.failed(f"{name} returned None", "what the contract says it returns", "None")
+            raise self._learner.failed(f"{name} returned None", "", "")
         return value
 
     def echo(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any], dict[str, Any]]:

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from grading.candidate import rules
+from grading.candidate.deadline import OutOfTime, deadline, loop_around
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
 from grading.candidate.misfit import Misfit, lazy_layer, other_signature, other_symbol
-from grading.candidate.surroundings import differences, settle, surroundings
+from grading.candidate.surroundings import begin_random_numbers, differences, settle, surroundings
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
@@ -58,9 +59,10 @@ class Session:
         """The reply to a request: whatever the learner's code does, a dict."""
         serve: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, f"_{request['do']}")
         try:
-            for each in request.get("first", ()):
-                self._set(each)
-            reply = serve(request)
+            with deadline(request.get("seconds", 0.0)):
+                for each in request.get("first", ()):
+                    self._set(each)
+                reply = serve(request)
         except BaseException as error:
             reply = {"error": self._error(self._misfit(request, error) or error)}
         return {**reply, "reached": list(self.ledger)}
@@ -81,6 +83,7 @@ class Session:
         except (ValueError, RecursionError, MemoryError) as error:
             raise NotLoadable(f"not a Python program: {error}") from None
         self.module.__file__ = self.file
+        begin_random_numbers(request["seed"])
         sys.modules["learner"] = self.module
         exec(code, self.module.__dict__)
         self.signatures = request["signatures"]
@@ -88,7 +91,7 @@ class Session:
             misfit = other_symbol(symbol, getattr(self.module, symbol, None), self.tree)
             if misfit:
                 raise NotLoadable(str(misfit), misfit.line)
-        return {"value": None, "lines": _lines(self.tree), "loops": _loops(self.tree)}
+        return {"value": None, "lines": _lines(self.tree)}
 
     def _make(self, request: dict[str, Any]) -> dict[str, Any]:
         layer = getattr(self.module, request["symbol"])(*request["args"], **request["kwargs"])
@@ -201,13 +204,16 @@ class Session:
 
     def _error(self, error: BaseException) -> dict[str, Any]:
         frame, line = self._learners_frame(error)
-        kind = "raised"
+        kind, message = "raised", _text(error)
         if isinstance(error, NotLoadable):
             kind, line = "load", error.line
         elif isinstance(error, Misfit):
             kind, line = "misfit", error.line or line
         elif isinstance(error, Forbidden):
             kind = "forbidden"
+        elif isinstance(error, OutOfTime):
+            loop = self._loop(error)
+            kind, line, message = "stopped", loop or line, "in this loop" if loop else "at this line"
         elif type(error) is NotImplementedError and self._innermost(error) == self.file:
             kind = "unwritten"
         text = linecache.getline(self.file, line).strip() if line else ""
@@ -215,15 +221,23 @@ class Session:
             "kind": kind,
             "type": type(error).__name__,
             "bases": [base.__name__ for base in type(error).__mro__],
-            "message": _text(error),
+            "message": message,
             "line": line,
             "text": text[:200],
             "tensors": _tensors_named_in(text, frame) if frame else {},
         }
 
+    def _loop(self, error: OutOfTime) -> int:
+        """Where the innermost loop of the learner's begins that has not ended, 0 where there is none."""
+        found = (loop_around(self.tree, line) for _, line in reversed(self._learners_frames(error)))
+        return next((line for line in found if line), 0)
+
     def _learners_frame(self, error: BaseException) -> tuple[types.FrameType | None, int]:
-        frames = [(f, n) for f, n in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename == self.file]
+        frames = self._learners_frames(error)
         return frames[-1] if frames else (None, 0)
+
+    def _learners_frames(self, error: BaseException) -> list[tuple[types.FrameType, int]]:
+        return [(f, n) for f, n in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename == self.file]
 
     @staticmethod
     def _innermost(error: BaseException) -> str:
@@ -247,11 +261,6 @@ def _lines(tree: ast.Module) -> dict[str, int]:
         methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
         lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
-
-
-def _loops(tree: ast.Module) -> list[int]:
-    """Where the first `while` loops begin: what takes too long is one of them, if it is a loop that does not end."""
-    return sorted(node.lineno for node in ast.walk(tree) if isinstance(node, ast.While))[:2]
 
 
 def _written_over(given: Any, new: Any) -> Any:
@@ -286,7 +295,8 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def _tensors_named_in(text: str, frame: types.FrameType) -> dict[str, str]:
-    """The shapes of the tensors that a line of source names."""
+    """The shapes of the tensors that a line of source names, and their dtypes where these are not the same."""
     names = dict.fromkeys(re.findall(r"(?<![\w.])[A-Za-z_]\w*", text))
     found = {name: frame.f_locals[name] for name in names if isinstance(frame.f_locals.get(name), Tensor)}
-    return {name: str(tuple(tensor.shape)) for name, tensor in found.items()}
+    mixed = len({tensor.dtype for tensor in found.values()} - {torch.bool}) > 1
+    return {name: str(tuple(t.shape)) + f" {t.dtype}".replace("torch.", "") * mixed for name, t in found.items()}

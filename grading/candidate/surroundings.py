@@ -31,8 +31,13 @@ def settle() -> None:
     torch.set_num_threads(1)
     if torch.are_deterministic_algorithms_enabled():  # to set it, even to what it is, imports torch._inductor: a second
         torch.use_deterministic_algorithms(False)
-    torch.seed()
-    random.seed()
+    begin_random_numbers(torch.initial_seed() + 1)
+
+
+def begin_random_numbers(seed: int) -> None:
+    """What the learner's code draws depends on the run's seed, so that a run can be repeated."""
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ from torch import Tensor
 from grading.candidate.wire import Opaque, describe
 from grading.records import Failure
 
+KINDS = ("raised", "unwritten", "forbidden", "load", "misfit", "stopped")  # of errors that the candidate may report
+
 
 @dataclass(frozen=True)
 class Raised(Failure):
@@ -57,17 +59,17 @@ def cache_name(parent: int | None) -> str:
 
 def failure_of(error: dict[str, Any], call: str) -> Failure:
     """An error that the candidate reported. Its words are the learner's: bounded, and one line."""
-    kind = (
-        error.get("kind") if error.get("kind") in ("raised", "unwritten", "forbidden", "load", "misfit") else "raised"
-    )
+    kind = str(error["kind"]) if error.get("kind") in KINDS else "raised"
     text = " ".join(str(error.get("message", "")).split())[:300]
     name = str(error.get("type", ""))[:100]
-    message = text if kind in ("load", "forbidden", "misfit") else f"{name}: {text}" if text else name
+    line = error["line"] if isinstance(error.get("line"), int) else 0
+    if kind == "unwritten":
+        return Failure(f"{text or name} is not written yet", call=call, line=line, kind=kind)
+    message = text if kind in ("load", "forbidden", "misfit", "stopped") else f"{name}: {text}" if text else name
     tensors = error.get("tensors")
     shapes = ", ".join(f"{k} {v}" for k, v in tensors.items()) if isinstance(tensors, dict) else ""
     source = str(error.get("text", ""))[:100]
     got = f"{source}    with {shapes}" if source and shapes else source
-    line = error.get("line")
     bases = error.get("bases")
-    failure = Failure(message, "", got, call, line if isinstance(line, int) else 0, str(kind))
+    failure = Failure(message, "", got, call, line, kind)
     return Raised(**failure.__dict__, bases=tuple(map(str, bases)) if isinstance(bases, list) else ())

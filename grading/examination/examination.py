@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,8 +15,6 @@ from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog, KataFault, submission
 from grading.records import CheckFailed, CheckResult, EngineFault, Event, Failure
-
-OnResult = Callable[[pytest.Item, CheckResult], None]
 
 
 @cache
@@ -41,7 +38,7 @@ class Examination:
 
     Args:
         only: run the checks of that name, or those that have it in their name or title.
-        on_result: is called with each result, which may come while the next check runs; a grade has no use for it.
+        until_wrong: run no further check after one that fails.
     """
 
     def __init__(
@@ -51,7 +48,7 @@ class Examination:
         seed: int,
         limits: Limits,
         only: str = "",
-        on_result: OnResult | None = None,
+        until_wrong: bool = False,
     ) -> None:
         self.host = candidates
         self.folder = folder
@@ -67,12 +64,14 @@ class Examination:
         self.unloaded: dict[str, CheckFailed] = {}
         self.faults: dict[str, Fault] = {}
         self.unforeseen: dict[str, list[Fault]] = {}  # what a check raised that is no CheckFailed
-        self._on_result = on_result
+        self._until_wrong = until_wrong
 
     def learner(self, stem: str) -> Learner:
         """The learner's file of that kata. `folder` may also be one file."""
         if stem not in self.learners:
-            self.learners[stem] = Learner(Catalog()[stem], submission(self.folder, stem), self.host, self.limits)
+            self.learners[stem] = Learner(
+                Catalog()[stem], submission(self.folder, stem), self.host, self.limits, self.seed
+            )
         return self.learners[stem]
 
     def close(self) -> None:
@@ -106,8 +105,6 @@ class Examination:
 
     def _run(self, stem: str, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         if not self._load(stem):
-            if self._on_result:
-                self._on_result(item, check_result(item, self.unloaded[stem], self.learner(stem)))
             return
         learner, keep = self.learner(stem), partial(self._keep, stem, item)
         self.transcripts.setdefault(stem, {})[item.name] = learner.begin_check()
@@ -148,8 +145,8 @@ class Examination:
             self.unforeseen.setdefault(stem, []).append(fault_of(error))
         result = check_result(item, error, self.learner(stem))
         self.checks.setdefault(stem, []).append(result)
-        if self._on_result:
-            self._on_result(item, result)
+        if self._until_wrong and result.outcome == "failed":
+            item.session.shouldfail = f"{item.name} fails"
 
 
 # ---------------------------------------------------------------------------------------------- results

@@ -67,7 +67,7 @@ class Examiner:
             run(stems, examination)
             self._ask_the_reference(examination)
             ran = [stem for stem in stems if examination.expected[stem] or stem in examination.faults or not only]
-            results = [self._result(Catalog()[stem], examination, asked) for stem in ran]
+            results = [kata_result(Catalog()[stem], examination, asked) for stem in ran]
         finally:
             examination.close()
             gc.enable()
@@ -86,25 +86,6 @@ class Examiner:
             finally:
                 reference.close()
             examination.faults |= {stem: found[0] for stem, found in reference.unforeseen.items()} | reference.faults
-
-    def _result(self, kata: Kata, examination: Examination, asked: bool) -> KataResult:
-        learner, unloaded = examination.learner(kata.stem), examination.unloaded.get(kata.stem)
-        checks = tuple(examination.checks.get(kata.stem, ()))
-        passed = sum(check.outcome == "passed" for check in checks)
-        expected = examination.expected[kata.stem]
-        result = KataResult(kata.stem, kata.title, learner.where(0), _outcome(checks, expected), passed, expected)
-        result = replace(result, left_out=examination.left_out[kata.stem])
-        if fault := examination.faults.get(kata.stem):
-            return _broken(result, fault)
-        if unloaded:
-            failure = unloaded.failure
-            missing = not os.path.lexists(learner.path)
-            outcome: Outcome = "not started" if missing and not asked else "broken"
-            message = f"{failure.message}; the line: {failure.got}" if failure.got else failure.message
-            printed = examination.printed.get(kata.stem, "")
-            return replace(result, outcome=outcome, message=message, where=learner.where(failure.line), printed=printed)
-        transcripts = examination.transcripts.get(kata.stem, {})
-        return _explained(replace(result, checks=checks), kata, learner, transcripts)
 
     def fences(self) -> tuple[str, ...]:
         """What fences a candidate in here."""
@@ -150,6 +131,27 @@ def _ending_at_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, found)
+
+
+def kata_result(kata: Kata, examination: Examination, asked: bool) -> KataResult:
+    """What the checks of a kata came to, once they have run: with causes, or a star."""
+    learner, unloaded = examination.learner(kata.stem), examination.unloaded.get(kata.stem)
+    checks = tuple(examination.checks.get(kata.stem, ()))
+    passed = sum(check.outcome == "passed" for check in checks)
+    expected = examination.expected[kata.stem]
+    result = KataResult(kata.stem, kata.title, learner.where(0), _outcome(checks, expected), passed, expected)
+    result = replace(result, left_out=examination.left_out[kata.stem])
+    if fault := examination.faults.get(kata.stem):
+        return _broken(result, fault)
+    if unloaded:
+        failure = unloaded.failure
+        missing = not os.path.lexists(learner.path)
+        outcome: Outcome = "not started" if missing and not asked else "broken"
+        message = f"{failure.message}; the line: {failure.got}" if failure.got else failure.message
+        printed = examination.printed.get(kata.stem, "")
+        return replace(result, outcome=outcome, message=message, where=learner.where(failure.line), printed=printed)
+    transcripts = examination.transcripts.get(kata.stem, {})
+    return _explained(replace(result, checks=checks), kata, learner, transcripts)
 
 
 def _explained(

@@ -46,7 +46,7 @@ def _failures(result: KataResult) -> list[tuple[str, int, str, str]]:
         parts = (check.message, check.call and f"call: {check.call}", check.wanted and f"wanted: {check.wanted}")
         lines = [*filter(None, parts), *([f"got: {check.got}"] if check.got else [])]
         if causes := result.explaining(check):
-            text = cause_text(causes, Texts(ENGLISH), len(result.failures))
+            text = cause_text(causes, Texts(ENGLISH), len(result.wrong))
             lines.append(f"cause: exactly what you get when {text}")
         found.append((file, line_of(check.where), f"{result.kata}: {check.title}", "\n".join(lines)))
     return found or [(file, 0, result.kata, f"{len(result.checks)} of {result.expected} checks ran")]

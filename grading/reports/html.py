@@ -97,7 +97,7 @@ def _row(result: KataResult, texts: Texts, hints_read: Collection[str]) -> Row:
 
 def _causes(result: KataResult, texts: Texts) -> str:
     """Those of the check that is shown, then those of others."""
-    shown, total = result.first_failure, len(result.failures)
+    shown, total = result.first_failure, len(result.wrong)
     here = result.explaining(shown) if shown else ()
     away = tuple(cause for cause in result.causes if cause not in here)
     parts = (("causes", here), ("causes-elsewhere", away))

@@ -54,7 +54,7 @@ def _failure(result: KataResult) -> str:
         title = check.title
         rows = [("", check.message), ("where", check.where), ("call", check.call)]
         rows += [("wanted", check.wanted), ("got", check.got)]
-        here, total = result.explaining(check), len(result.failures)
+        here, total = result.explaining(check), len(result.wrong)
         away = tuple(cause for cause in result.causes if cause not in here)
         english = Texts(ENGLISH)
         for label, key, causes in (("cause", "causes", here), ("also", "causes-elsewhere", away)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
+from dataclasses import replace
 
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
@@ -11,11 +12,12 @@ from rich.text import Text
 from grading.catalog import Catalog
 from grading.records import CELL, Cause, CheckResult, KataResult, Report
 from grading.reports.columns import fit, padded, wrap
-from grading.texts import Texts, grader, word
+from grading.texts import SHOWS_A_LINE, Texts, grader, word
 
 LABEL = 8
 TITLES = 3
 MAX_PRINTED = 20
+OWN_HEADLINE = ("forbidden", "stopped", "died", "misfit")  # kinds that have nothing to do with the rule of a check
 STYLES = {"passed": "green", "failed": "red", "broken": "red", "not started": "dim"}
 MARKS = {"passed": "ok", "failed": "x", "broken": "x", "not started": "-"}
 
@@ -64,7 +66,7 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         return _broken(result, width)
     failed, shown = result.failures, result.first_failure
     out = Text()
-    for check in failed if verbose else [shown] if shown else []:
+    for check in result.wrong if verbose and result.wrong else [shown] if shown else []:
         out.append(_check(result, check, width))
         if check is shown:
             out.append(_causes(result, check, width))
@@ -76,7 +78,35 @@ def failure(result: KataResult, width: int, verbose: bool = False, hints_read: C
         out.append(f"  x {result.kata}: {ran}\n", style="red")
     if not verbose and len(failed) > 1:
         out.append(_row("", _others(result), width, "dim"))
+    out.append(_row("", _unwritten(result), width, "dim"))
+    out.append(_row("", _not_run(result), width, "dim"))
     return out.append(_row("next", what_to_read(result, hints_read), width))
+
+
+def one_check(result: KataResult, check: CheckResult, width: int) -> Text:
+    """A failed check by itself: what went wrong, why where that is known, and where to read on."""
+    result = Texts().result(result)
+    check = next(each for each in result.checks if each.name == check.name)
+    here = result.explaining(check)
+    out = Text(f"{check.title}\n     {check.where}\n").append(rows(check, width))
+    out.append(_row("cause", word("causes", causes=cause_text(here)) if here else "", width, "yellow"))
+    return out.append(_row("next", what_to_read(result, ()), width))
+
+
+def _unwritten(result: KataResult) -> str:
+    """What of a half-done file is written and passes, or what is not written yet, where something else fails."""
+    first, names = result.first_failure, dict.fromkeys(check.message for check in result.unwritten)
+    if not names or not first:
+        return ""
+    if first.kind == "unwritten":
+        return word("written-passes", count=result.passed)
+    return f"{word('semicolon').join(names)}{word('checks', count=len(result.unwritten))}"
+
+
+def _not_run(result: KataResult) -> str:
+    """How many checks had no turn, because the answer was stopped before."""
+    count = sum(check.kind == "skipped" for check in result.checks)
+    return word("not-run", count=count) if count else ""
 
 
 def what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
@@ -90,7 +120,7 @@ def what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
 
 def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
     """The causes of the check that is shown; then those of others, which say so."""
-    here, total = result.explaining(shown), len(result.failures)
+    here, total = result.explaining(shown), len(result.wrong)
     away = tuple(cause for cause in result.causes if cause not in here)
     out = _row("cause", word("causes", causes=cause_text(here, total=total)) if here else "", width, "yellow")
     return out.append(
@@ -101,15 +131,18 @@ def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
 def _others(result: KataResult) -> str:
     """What else fails: for another reason than the causes, where there are any; at most three titles."""
     shown = result.first_failure
-    left = [check for check in (result.unexplained if result.causes else result.failures) if check is not shown]
+    left = [check for check in result.unexplained if check is not shown]
     titles = list(dict.fromkeys(check.title.split(" [")[0] for check in left))[:TITLES]
     key = "fail-otherwise" if result.causes else "more-fail"
     return word(key, count=len(left), titles=word("semicolon").join(titles)) if left else ""
 
 
 def _check(result: KataResult, check: CheckResult, width: int) -> Text:
-    out = _head(result, check.title, check.where, width)
-    return out.append(rows(check, width))
+    if check.kind == "unwritten":
+        return _head(result, check.message, check.where, width)
+    own = check.kind in OWN_HEADLINE
+    out = _head(result, check.message if own else check.title, check.where, width)
+    return out.append(rows(replace(check, message="") if own else check, width))
 
 
 def rows(check: CheckResult, width: int) -> Text:
@@ -120,7 +153,7 @@ def rows(check: CheckResult, width: int) -> Text:
     if len(wanted) > 1 or len(got) > 1:
         return out.append(_side_by_side(wanted, got))
     out.append(_row("wanted", check.wanted, width))
-    return out.append(_row("line" if check.kind in ("raised", "forbidden", "misfit") else "got", check.got, width))
+    return out.append(_row("line" if check.kind in SHOWS_A_LINE else "got", check.got, width))
 
 
 def cause_text(causes: tuple[Cause, ...], texts: Texts | None = None, total: int = 0) -> str:
@@ -207,7 +240,8 @@ def _printed(words: str, width: int, verbose: bool) -> Text:
 
 
 def _next(report: Report, width: int) -> Text:
-    return Text("\n".join(wrap(summary(report), width)) + "\n", style="bold")
+    lines = [part for line in summary(report).splitlines() for part in wrap(line, width)]
+    return Text("\n".join(lines) + "\n", style="bold")
 
 
 def summary(report: Report, texts: Texts | None = None) -> str:
@@ -228,8 +262,8 @@ def summary(report: Report, texts: Texts | None = None) -> str:
     if len(report.katas) < len(Catalog().katas):
         return done
     lacking = [result.kata for result in report.katas if result.star and not result.star.given]
-    star = texts.word("then-star", katas=texts.word("list-comma").join(lacking)) + " " if lacking else ""
-    return f"{done} {star}{texts.word('then')}"
+    star = texts.word("then-star", katas=texts.word("list-comma").join(lacking)) + "\n" if lacking else ""
+    return f"{done}\n{star}{texts.word('then')}"
 
 
 def clean(text: str) -> str:

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from grading.catalog import ROOT
+from grading.catalog import ROOT, Catalog
+from grading.reports import terminal
 from grading.stubs import stub
 from tests.engine.katas import ATTENTION, CACHED, GROUPS, HEADS, MASKS, ONE_KV_HEAD
 
@@ -173,7 +174,22 @@ def test_an_endless_loop_points_at_itself_and_says_it_once(examine_briefly, tmp_
     source = HEAD + SDPA + "    step = 0\n    while step < 3:\n        query = query + 1\n    return query\n"
     failed = examine_briefly(ATTENTION, write(tmp_path, source)).first_failure
     assert failed.where.endswith(f"{ATTENTION}.py:6")
-    assert failed.message == "stopped after 2 s, and this is the one `while` loop of the file"
+    assert failed.message == "stopped after 2 s, in this loop"
+
+
+def test_of_several_loops_the_one_is_named_that_does_not_end(examine_briefly, tmp_path):
+    """The innermost that has not ended; what is called in it may be the learner's own, and a `for` without end."""
+    helper = "def more(rows):\n    rows.append(1)\n\n"
+    loops = (
+        "    while False:\n        pass\n    rows = [1]\n    for row in rows:\n        more(rows)\n    return query\n"
+    )
+    source = HEAD + helper + SDPA + loops
+    result = examine_briefly(ATTENTION, write(tmp_path, source))
+    line = source.splitlines().index("    for row in rows:") + 1
+    assert result.first_failure.where.endswith(f"{ATTENTION}.py:{line}")
+    shown = terminal.failure(result, 80).plain
+    assert shown.count("stopped") == 1
+    assert f"{result.expected - 1} more did not run." in shown
 
 
 def test_a_missing_file(examiner, tmp_path):
@@ -247,4 +263,19 @@ def test_half_a_kata_is_failed_and_names_what_is_missing(examine, tmp_path):
     )
     result = examine(MASKS, write(tmp_path, source, MASKS))
     assert result.outcome == "failed"
-    assert result.first_failure.message == "NotImplementedError: additive_mask"
+    assert result.first_failure.message == "additive_mask is not written yet"
+    shown = terminal.failure(result, 80).plain
+    assert "additive_mask is not written yet" in shown.splitlines()[0]
+    assert f"What is written passes: {result.passed} checks." in shown
+    assert "more fail" not in shown
+
+
+def test_half_a_kata_that_is_wrong_shows_what_is_wrong_first(examine, tmp_path):
+    unwritten = f'raise NotImplementedError("{Catalog()[MASKS].symbols[0]}")'
+    body = "return torch.ones(query_len, key_len or query_len).bool().tril()"
+    wrong = stub(Catalog()[MASKS]).replace(unwritten, body)
+    result = examine(MASKS, write(tmp_path, wrong, MASKS))
+    assert result.first_failure.kind == "differs"
+    shown = terminal.failure(result, 80).plain
+    assert f"additive_mask is not written yet ({len(result.unwritten)} checks)" in shown
+    assert result.causes

@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
 
 import pytest
 
 from grading.catalog import ROOT
 from tests.engine.katas import ATTENTION, GROUPS, HEADS
-from tests.engine.terminals import Terminal, copied
+from tests.engine.terminals import Terminal, copied, grader
 
 SOLUTION = (ROOT / "solutions" / f"{ATTENTION}.py").read_text(encoding="utf-8")
 WRONG = SOLUTION.replace("math.sqrt(query.size(-1))", "math.sqrt(value.size(-1))")
@@ -23,8 +22,7 @@ def copy(tmp_path_factory):
 
 def grade(copy, *arguments, text="", given=""):
     (copy / "problems" / f"{ATTENTION}.py").write_text(text, encoding="utf-8")
-    command = [sys.executable, "grader.py", *arguments]
-    return subprocess.run(command, cwd=copy, input=given, capture_output=True, text=True, timeout=120)
+    return grader(copy, *arguments, given=given)
 
 
 def test_what_was_printed_is_shown_wrapped_twenty_lines_of_it(copy):
@@ -120,7 +118,7 @@ def test_the_debugger_is_left_at_once(copy, keys):
 def test_hints_can_be_read_again_and_the_last_says_so(copy):
     hints = [grade(copy, "hint", HEADS, text=SOLUTION).stdout for _ in range(4)]
     count = int(re.search(r"hint 1 of (\d)", hints[0])[1])
-    assert "The same command gives one more." in hints[0]
+    assert "The next one: python grader.py hint" in hints[0]
     assert "That was the last hint." in hints[count - 1]
     assert grade(copy, "hint", HEADS, "1", text=SOLUTION).stdout == hints[0]
     refused = grade(copy, "hint", GROUPS, "3", text=SOLUTION)

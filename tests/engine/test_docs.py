@@ -4,20 +4,34 @@ import re
 
 import pytest
 
-from docs import build_readme
-from grading.catalog import ROOT
+from docs import screens
+from grading.catalog import ROOT, Catalog
 from grading.diagnosis.knowledge import catalogue
 from grading.diagnosis.mistake import sentence
+from tests.engine.katas import GROUPS, numbered
 
-READMES = build_readme.READMES
+READMES = [name for name in screens.DOCUMENTS if name.startswith("README")]
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_tables_and_screens_of_the_readmes_are_what_the_grader_says_today(examiner, name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    assert text.count("<!-- generated: ") == 3
-    wanted = build_readme.filled(text, build_readme.parts(examiner, READMES[name]))
-    assert text == wanted, "run python docs/build_readme.py"
+def test_a_screen_is_what_its_command_prints_in_a_checkout_of_its_own(tmp_path):
+    """`make test` compares all of them: python docs/screens.py --check."""
+    checkout = screens.Checkout(tmp_path)
+    text = "a\n<!-- generated: right -->\nstale\n<!-- end -->\nb\n<!-- generated: katas -->\n<!-- end -->\n"
+    filled = screens.filled(text, checkout, "en")
+    assert "stale" not in filled
+    assert f"$ python grader.py {GROUPS}\n ok {numbered(GROUPS)}" in filled
+    for kata in Catalog().katas:
+        assert f"(problems/{kata.stem}.py)" in filled
+    assert screens.filled(filled, checkout, "en") == filled
+    with pytest.raises(KeyError, match="unknown"):
+        screens.filled("<!-- generated: unknown -->\n<!-- end -->", checkout, "en")
+
+
+def test_every_screen_is_in_a_document():
+    named = re.findall(
+        r"<!-- generated: (\w+) -->", "".join((ROOT / name).read_text("utf-8") for name in screens.DOCUMENTS)
+    )
+    assert set(named) == {*screens.SCREENS, "katas"}
 
 
 def outline(name):
@@ -57,11 +71,3 @@ def test_the_table_of_mistakes_is_the_catalogues():
         assert row.startswith(f"| `{name}` | {sentence(kind).replace('|', '/')} |"), name
         assert f"notebooks/{page}.ipynb#{section})" in row
         assert f"| {', '.join(stems)} |" in row
-
-
-def test_the_sections_that_mistakes_link_to_are_there():
-    for name, (kind, _) in catalogue().items():
-        page, _, section = kind.see.partition("#")
-        source = (ROOT / "notebooks" / "src" / f"{page}.py").read_text(encoding="utf-8")
-        headings = re.findall(r"(?m)^# ##+ (.+)$", source)
-        assert section in [heading.strip().replace(" ", "-") for heading in headings], (name, kind.see)

@@ -51,7 +51,7 @@ def test_what_a_copy_costs_is_on_the_board(examiner):
     text = board(report, 100).plain
     assert "* " not in text
     words = " ".join(text.split())
-    assert "right; copies each key/value head 4 times: at Llama-3-8B size" in words
+    assert "right; a step copies each key/value head 4 times, as PyTorch does where it broadcasts: at" in words
     # 32 layers, 8192 tokens, 8 heads of 128, keys and values, two bytes: 1 GiB
     assert "4 GiB of copies of a 1 GiB cache" in words
     assert report.as_dict()["katas"][0]["star"]["given"] is False

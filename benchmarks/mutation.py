@@ -1,0 +1,223 @@
+"""Whether the graders notice when one small thing in a right answer is done otherwise.
+
+    python benchmarks/mutation.py                         # all mutants of the solutions
+    python benchmarks/mutation.py --right 4 --sample 150  # and of four right submissions a kata, 150 mutants of each
+    python benchmarks/mutation.py gqa --processes 2
+
+Each mutant (mutants.py) is graded up to the first check that fails. One that fails none is either equivalent under the
+contract, and stands with the reason in equivalent_mutants.toml, or a hole in the grader, and is printed. The figures go
+to results/mutation.json, and docs/mutation.md is made of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.mutants import Mutant, mutants
+from grading.candidate.limits import Limits
+from grading.catalog import Catalog
+from grading.examination.examination import Examination
+from grading.examination.examiner import Examiner, run
+from grading.records import CheckResult
+
+RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
+EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants.toml"
+PAGE = ROOT / "docs" / "mutation.md"
+RIGHT = ROOT / "tests" / "submissions" / "right"
+LIMITS = Limits(call_seconds=3.0, kata_seconds=20.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant: the test that fails first, or none."""
+
+    file: str
+    kind: str
+    natural: bool
+    change: str
+    killed_by: str
+
+
+def first_failure(examiner: Examiner, stem: str, file: Path, seed: int) -> CheckResult | None:
+    """The check that fails first, after which no further one is run; a file that does not load fails its first."""
+    examination = Examination(examiner.host, file, seed, LIMITS, until_wrong=True)
+    try:
+        run([stem], examination)
+    finally:
+        examination.close()
+        examiner.host.settle()
+    if stem in examination.unloaded:
+        return CheckResult("load", "the file loads", "failed", message=str(examination.unloaded[stem]))
+    if examination.faults:
+        raise RuntimeError(examination.faults[stem].trace)
+    return next((check for check in examination.checks[stem] if check.outcome == "failed"), None)
+
+
+def judged(job: tuple[str, Path, Sequence[Mutant]], seed: int) -> list[Verdict]:
+    """The mutants of one file."""
+    stem, file, chosen = job
+    examiner, name, found = _examiner(), str(file.relative_to(ROOT)), []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{stem}.py"
+        for mutant in chosen:
+            path.write_text(mutant.text, encoding="utf-8")
+            failed = first_failure(examiner, stem, path, seed)
+            killed_by = failed.name if failed else ""
+            found.append(Verdict(name, mutant.kind, mutant.natural, mutant.change, killed_by))
+    return found
+
+
+@cache
+def _examiner() -> Examiner:
+    """One in each process: it stays warm."""
+    return Examiner(limits=LIMITS)
+
+
+def jobs(
+    stems: Sequence[str], right: int, sample: int, seed: int, size: int
+) -> Iterator[tuple[str, Path, list[Mutant]]]:
+    """Files with their mutants, in lots of at most `size`: all of the solutions', a sample of the submissions'."""
+    chance = random.Random(seed)
+    for stem in stems:
+        files = sorted((RIGHT / stem).glob("*.py"))
+        chosen = chance.sample(files, min(right, len(files))) if right else []
+        for file in (Catalog()[stem].solution, *sorted(chosen)):
+            made = mutants(file.read_text(encoding="utf-8"))
+            if sample and file in chosen:
+                made = chance.sample(made, min(sample, len(made)))
+            for start in range(0, len(made), size):
+                yield stem, file, made[start : start + size]
+
+
+# ------------------------------------------------------------------------------------------------ what survives
+
+
+def figures(verdicts: Sequence[Verdict], seed: int) -> dict[str, Any]:
+    """What was found, without any judgement: how many there are and how many fail, and all those that fail nothing."""
+    survivors = [asdict(each) for each in verdicts if not each.killed_by]
+    for each in survivors:
+        del each["killed_by"]
+    return {
+        "seed": seed,
+        "all": _counted(verdicts),
+        "natural": _counted([each for each in verdicts if each.natural]),
+        **{f"{field}s": _by(verdicts, field) for field in ("file", "kind")},
+        "checks": dict(Counter(each.killed_by.split("[")[0] for each in verdicts if each.killed_by).most_common()),
+        "survivors": survivors,
+    }
+
+
+def _by(verdicts: Sequence[Verdict], field: str) -> dict[str, dict[str, int]]:
+    names = dict.fromkeys(getattr(each, field) for each in verdicts)
+    return {name: _counted([each for each in verdicts if getattr(each, field) == name]) for name in names}
+
+
+def _counted(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    return {"mutants": len(verdicts), "killed": sum(bool(each.killed_by) for each in verdicts)}
+
+
+def equivalents() -> dict[tuple[str, str], str]:
+    """The reason for which a mutant is no other program under the contract, by file and change."""
+    entries = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
+    return {(each["file"], change): each["reason"] for each in entries for change in each["changes"]}
+
+
+def holes(found: dict[str, Any]) -> list[str]:
+    """The mutants that fail no check and have no reason for it."""
+    reasons = equivalents()
+    return [
+        f"{each['file']}: {each['kind']}{' (natural)' * each['natural']}: {each['change']}"
+        for each in found["survivors"]
+        if (each["file"], each["change"]) not in reasons
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- the page
+
+HEAD = """# Do the graders notice?
+
+A mutant is a right answer in which one small thing is done otherwise: an operator, a comparison, an axis, a name taken
+for another, a statement left out, a constant, a dtype, a flag. `python benchmarks/mutation.py` grades each of them up
+to the first check that fails. *Natural* are those that people write, such as another axis or a layer taken for its
+neighbour; the others are a machine's.
+
+Generated from `benchmarks/results/mutation.json` and `benchmarks/equivalent_mutants.toml` by
+`python benchmarks/mutation.py --page`.
+"""
+
+
+def page(found: dict[str, Any]) -> str:
+    """docs/mutation.md."""
+    survivors = Counter(each["file"] for each in found["survivors"])
+    left = len(holes(found))
+    rows = [("all", found["all"]), ("natural ones", found["natural"]), *found["kinds"].items()]
+    total = found["all"]
+    lines = [
+        HEAD,
+        f"{total['mutants']} mutants, {total['killed']} fail a check, {total['mutants'] - total['killed'] - left} are"
+        f" equivalent under the contract, {left} are holes.\n",
+        "| what was done | mutants | fail a check | survive |\n|---|---|---|---|",
+        *(
+            f"| {name} | {each['mutants']} | {each['killed']} | {each['mutants'] - each['killed']} |"
+            for name, each in rows
+        ),
+        "\n| file | mutants | fail a check | survive |\n|---|---|---|---|",
+        *(
+            f"| `{file}` | {each['mutants']} | {each['killed']} | {survivors[file]} |"
+            for file, each in found["files"].items()
+        ),
+        "\n## Why the survivors are right\n",
+        *_reasons(found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _reasons(found: dict[str, Any]) -> Iterator[str]:
+    """Each reason, and how many survivors it is the reason of, with an example."""
+    known, groups = equivalents(), {}
+    for each in found["survivors"]:
+        groups.setdefault(known.get((each["file"], each["change"]), "A hole."), []).append(each["change"])
+    for reason, changes in sorted(groups.items(), key=lambda group: -len(group[1])):
+        yield f"- {reason} ({len(changes)})\n\n  ```text\n  {changes[0]}\n  ```\n"
+
+
+def main() -> int:
+    """Grade, write the figures and the page, and print the holes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("katas", nargs="*", default=Catalog().stems)
+    parser.add_argument("--right", type=int, default=0, help="right submissions of each kata")
+    parser.add_argument("--sample", type=int, default=0, help="mutants of each of them (0: all)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--page", action="store_true", help="grade nothing, and write the page of the last figures")
+    arguments = parser.parse_args()
+    if not arguments.page:
+        work = list(jobs(arguments.katas, arguments.right, arguments.sample, arguments.seed, size=40))
+        with ProcessPoolExecutor(arguments.processes) as pool:
+            verdicts = [each for lot in pool.map(partial(judged, seed=arguments.seed), work) for each in lot]
+        text = json.dumps(figures(verdicts, arguments.seed), indent=1, ensure_ascii=False)
+        RESULTS.write_text(text + "\n", encoding="utf-8")
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    PAGE.write_text(page(found), encoding="utf-8")
+    left = holes(found)
+    print("\n".join([*left, f"{found['all']['mutants']} mutants, {len(left)} holes"]))
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
