@@ -50,7 +50,7 @@ $(VENV)/grade: requirements.txt
 	@touch $@
 
 $(VENV)/notebooks: requirements-notebooks.txt $(VENV)/grade
-	@echo "Setting up Jupyter and Matplotlib: 90 packages, 75 MB to download and 340 MB on the disk."
+	@echo "Setting up Jupyter and Matplotlib: 93 packages, 75 MB to download and 340 MB on the disk."
 	@$(PIP) -r requirements-notebooks.txt
 	@touch $@
 

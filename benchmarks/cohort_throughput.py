@@ -2,8 +2,8 @@
 
     python benchmarks/cohort_throughput.py [--count 300] [--jobs 2] [--plain 20]
 
-Each submission is the six stubs with one file of tests/submissions in the place of one. Plain pytest grades a sample
-of the same folders with the same six graders, each in a new process, as one would without this grader's `cohort`.
+Each submission is the stubs with one file of tests/submissions in the place of one. Plain pytest grades a sample
+of the same folders with the same graders, each in a new process, as one would without this grader's `cohort`.
 CPU seconds are what the work costs, whatever else the machine does; wall-clock times are there for comparison.
 """
 

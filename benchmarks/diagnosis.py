@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from grading.authoring.submissions import FOLDER, stated
 from grading.candidate.limits import Limits
 from grading.catalog import Catalog, Kata
 from grading.diagnosis.explain import causes
@@ -37,8 +37,8 @@ from grading.examination.examination import Examination
 from grading.examination.examiner import Examiner, run
 from grading.records import Event, KataResult
 
+DRAWS = 2000  # a kata with few mistakes has few combinations, or none of a size
 RESULTS = ROOT / "benchmarks" / "results" / "diagnosis.json"
-WRONG = ROOT / "tests" / "submissions" / "wrong"
 
 
 def transcripts(examiner: Examiner, stems: Sequence[str], seed: int) -> dict[str, dict[str, list[Event]]]:
@@ -94,18 +94,21 @@ def _reply(request: dict[str, Any], given: Any) -> dict[str, Any]:
 def combinations(
     kinds: Sequence[Kind], styles: Sequence[Kind], size: int, chance: random.Random
 ) -> Iterator[Combination]:
-    """So many mistakes that fit together, without end; every other one with a style."""
-    for robust in iter(lambda: chance.random() < 0.5, None):
+    """So many mistakes that fit together, drawn again and again; every other one with a style."""
+    for _ in range(DRAWS):
+        robust = chance.random() < 0.5
         chosen: Combination = ()
-        while len(chosen) < size:
-            kind = chance.choice(kinds)
-            chosen = (*chosen, kind) if compatible(chosen, kind) else ()
+        while len(chosen) < size and (fitting := [kind for kind in kinds if compatible(chosen, kind)]):
+            chosen = (*chosen, chance.choice(fitting))
+        if len(chosen) < size:
+            continue
         style = chance.choice(styles) if robust and styles else None
         yield (*chosen, style) if style and compatible(chosen, style) else chosen
 
 
 def generated(made: Made, kinds: Sequence[Kind], size: int, count: int, chance: random.Random) -> Counter[str]:
-    """How `count` combinations of a size are named: main (the first cause is one of them), all, none, untrue."""
+    """How `count` combinations of a size, or as many as there are, are named: main (the first cause is one of them),
+    all, none, untrue."""
     plain = [kind for kind in kinds if not is_style(kind) and not proves(kind)]
     styles = [kind for kind in kinds if is_style(kind) and kind.sound]
     found: Counter[str] = Counter()
@@ -116,7 +119,7 @@ def generated(made: Made, kinds: Sequence[Kind], size: int, count: int, chance: 
         wanted = {name(kind) for kind in combination if not is_style(kind)}
         found += judged([cause.name for cause in causes({made.symbol: made.program}, kinds, failed, passed)], wanted)
         if found["answers"] == count:
-            return found
+            break
     return found
 
 
@@ -136,9 +139,7 @@ def submissions(examiner: Examiner, folder: Path, seed: int) -> Counter[str]:
     found: Counter[str] = Counter()
     for path in sorted(folder.rglob("*.py")):
         result: KataResult = examiner.grade([path.parent.name], path, seed).katas[0]
-        line = re.search(r"^# cause: *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-        wanted = set(line[1].split(", ")) - {"none"} if line else set()
-        found += judged([cause.name for cause in result.causes], wanted)
+        found += judged([cause.name for cause in result.causes], stated(path))
     return found
 
 
@@ -147,7 +148,7 @@ def measured(examiner: Examiner, seed: int, count: int) -> dict[str, Counter[str
     chance, catalog = random.Random(seed), Catalog()
     known = {kata.stem: found for kata in catalog.katas if (found := knowledge(kata))}
     asked = transcripts(examiner, list(known), seed)
-    rows = {"submissions of the tests": submissions(examiner, WRONG, seed)}
+    rows = {"submissions of the tests": submissions(examiner, FOLDER / "wrong", seed)}
     for size in (1, 2, 3):
         total: Counter[str] = Counter()
         for stem, module in known.items():

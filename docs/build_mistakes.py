@@ -36,12 +36,15 @@ COLUMNS = {
     "none": "none",
     "untrue": "another named",
 }
+RESULTS = ROOT / "benchmarks" / "results" / "diagnosis.json"
 TABLE, END = "<!-- table -->\n", "<!-- end of table -->"
 
 
 def main() -> None:
-    """Write both."""
+    """Write both; the table stays as it is where no figures are kept."""
     (ROOT / "docs" / "mistakes.md").write_text(HEAD + "\n".join(_mistakes()) + "\n", encoding="utf-8")
+    if not RESULTS.is_file():
+        return
     page = ROOT / "docs" / "diagnosis.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(TABLE)
     page.write_text(before + TABLE + "\n".join(_figures()) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
@@ -58,7 +61,7 @@ def _mistakes() -> list[str]:
 
 
 def _figures() -> list[str]:
-    rows = json.loads((ROOT / "benchmarks" / "results" / "diagnosis.json").read_text(encoding="utf-8"))["rows"]
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]
     head = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     return head + [
         f"| {name} | " + " | ".join(str(row.get(key, 0)) for key in COLUMNS) + " |" for name, row in rows.items()

@@ -175,7 +175,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 @cache
 def _katas(folder: Path) -> tuple[Kata, ...]:
-    found = [_kata(path) for path in folder.glob("*/kata.toml")]
+    found = [read_kata(path) for path in folder.glob("*/kata.toml")]
     ordered: list[Kata] = []
     for track in TRACKS:
         katas = _in_order([kata for kata in found if kata.track == track and not kata.fault])
@@ -197,7 +197,8 @@ def _in_order(katas: list[Kata]) -> list[Kata]:
     return ordered
 
 
-def _kata(path: Path) -> Kata:
+def read_kata(path: Path) -> Kata:
+    """The kata that a kata.toml describes, with its fault where it cannot be read; without a number."""
     stem = path.parent.name
     try:
         entry = read_toml(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grading import doctor
+from grading.authoring import author, skeleton
 from grading.catalog import ROOT, Catalog, Kata, KataFault
 from grading.classroom import ci, cohort, readme_badge
 from grading.console import (
@@ -48,7 +49,7 @@ SURROUNDINGS = (
 )
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck)
+MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck, skeleton, author)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -5,8 +5,11 @@
     python notebooks/build.py --fresh         do not carry timings over
 
 What is the same in all of them, or stands elsewhere, is put in here: the set-up (a cell tagged `setup`), the Colab
-badge (`<!-- badge -->`), the interview questions of katas/<kata>/questions.toml (`<!-- questions -->`), and the stub of
-the kata as a cell that is graded (a cell tagged `graded`).
+badge (`<!-- badge -->`), the interview questions of katas/<kata>/questions.toml (`<!-- questions -->`), the code of a
+drawing in drawings.py (`# drawing: NAME` in a cell tagged `drawing`), and the stub of the kata as a cell that is graded
+(a cell tagged `graded`).
+
+The outputs of a cell tagged `slider` are left out: they are nothing without a kernel.
 
 A rebuild on the same machine is byte-identical: cell ids are numbers and times of execution are not recorded. The
 outputs of a cell tagged nbval-ignore-output (timings) are carried over from the committed file as long as its source
@@ -14,6 +17,7 @@ and those of the cells before it stand as they are, the set-up aside: it compute
 """
 
 import argparse
+import ast
 import os
 import re
 import subprocess
@@ -22,6 +26,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = FOLDER / "src"
+DRAWINGS = FOLDER / "drawings.py"
 START = "start_here"
 sys.path.insert(0, str(FOLDER.parent))  # the catalog of katas
 NOT_COMPARED = "nbval-ignore-output"
@@ -85,6 +90,7 @@ def read_source(stem: str, name: str):
     from nbformat.v4 import new_notebook
 
     cells = jupytext.read(SOURCES / f"{stem}.py", fmt="py:percent").cells
+    drawn: set[str] = set()  # the parts of drawings.py that a cell before has
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number:02d}"
         tags = cell.metadata.get("tags", [])
@@ -92,6 +98,8 @@ def read_source(stem: str, name: str):
             cell.source = _with_badge(cell.source, stem, name).replace("<!-- questions -->", folded_questions(stem))
         elif "setup" in tags:
             cell.source = SETUP.format(address=f"https://github.com/{name}" if name else "")
+        elif "drawing" in tags:
+            cell.source = _drawing(cell.source.removeprefix("# drawing: "), drawn)
         elif "graded" in tags:
             cell.source = f"%%kata {stem}\n{_stub(stem)}"
         cell.metadata = ({"tags": tags} if tags else {}) | (
@@ -109,9 +117,31 @@ def _with_badge(text: str, stem: str, name: str) -> str:
 
 
 def _folds(cell) -> bool:
-    """Set-up and plotting are folded: a cell that opens with the figure, or the one that defines `show`."""
-    opening = cell.source.split("\n", 1)[0]
-    return cell.cell_type == "code" and bool(re.match(r"fig, ", opening) or "def show(" in cell.source)
+    """Set-up and plotting are folded: a drawing, a cell that makes a figure, the one that defines `show`."""
+    tagged = {"drawing", "setup"} & set(cell.metadata.get("tags", []))
+    return cell.cell_type == "code" and bool(tagged or re.search(r"plt\.subplots\(|def show\(", cell.source))
+
+
+def _drawing(name: str, drawn: set[str]) -> str:
+    """The code that shows a drawing: its function, and what that uses of drawings.py and is not `drawn` yet."""
+    text = DRAWINGS.read_text(encoding="utf-8")
+    parts = {defined: node for node in ast.parse(text).body for defined in _defines(node)}
+    wanted, unread = set(), [name]
+    while unread:
+        wanted.add(used := unread.pop())
+        names = {node.id for node in ast.walk(parts[used]) if isinstance(node, ast.Name)}
+        unread += [other for other in names if other in parts and other not in wanted]
+    new = dict.fromkeys(parts[part] for part in parts if part in wanted - drawn)
+    drawn |= wanted
+    return "\n\n\n".join([ast.get_source_segment(text, node) for node in new] + [f"show(*{name}())"])
+
+
+def _defines(node: ast.stmt) -> list[str]:
+    """The names that a function or an assignment of drawings.py gives to the file."""
+    if isinstance(node, ast.FunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
 
 
 def _stub(stem: str) -> str:
@@ -158,6 +188,8 @@ def execute(notebook, timeout: int = 60):
         if cell.cell_type == "code":
             cell.outputs = _joined(cell.outputs)
             cell.metadata.pop("execution", None)
+            if "slider" in cell.metadata.get("tags", []):
+                cell.outputs = []
     return notebook
 
 

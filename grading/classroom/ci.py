@@ -64,12 +64,11 @@ def _lost(report: Report, checkout: Path, before: str | None) -> list[str]:
     fresh = {result.kata for result in report.katas if result.outcome == "not started"}
     if not fresh or not before or not before.strip("0"):  # a new branch's earlier commit is 000...0
         return []
-    from grading.classroom import gitfiles
-    from grading.classroom.entries import Unfit
+    from grading.classroom.entries import Unfit, in_commit
     from grading.classroom.submissions import chosen
 
     try:
-        files = chosen("before", gitfiles.entries(checkout, f"{before}^{{commit}}")).files
+        files = chosen("before", in_commit(checkout, f"{before}^{{commit}}")).files
     except Unfit:
         return []  # a commit that a forced push has removed: there is nothing to compare with
     with tempfile.TemporaryDirectory(prefix="kata-before-") as folder:

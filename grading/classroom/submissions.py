@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from grading.catalog import Catalog
-from grading.classroom import gitfiles
-from grading.classroom.entries import DEEPEST, ELSEWHERE, Entry, Unfit, in_folder, in_zip
+from grading.classroom.entries import DEEPEST, ELSEWHERE, Entry, Unfit, in_commit, in_folder, in_zip, unbundled
 from grading.records import CheckResult, KataResult, Report
 
 FILE = 256 * 1024  # bytes of one file; the candidate's own limit is the same
@@ -54,8 +53,8 @@ def take(path: Path) -> Submission:
         if path.stat().st_size > ARCHIVE:
             raise Unfit(f"it has more than {ARCHIVE >> 20} MiB")
         if path.suffix == ".bundle":
-            with gitfiles.unbundled(path) as (repository, revision):
-                return chosen(path.name, gitfiles.entries(repository, revision))
+            with unbundled(path) as (repository, revision):
+                return chosen(path.name, in_commit(repository, revision))
         with zipfile.ZipFile(path) as archive:
             return chosen(path.name, in_zip(archive))
     except Unfit as unfit:

@@ -49,9 +49,13 @@ class Explained:
 
     def _sure(self, combination: Combination, kind: Kind) -> bool:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
-        explained, failed = self.explains(combination, kind), self._search.failed
-        if self._refuted(combination, kind, explained):
+        # where shapes do not fit, the error and its line say all that is sure
+        explained = [check for check in self.explains(combination, kind) if not check.shapes_raised]
+        failed = self._search.failed
+        if not explained or self._refuted(combination, kind, explained):
             return False
+        if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
+            return False  # one check of many, beside other mistakes: that may be chance
         if any(check.telling for check in explained):
             return True
         if self._others(combination, kind, explained):
@@ -59,12 +63,10 @@ class Explained:
         if _constructor(explained):
             return True
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
-        if all(check.shapes_raised for check in explained):  # the error and its line say all that is sure
-            return False
         if not errors and 2 * sum(check.blank for check in explained) > len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
-        if errors and all(check.raised() for check in explained):  # the words of errors, which many mistakes share
-            return len(named(combination)) == 1 and len(explained) > 2 and len(explained) >= MOST_OF_ALL * len(failed)
+        if errors and all(check.raised() for check in explained):  # in words that no other mistake ends in
+            return len(explained) > 2
         if errors:
             return len(errors) > 1
         return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
@@ -107,7 +109,7 @@ def without(combination: Combination, kind: Kind) -> Combination:
 
 def _constructor(checks: Sequence[Check]) -> bool:
     """Whether they are about what a constructor raises."""
-    return all(check.steps[-1].request["do"] == "make" for check in checks)
+    return all(check.steps[-1].request["do"] == "make" and not check.made_right for check in checks)
 
 
 def causes(

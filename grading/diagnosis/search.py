@@ -73,13 +73,10 @@ class Search:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
         if not self.failed:
             return []
-        best = self._climb([])
-        if not best or not self._does(best[0], 0.5):
-            styled = self._first(self.order[:3], lambda check: self._both((), check))
-            best = self._climb(best, styled)
+        best = self._climb(self._begun())
         if best and (further := [check for check in self._rest if not self.explains(best[0], check)]):
             self.sample += further[:FURTHER]
-            best = self._climb([], best[:WIDTH])
+            best = self._climb(best[:WIDTH])
         return self._simplest(best)
 
     @property
@@ -87,19 +84,31 @@ class Search:
         """The sample, with the checks first that say most for the least work."""
         return sorted(self.sample, key=lambda check: (bool(check.raised()), check.has_mask, check.cost > 1))
 
-    def _climb(self, best: list[Combination], frontier: Sequence[Combination] = ((),)) -> list[Combination]:
+    def _begun(self) -> list[Combination]:
+        """Single mistakes; with the style in which they show, where no single one does much; two, where none does."""
+        left = self._left(())
+        singles = self._ranked(self._first(left, lambda check: self._larger((), check)))
+        if not singles or not self._does(singles[0], 0.5):
+            singles += self._first(self.order[:3], lambda check: self._both((), check))
+        return singles or self._parts((), left) or self._pairs()
+
+    def _climb(self, begun: Sequence[Combination]) -> list[Combination]:
         """Larger and larger combinations, the best of all first."""
-        best = self._ranked([*best, *(each for each in frontier if each)])
+        best = self._ranked(begun)
+        frontier = self._promising(best)
         for _ in range(MOST):
-            grown = self._ranked({each for start in frontier for each in self._grown(start)} - set(best))
-            frontier = [each for each in grown if not self.contradicted(each)]
-            if frontier and self._does(frontier[0], MOST_OF_ALL):
-                frontier = [each for each in frontier if self.rank(each)[:2] == self.rank(frontier[0])[:2]]
-            frontier = frontier[:WIDTH]
-            best = self._ranked([*best, *frontier])
             if not frontier or self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
                 break
+            grown = self._ranked({each for start in frontier for each in self._grown(start)} - set(best))
+            frontier = self._promising([each for each in grown if not self.contradicted(each)])
+            best = self._ranked([*best, *frontier])
         return best
+
+    def _promising(self, ranked: Sequence[Combination]) -> list[Combination]:
+        """Those that are grown further: the best alone, and what is as good, where they explain nearly all."""
+        if ranked and self._does(ranked[0], MOST_OF_ALL):
+            ranked = [each for each in ranked if self.rank(each)[:2] == self.rank(ranked[0])[:2]]
+        return list(ranked[:WIDTH])
 
     def _ranked(self, combinations: Iterable[Combination]) -> list[Combination]:
         return sorted(combinations, key=self.rank)
@@ -175,14 +184,16 @@ class Search:
         for stage in stages:
             if found := self._first(left, stage):
                 return found
+        return (
+            self._parts(start, left)
+            or self._first(left, lambda check: self._styled(start, check, False))
+            or self._first(left[:2], lambda check: self._both(start, check))
+        )
+
+    def _parts(self, start: Combination, left: Sequence[Check]) -> list[Combination]:
+        """Those that give one of the wrong tensors of a check."""
         parts = [each for check in left for each in self._partly.get(check.name, ()) if set(start) < set(each)]
-        if parts:
-            return list(dict.fromkeys(parts))[:PARTS]
-        if start:
-            return self._first(left, lambda check: self._styled(start, check, False)) or self._first(
-                left[:2], lambda check: self._both(start, check)
-            )
-        return self._pairs()
+        return list(dict.fromkeys(parts))[:PARTS]
 
     def _left(self, start: Combination) -> list[Check]:
         """What it is grown on: checks whose numbers say most, then those that look at one rule."""

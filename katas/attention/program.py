@@ -99,6 +99,8 @@ class Core(Program):
 class Attention(Core):
     """Scaled dot-product attention."""
 
+    takes_a_mask = True
+
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Any:
         self.query, self.key, self.value, self.mask = query, key, value, mask
         self.head_dim, self.dtype = query.size(-1), query.dtype
@@ -176,6 +178,8 @@ class Projected(Core):
 
 class Layer(Projected):
     """Multi-head attention, and the other two that are handed query, key, value and a mask."""
+
+    takes_a_mask = True
 
     def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, bias: bool = True) -> None:
         self.make(d_model, num_heads, num_heads, dropout, bias)

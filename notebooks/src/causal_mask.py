@@ -3,15 +3,16 @@
 #
 # <!-- badge -->
 #
-# A triangle of booleans, and the mistakes that survive longest in real code. After this notebook you can place the
-# triangle when there are more keys than queries, prove that filling with minus infinity is the only fill that works
-# (and say where even that fails), prove that causality is what makes a cache legal, and name the test that a wrong
-# mask passes.
+# A mask is a triangle of booleans, and its mistakes are those that survive longest in real code. **After this notebook
+# you can** place the triangle when there are more keys than queries, prove that filling with minus infinity is the only
+# fill that works (and say where even that fails), prove that causality is what makes a cache legal, and name the test
+# that a wrong mask passes.
 #
-# Short of time? Ten minutes: [Where the triangle sits](#Where-the-triangle-sits), [Prefixes do not
-# change](#Prefixes-do-not-change), [Which test sees a wrong mask](#Which-test-sees-a-wrong-mask), and the questions.
+# Short of time? 12 minutes: [Where the triangle sits](#Where-the-triangle-sits), [Why minus
+# infinity](#Why-minus-infinity), [Prefixes do not change](#Prefixes-do-not-change), [Which test sees a wrong
+# mask](#Which-test-sees-a-wrong-mask), and then the questions.
 #
-# Reading time: 35 minutes. Kata: `python grader.py check causal_mask`
+# Reading time: 40 minutes. Kata: `python grader.py check causal_mask`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -106,7 +107,11 @@ print("causal", [round(x) for x in causal.tolist()], "  last query alone, is_cau
 # S keys are positions $0 \dots S-1$. The L queries are the *last* L of them, so row $i$ is position $i + (S - L)$:
 #
 # $$M_{ij} = [\,j \le i + S - L\,] .$$
-#
+
+# %% tags=["drawing"]
+# drawing: mask_with_cache
+
+# %% [markdown]
 # The last row sees all S keys: the triangle leans against the **bottom-right** corner. Checks for a whiteboard: row
 # $i$ has $i + 1 + S - L$ Trues; the total is $LS - \frac{L(L-1)}2$; and the mask is the last L rows of the square
 # mask of size S.
@@ -159,6 +164,7 @@ def draw(ax, mask, wanted=None):
     ax.tick_params(length=0)
 
 
+# %%
 fig, axes = plt.subplots(2, 2, figsize=(9, 3.6), height_ratios=[3, 1], sharex=True, constrained_layout=True)
 for row, L in enumerate((3, 1)):
     draw(axes[row, 0], by_rule(L, 7))
@@ -180,10 +186,10 @@ show(
 #
 # ## Why minus infinity
 #
-# Let $A$ be the allowed keys of a row and subtract $c$ from every other score:
+# Let $M$ be the allowed keys of a row (the Trues of that row of the mask) and subtract $c$ from every other score:
 #
-# $$p_j(c) = \frac{e^{s_j - c\,[j \notin A]}}{\sum_{i \in A} e^{s_i} + e^{-c}\sum_{i \notin A} e^{s_i}}
-# \;\xrightarrow{\;c \to \infty\;}\; \frac{e^{s_j}\,[j \in A]}{\sum_{i \in A} e^{s_i}} .$$
+# $$p_j(c) = \frac{e^{s_j - c\,[j \notin M]}}{\sum_{i \in M} e^{s_i} + e^{-c}\sum_{i \notin M} e^{s_i}}
+# \;\xrightarrow{\;c \to \infty\;}\; \frac{e^{s_j}\,[j \in M]}{\sum_{i \in M} e^{s_i}} .$$
 #
 # So *fill with $-\infty$* is the same as *softmax, zero the rest, renormalise*. A blocked weight is a constant 0, so
 # blocked keys and values receive a gradient of exactly 0.
@@ -249,7 +255,7 @@ show(
 #
 # ## The row that sees nothing
 #
-# If $A$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
+# If $M$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
 # one attends to what is forbidden, $-\infty$ gives 0/0, and `nan_to_num` repairs the output but not the gradient. The
 # convention here is a **zero** row, as in PyTorch's function since 2.5 (before, it gave NaN).
 #
@@ -355,7 +361,8 @@ print("our mask handed to nn.MultiheadAttention as it is: the past is hidden", T
 # nothing else.
 #
 # **Corollary.** Keys and values of a prefix are the same for every continuation. Store them, evaluate only new rows,
-# and any split into chunks gives the rows of the full pass, with the bottom-right mask.
+# and any split into chunks gives the rows of the full pass, with the bottom-right mask. In training the same fact makes
+# one pass over N tokens N predictions at once, each from its own prefix (*teacher forcing*).
 #
 # The proof is about *relations*: if layer $\ell$ lets $i$ read $j$ when $(i, j) \in R_\ell$, the stack lets it read
 # along paths, $R_n \circ \dots \circ R_1$. The relation $\le$ is transitive, $\le \circ \le\ =\ \le$, so depth adds
@@ -386,16 +393,21 @@ print("keys in reach of the last query, window 3, after 1..4 layers:", [1 + 2 * 
 # %% [markdown]
 # ## Windows and documents
 #
-# Three more masks that interviewers ask for. All of them start from the triangle.
+# Four more masks that interviewers ask for. All of them start from the triangle.
 #
 # - **Sliding window** of $w$: $0\le i+S-L-j<w$ (Longformer, 2004.05150; Mistral 7B, 2310.06825, $w=4{,}096$). Scores
 #   cost $Nw$ instead of $N^2$, and a layer's cache is a ring buffer of $w$ tokens. Through $n$ layers information
 #   travels $n(w-1)$ positions, as counted above. Gemma 3 (2503.19786) has five layers of 1,024 for each one that sees
 #   everything; gpt-oss (2508.10925) alternates windows of 128 with full layers.
-# - **Packed documents**: causal *and* the same document. Forget the second half, and documents read their neighbours:
-#   noise and not the future, so the loss looks normal.
+# - **Packed documents**: causal *and* in the same document. Without the second condition documents read their
+#   neighbours. What they see is noise and not the future, so the loss looks normal.
 # - **Prefix**: the first $P$ keys for everybody, the rest causal (T5, 1910.10683; UniLM, 1905.03197). The relation is
 #   transitive, so a cache is legal once the prefix has been read whole.
+#
+# - **Chosen keys**: a cheap score picks a fixed number of keys for each query, and attention reads no others. Native
+#   sparse attention (2502.11089) picks blocks; DeepSeek-V3.2 (2512.02556) picks 2,048 tokens with a small *indexer*,
+#   which still looks at all of them. Such a mask depends on contents and not on positions, and it does not make the
+#   cache smaller.
 #
 # Kernels take such masks as a rule on $(i,j)$ and skip the blocks that are empty (FlexAttention, 2412.05496), and not
 # as an $N\times N$ tensor. The prefix theorem is also what **prefix caching** in a server rests on: two requests with
@@ -655,6 +667,8 @@ gallery = {
     "triangle-upper": ~by_rule(L, S, offset=S - L - 1),
     "polarity-inverted": ~wanted,
 }
+
+# %%
 fig, axes = plt.subplots(2, 3, figsize=(10.5, 4.4), constrained_layout=True)
 counts = {}
 for ax, (name, mask) in zip(axes.flat, gallery.items(), strict=True):
@@ -692,7 +706,8 @@ assert list(counts.values()) == [(0, 0), (0, 12), (3, 0), (0, 4), (6, 18), (6, 2
 # ### Fill
 #
 # *fill-zero* and *mask-after-softmax* are the pictures under [Why minus infinity](#Why-minus-infinity);
-# *additive-zero-times-infinity* and *mask-added* are traps 1 and 3 above. Of all these, only the NaN is loud.
+# *additive-zero-times-infinity* and *mask-added* are traps 1 and 3 above. Of all these, only the NaN is noticed at
+# once.
 
 
 # %%

@@ -3,15 +3,14 @@
 #
 # <!-- badge -->
 #
-# H query heads, K key/value heads, K between 1 and H. After this notebook you can say which key/value head each
-# query head reads, prove that the layer is multi-head attention with tied weights, state what K shrinks and what
-# it leaves alone, and spot the mistakes that a shape test lets through.
+# There are H query heads and K key/value heads, with K between 1 and H. **After this notebook you can** say which
+# key/value head each query head reads, prove that the layer is multi-head attention with tied weights, state what K
+# shrinks and what it leaves alone, and spot the mistakes that a shape test lets through.
 #
-# Short of time? Twelve minutes: [Derivation](#Derivation), [Experiment
-# 2](#Experiment-2---the-einsum-that-sums-a-group-away), the table under [Break it](#Break-it), [Cost](#Cost), and the
-# questions.
+# Short of time? 14 minutes: [Derivation](#Derivation), [Experiment
+# 2](#Experiment-2---the-einsum-that-sums-a-group-away), [Cost](#Cost), and then the questions.
 #
-# Reading time: 38 minutes. Kata: `python grader.py check gqa`
+# Reading time: 40 minutes. Kata: `python grader.py check gqa`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -63,6 +62,9 @@ def distance(a, b):
 # The constructor is easy; candidates fail at one line, the map from query head to key/value head. The papers
 # call the number of key/value heads G; here it is K, as in the kata, and $r = H/K$ is the number of queries that
 # share one.
+
+# %% tags=["drawing"]
+# drawing: shared_heads
 
 # %% [markdown]
 # ## Three tokens by hand
@@ -302,33 +304,85 @@ for name, scores, std, entropy in (("kept", kept, 1.0, 5.05), ("summed", summed,
     maps = scores.flatten(0, -3).shape[0]
     print(f"group axis {name:6}  {maps} maps   std {scores.std():.2f}   row entropy {row_entropy(scores):.2f}")
 
+# %% [markdown]
+# **And in a trained group?** Four query heads that share *one* key and value head learn to answer four questions about
+# random tokens on a ring: which token stands at the mirrored place (reversal), which before, which after, which first?
+# Head h answers question h, from its own output alone.
+#
+# **Predict.** Can one key head serve four different maps? And how many of the four questions can be answered from the
+# map of the summed scores?
+
 # %%
-small_q, small_k = 2 * torch.randn(4, 12, 8), torch.randn(12, 8)  # one group of four, wide queries
-logits = small_q @ small_k.T / math.sqrt(8)
-maps = [*torch.softmax(logits, dim=-1), torch.softmax(logits.sum(0), dim=-1)]
+torch.manual_seed(0)
+symbols, length, width, size = 8, 10, 32, 16
+place = torch.arange(length)
+questions = {"mirrored": length - 1 - place, "before": (place - 1) % length, "after": (place + 1) % length}
+asked = torch.stack([*(questions | {"first": torch.zeros_like(place)}).values()])  # (4, length): where the answer is
+shapes = {"token": (symbols, width), "place": (length, width), "k": (width, size), "v": (width, size)}
+shapes |= {"q": (4, width, size), "out": (4, size, symbols)}
+p = {name: torch.randn(shape, dtype=torch.float32) for name, shape in shapes.items()}
+p = {name: (t if name in ("token", "place") else t / math.sqrt(t.shape[-2])).requires_grad_() for name, t in p.items()}
+
+
+def group(tokens):
+    """The scores of four query heads over one shared key head: (n, 4, length, length)."""
+    x = p["token"][tokens] + p["place"]
+    return (x[:, None] @ p["q"]) @ (x @ p["k"])[:, None].mT / math.sqrt(size), x
+
+
+def answers(tokens, scores, x):
+    return scores.softmax(-1) @ (x @ p["v"])[:, None] @ p["out"]
+
+
+adam = torch.optim.Adam(p.values(), lr=0.02)
+for _ in range(150):
+    tokens = torch.randint(symbols, (32, length))
+    loss = F.cross_entropy(answers(tokens, *group(tokens)).flatten(0, 2), tokens[:, asked].flatten())
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+
+tokens = torch.randint(symbols, (500, length))
+with torch.no_grad():
+    trained, x = group(tokens)
+    as_one = trained.sum(1, keepdim=True)
+    right = {
+        "four maps": (answers(tokens, trained, x).argmax(-1) == tokens[:, asked]).float().mean((0, 2)),
+        "summed": (answers(tokens, as_one.expand_as(trained), x).argmax(-1) == tokens[:, asked]).float().mean((0, 2)),
+    }
+for name, share in right.items():
+    print(f"{name:10} questions answered right at nine places of ten: {(share > 0.9).sum()} of 4")
+assert right["four maps"].min() > 0.99
+assert right["summed"].mean() < 0.6  # guessing gives 1/8
+
+# %%
+maps = [*trained[0].softmax(-1), as_one[0, 0].softmax(-1)]
+
+# %%
 fig, axes = plt.subplots(1, 5, figsize=(11, 2.9), sharey=True, constrained_layout=True)
 for i, (ax, one) in enumerate(zip(axes, maps, strict=True)):
     image = ax.imshow(one, vmin=0, vmax=1, cmap="cividis")
-    ax.set_title(f"query head {i}" if i < 4 else "group summed")
+    ax.set(title=[*questions, "first", "group summed"][i], xticks=range(0, length, 3), yticks=range(0, length, 3))
     ax.set_xlabel("key position")
 axes[0].set_ylabel("query position")
 fig.colorbar(image, ax=axes, label="attention weight", shrink=0.8)
 show(
     fig,
-    "Five attention maps, 12 by 12. Four query heads over the same keys attend in four patterns. The map "
-    "of the summed group is a fifth, almost one-hot.",
+    "Five attention maps of a trained group, 10 by 10. Over the same keys four query heads look at the mirrored token, "
+    "the one before, the one after and the first. The map of the summed scores is a fifth, sharp and scattered.",
 )
 assert all(distance(maps[4], one) > 0.5 for one in maps[:4])
+assert all(one[place, where].min() > 0.9 for one, where in zip(maps, asked, strict=False))
 
 # %% [markdown]
 # **Explain.** It sums. By linearity the scores are those of the *summed* queries, $\sum_{h \in g} q_h k^\top =
-# \big(\sum_{h\in g} q_h\big) k^\top$: variance r instead of 1, sharper rows, and K output heads instead of H. Four
-# opinions became one loud one, that belongs to none of the four. Nothing raises. (As printed, source D stops first,
-# at the undefined name `similarity`; it also calls for `masked_fill` "before the mask", where before the *softmax* is
-# meant, and shapes its scores (1, 2, 256, 256) like values, (1, 2, 256, 64).) In the repository the einsum lived from
-# July 2023 to May 2024, because its tests asserted the number of heads in the output to be K, the bug itself; what
-# ended it was a comparison with `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a test.
-# (PyTorch has had `enable_gqa` since 2.5; "there is no official GQA" is out of date.)
+# \big(\sum_{h\in g} q_h\big) k^\top$: variance r instead of 1, sharper rows, and K output heads instead of H. Four maps
+# have become a single sharp one that belongs to none of the four heads. Nothing raises. (As printed, source D stops
+# first, at the undefined name `similarity`; it also calls for `masked_fill` "before the mask", where before the
+# *softmax* is meant, and shapes its scores (1, 2, 256, 256) like values, (1, 2, 256, 64).) In the repository the einsum
+# lived from July 2023 to May 2024, because its tests asserted the number of heads in the output to be K, the bug
+# itself; what ended it was a comparison with `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a
+# test. (PyTorch has had `enable_gqa` since 2.5; "there is no official GQA" is out of date.)
 #
 # ## Experiment 3 - converting a multi-head checkpoint
 #
@@ -511,6 +565,8 @@ layouts = {
     "group-summed-away": [0, 1, 2],
     "kv-heads-repeated-too-often": [0, 0, 0, 1, 1, 1, 2, 2, 2],
 }
+
+# %%
 fig, axes = plt.subplots(1, 4, figsize=(10, 3.8), sharex=True, sharey=True, constrained_layout=True)
 for ax, (name, reads) in zip(axes, layouts.items(), strict=True):
     for row, kv_head in enumerate(reads):
@@ -772,6 +828,8 @@ curves = {
     "parameters of the layer": ([parameters(D, H, K) / parameters(D, H, H) for K in ks], "^"),
     "KV cache": ([K / H for K in ks], "o"),
 }
+
+# %%
 fig, ax = plt.subplots(figsize=(7, 3.5), constrained_layout=True)
 for label, (ratio, marker) in curves.items():
     ax.plot(ks, ratio, marker=marker, label=label)
@@ -808,6 +866,8 @@ assert curves["KV cache"][0][3] == 1 / 8
 
 # %%
 PAPER = {"MHA-Large": (0.37, 46.0), "MHA-XXL": (1.51, 47.2), "MQA-XXL": (0.24, 46.6), "GQA-8-XXL": (0.28, 47.1)}
+
+# %%
 fig, ax = plt.subplots(figsize=(6.5, 3.2), constrained_layout=True)
 for i, (name, (seconds, quality)) in enumerate(PAPER.items()):
     ax.scatter(seconds, quality, s=70, marker="s^Do"[i])
@@ -827,6 +887,15 @@ for name in speedup:
 # %% [markdown]
 # Not 3 but 5.4 times, for this model on this machine, at a cost of 0.1 points. The large multi-head model (0.37 s,
 # 46.0) is both slower and worse than either: sharing heads in a big model beat shrinking the model.
+#
+# ### Sharing along other axes
+#
+# Heads are one axis of the cache. **Layers**: neighbours read one cache (cross-layer attention, 2405.12981, another
+# factor of 2; YOCO, 2405.05254). Gemma 4 E2B (2026) stores keys and values in 15 of its 35 layers; the others read
+# those of the last layer of their kind. **Features**: one latent vector for all heads
+# ([MLA](mqa.ipynb#Latent-attention)). **Time**: a window, or blocks of tokens compressed into one entry; DeepSeek-V4
+# (April 2026) does that and states a tenth of V3.2's cache at a million tokens. None of these reduces the number of
+# attention maps.
 #
 # ## Interview questions
 #

@@ -3,14 +3,14 @@
 #
 # <!-- badge -->
 #
-# After this notebook you can prove that a cache changes nothing, write down its size for any model, say why
-# decoding waits for memory and not for arithmetic, and name the test that catches each way to get the mask or the
-# order wrong.
+# **After this notebook you can** prove that a cache changes nothing, write down its size for any model, say why
+# decoding waits for memory and not for arithmetic, bound the tokens a second of a whole model, and name the test that
+# catches each way to get the mask or the order wrong.
 #
-# Short of time? Fifteen minutes: [Derivation](#Derivation), [Experiment 2](#Experiment-2---FLOPs-or-bytes), [Experiment
-# 3](#Experiment-3---how-many-bytes), [A whole model](#A-whole-model), and the questions.
+# Short of time? 16 minutes: [Derivation](#Derivation), [Experiment 2](#Experiment-2---FLOPs-or-bytes), [A whole
+# model](#A-whole-model), and then the questions.
 #
-# Reading time: 45 minutes. Kata: `python grader.py check gqa_kv_cache`
+# Reading time: 40 minutes. Kata: `python grader.py check gqa_kv_cache`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -112,7 +112,11 @@ for name, got in (("one pass", one_pass), ("after a cache", chunk), ("top left",
 # **Corollary.** Whatever tokens follow, the keys and values of the past stay what they were: store them. Row t
 # needs $q_t$ and no earlier query: throw queries away. A piece of L new tokens after P old ones is rows
 # $P, \dots, P+L-1$ of the full pass, so new token i reads positions $0, \dots, P + i$.
-#
+
+# %% tags=["drawing"]
+# drawing: growing_cache
+
+# %% [markdown]
 # The toy keeps its memory as a Python list, one (key, value) pair per token, and loops over tokens. What new token
 # i may read is a function, so that each mistake below is one line.
 
@@ -218,6 +222,8 @@ for name, reads in (("causal", causal_reads), ("bidirectional", everything)):
         tokens = kept
 colors = plt.get_cmap("cividis").with_extremes(bad="#D9D9D9")
 scale = LogNorm(0.1, 10)
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True, constrained_layout=True)
 for ax, (name, change) in zip(axes, moved.items(), strict=True):
     image = ax.imshow(change.where(change > 0, math.nan), cmap=colors, norm=scale)
@@ -263,15 +269,32 @@ print("a bidirectional stack with a cache gives the rows of the causal stack:", 
 #
 # $$(R_mq)^\top(R_jk)=q^\top R_m^\top R_jk=q^\top R_{j-m}k,$$
 #
-# for rotations by $-m\theta$ and $j\theta$ are one by $(j-m)\theta$. The score depends on the distance only. Values
-# are not rotated. Two layouts are in use: neighbouring features as pairs (as here), or first half with second half
-# (Llama in transformers); mixing them up gives fluent nonsense.
+# for rotations by $-m\theta$ and $j\theta$ are one by $(j-m)\theta$. The score depends on the distance only. Values are
+# not rotated. Two layouts are in use: neighbouring features as pairs (as here), or first half with second half (Llama
+# in transformers); mixing them up gives fluent nonsense. The older *sinusoids* are the same idea, added instead of
+# multiplied: $(\sin m\theta_i,\cos m\theta_i)$ turns by a fixed angle when $m$ grows by one.
+
+# %% tags=["drawing"]
+# drawing: rotating_pair
+
+# %% [markdown]
+# **Longer than trained.** Slow pairs do not complete a turn within the trained length, so longer texts bring angles
+# that the model has never seen. Position interpolation (2306.15595) divides all positions; YaRN (2309.00071) slows the
+# slow pairs down and leaves the fast ones, which tell neighbours apart, as they are.
 #
 # A key keeps its turn for ever if it is turned by its *absolute* position: rotate, then store. (That is one design.
 # StreamingLLM stores keys unrotated, in order to renumber what is left in its window.)
 #
 # **Predict.** Each piece counts its positions from 0, not from the end of the past. Which distances are wrong: those
 # inside a piece, or those to the cached keys?
+
+# %%
+unturned = {}
+for base in (10_000, 500_000):
+    wavelengths = 2 * math.pi * base ** (torch.arange(64) / 64)  # E = 128
+    unturned[base] = (wavelengths > 8_192).sum().item()
+    print(f"base {base:7,}: {unturned[base]} of 64 pairs turn less than once in 8,192 tokens")
+assert unturned == {10_000: 14, 500_000: 29}
 
 # %%
 angles = torch.polar(torch.ones(SIZE // 2), torch.tensor([1.0, 0.1]))
@@ -361,6 +384,8 @@ steps = {
     "without a cache": [layer_flops(t, t, D, H, K) for t in lengths],
     "with a cache": [layer_flops(1, t, D, H, K) for t in lengths],
 }
+
+# %%
 fig, ax = plt.subplots(figsize=(7, 3.4), constrained_layout=True)
 for (label, flops), marker in zip(steps.items(), "so", strict=True):
     ax.plot(lengths, flops, marker=marker, label=label)
@@ -445,6 +470,7 @@ assert [int(p) for p in prompts] == [2048 * H // (H + K) for H, K in ((32, 32), 
 ridges = {"A100": 312 / 2.04, "H100": 989 / 3.35}
 assert {name: round(ridge) for name, ridge in ridges.items()} == {"A100": 153, "H100": 295}
 
+# %%
 fig, ax = plt.subplots(figsize=(7.5, 3.6), constrained_layout=True)
 line = torch.logspace(-0.5, 5, 200)
 ax.plot(line, (line * 3.35).clamp_max(989), color="black", linewidth=1.5)
@@ -636,7 +662,7 @@ assert 64 < 512
 # - **Prefill** runs the prompt in one pass: compute-bound, it sets the time to the first token. **Decode** runs one
 #   row a sequence: memory-bound, it sets the time between tokens. **Chunked prefill** (Sarathi-Serve, 2403.02310)
 #   puts a piece of somebody's prompt into the same step as the others' single rows; that a piece over a cache is
-#   exact is this kata.
+#   exact is this kata. Or the two run on different cards, and the cache is sent over (DistServe, 2401.09670).
 # - **Continuous batching** (Orca, OSDI 2022): sequences join and leave at every step. Their lengths differ, so
 #   kernels take ragged batches, one long row of tokens and cumulative lengths.
 # - **Paged caches** (vLLM, 2309.06180): blocks of some 16 tokens and a block table, so that nothing is reserved for
@@ -646,9 +672,13 @@ assert 64 < 512
 #   unpacked in the kernel.
 # - **Speculative decoding** (2211.17192, 2302.01318): a small model drafts, the large one checks L drafts in one pass
 #   of L rows over the cache, and accepts by a rule that keeps its distribution exactly. Memory-bound steps have the
-#   arithmetic to spare.
+#   arithmetic to spare. The draft may come from a head on the model itself (EAGLE, 2401.15077; DeepSeek-V3's
+#   multi-token prediction).
 # - A **sliding window** needs a ring buffer of $w$ tokens and no more; keep the first few as
-#   [sinks](sdpa.ipynb#Sinks).
+#   [sinks](sdpa.ipynb#Sinks). **Eviction** (H2O, 2306.14048) keeps the tokens that have drawn most attention, and
+#   guesses that they will go on doing so.
+# - **Ring attention** (2310.01889) deals one long sequence out to several cards: keys and values go round, and each
+#   card merges what passes, as the [online softmax](sdpa.ipynb#Online-softmax) does.
 #
 # **Predict.** A draft is accepted with probability 0.8, four drafts a pass. How many tokens does a pass give in
 # expectation?
@@ -674,6 +704,9 @@ print(f"{expected:.2f} tokens a pass")
 # A step reads every weight once and every sequence's cache once. Bytes over bandwidth bound its time from below;
 # FLOPs over arithmetic bound it too. What memory is left beside the weights, over the cache of one user, is the
 # largest batch.
+#
+# The prompt comes first, and all of its arithmetic must be done before the first token: 2 FLOPs for each weight and
+# token, and the causal half of $4N^2D$ in each layer.
 #
 # **Predict.** Batch 32: which is larger, the time for the bytes or the time for the arithmetic, and by which factor?
 
@@ -701,12 +734,76 @@ assert (int(1 / bound), int(32 / bound / 10) * 10) == (119, 3_810)
 assert int((memory - weight_bytes) // user) == 185
 assert round(100 * read_bytes / step_bytes) == 62
 assert 1000 * bound > 5
+prompt = 8_192 * read_bytes + depth * 2 * 8_192**2 * D
+print(f"a prompt of 8,192 tokens: at least {prompt / arithmetic:.2f} s, {prompt / arithmetic / bound:.0f} steps")
+assert (round(prompt / arithmetic, 2), round(prompt / arithmetic / bound)) == (0.16, 18)
 
 # %% [markdown]
 # **Explain.** Thirteen times as long for the bytes. Weights are 62% of them, so FP8 weights help first and the cache
 # next. Real servers reach perhaps half of the bound: communication between cards, kernels that start and end, uneven
 # lengths.
 #
+# **Predict.** Halve the context. Does the number of users double, and does the rate of one user?
+
+# %%
+SERVED = {  # layers, D, H, K, width of the feed-forward layer, vocabulary
+    "Llama-2-7B": (32, 4096, 32, 32, 11_008, 32_000),
+    "Llama-3-8B": (32, 4096, 32, 8, 14_336, 128_256),
+    "Llama-3-70B": (80, 8192, 64, 8, 28_672, 128_256),
+}
+
+
+def serving(model="Llama-3-70B", context=8_192, weight_bits=16, cache_bits=16, cards=8):
+    """Bytes that a step reads of the weights, bytes of a user's cache, and users for which H100s of 80 GB have room."""
+    depth, D, H, K, wide, vocabulary = SERVED[model]
+    block = 2 * D * D + 2 * D * K * (D // H) + 3 * D * wide + 2 * D
+    weights = (depth * block + 2 * vocabulary * D + D) * weight_bits / 8
+    user = context * token_bytes(depth, D, H, K) * cache_bits / 16
+    return weights - vocabulary * D * weight_bits / 8, user, max(0, int((cards * 80e9 - weights) // user))
+
+
+# %%
+def serving_picture(**choice):
+    """What `serving` gives for a choice, for every number of users that there is room for."""
+    weights, user, room = serving(**choice)
+    users = torch.arange(1, max(room, 1) + 1)
+    step = (weights + users * user) / (choice["cards"] * 3.35e12)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 2.9), constrained_layout=True)
+    left.stackplot(users, torch.full_like(users, weights / 1e9), users * user / 1e9, labels=["weights", "cache"])
+    left.set(xlabel="users", ylabel="read in a step [GB]", title=f"room for {room} users")
+    left.legend(loc="upper left")
+    right.plot(users, 1 / step, color=OKABE_ITO[2], linewidth=2.5)
+    right.set(xlabel="users", ylabel="tokens a second\nfor each user", ylim=(0, 1.1 / step.min().item()))
+    right.set_title(f"at most {1 / step[0]:,.0f} for one user, {users[-1] / step[-1]:,.0f} for all when full")
+    caption = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in choice.items())
+    show(fig, f"Bytes read in a step and the bound on the rate of a user, against the number of users: {caption}.")
+
+
+# %%
+# checks: whole-model
+assert (serving()[2], serving(context=4_096)[2]) == (185, 371)
+assert abs(serving()[0] - read_bytes) < 1
+one, half = ((serving()[0] + 32 * serving(context=t)[1]) / bandwidth for t in (8_192, 4_096))
+assert round(one / half, 2) == 1.24
+serving_picture(model="Llama-3-70B", context=8_192, weight_bits=16, cache_bits=16, cards=8)
+
+# %% [markdown]
+# **Explain.** The users double; the rate of one among 32 rises by a quarter only, because the weights stay. Move the
+# sliders: which of weight bits, cache bits and cards moves which side?
+
+# %% tags=["slider", "nbval-ignore-output"]
+from ipywidgets import SelectionSlider, interact
+
+sliders = interact(
+    serving_picture,
+    model=list(SERVED),
+    context=SelectionSlider(options=[2**i for i in range(10, 18)], value=8_192),
+    weight_bits=SelectionSlider(options=[4, 8, 16], value=16),
+    cache_bits=SelectionSlider(options=[4, 8, 16], value=16),
+    cards=SelectionSlider(options=[1, 2, 4, 8], value=8),
+)
+
+# %% [markdown]
 # ## Break it
 #
 # Which test sees a mask at the wrong corner, and which a missing one, is in [the notebook
@@ -726,6 +823,8 @@ kinds = {
     (False, True): (OKABE_ITO[1], "misses"),
     (False, False): ("#E5E5E5", "rightly unread"),
 }
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.5), sharey=True, constrained_layout=True)
 for ax, (name, reads) in zip(axes, BROKEN.items(), strict=True):
     order = [*range(4, 7), *range(4)] if name == "new-before-old" else list(range(7))

@@ -3,12 +3,12 @@
 #
 # <!-- badge -->
 #
-# H attentions side by side, each in its own slice of the model. After this notebook you can write the layer as a sum
-# over heads, say which of its parameters do nothing, prove what one softmax cannot do and two can, and recognise the
-# wrong splits, merges and masks whose shapes are right.
+# Multi-head attention is H attentions side by side, each in its own slice of the model. **After this notebook you can**
+# write the layer as a sum over heads, say which of its parameters do nothing, prove what one softmax cannot do and two
+# can, and recognise the wrong splits, merges and masks whose shapes are right.
 #
-# Short of time? Fifteen minutes: [Heads as blocks](#Heads-as-blocks), [Splitting and merging](#Splitting-and-merging),
-# [Break it](#Break-it), and the questions.
+# Short of time? 15 minutes: [Heads as blocks](#Heads-as-blocks), [Splitting and merging](#Splitting-and-merging), [Mask
+# shapes](#Mask-shapes), and then the questions.
 #
 # Reading time: 45 minutes. Kata: `python grader.py check mha`
 
@@ -60,7 +60,7 @@ def distance(a, b):
 # > *Here is a multi-head layer; it passes its shape tests. Which of its parameters could I delete without changing a
 # > single output? And what do twelve heads of 64 give you that one matrix of 768 by 768 does not?*
 #
-# The first half tells who has multiplied the formula out. The second has a popular wrong answer ("more capacity"),
+# The first half shows who has multiplied the formula out. The second has a popular wrong answer ("more capacity"),
 # and a right one that can be proved in three lines.
 #
 # ## Three tokens by hand
@@ -105,7 +105,9 @@ print("heads", [round(x) for x in heads.tolist()], "  output", [round(x) for x i
 #
 # (Input biases are left out of the formula and are in the check.) A head is two D x D matrices of rank at most E: one
 # says *where to look* ($W_Q^hW_K^{h\top}$), one says *what to copy* ($W_V^hW_O^h$): the **QK** and **OV circuits** of
-# Elhage et al. 2021 (*A Mathematical Framework for Transformer Circuits*). Four things follow.
+# Elhage et al. 2021 (*A Mathematical Framework for Transformer Circuits*). Two in a row can copy a pattern: the first
+# writes into each token what stood before it, the second looks for the token that followed the last time (an *induction
+# head*, Olsson et al. 2022, 2209.11895). Four things follow.
 #
 # 1. $b_K$ **does nothing**: it adds $q_i^\top b_K$ to *all* scores of row $i$, and softmax ignores a constant.
 # 2. $b_V$ **is redundant**: rows of $A$ sum to 1, so it comes out as the constant $b_V W_O$ and folds into $b_O$
@@ -263,7 +265,11 @@ show(
 # $(B, H, L, E)$, so the axes of tokens and heads must be **exchanged**. No reshape that keeps the order in memory does
 # that; `transpose` does, as a view with other strides. On the way back, the same, and there `contiguous()` or `reshape`
 # really copies: $BLD$ numbers read and written. Both halves have a shortcut that gives the right shape.
-#
+
+# %% tags=["drawing"]
+# drawing: heads_and_back
+
+# %% [markdown]
 # **Predict.** 4 tokens of 6 features are reshaped straight to (3 heads, 4 tokens, 2). Which tokens is "head 0" made of?
 
 
@@ -286,6 +292,8 @@ def merge(y, how="right"):
 
 tokens, width = 4, 6
 owner = torch.arange(tokens * width).view(1, tokens, width)  # a number for each place
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 2.9), sharey=True, constrained_layout=True)
 for ax, how in zip(axes, ("right", "split-without-transpose", "split-interleaved"), strict=True):
     for h, part in enumerate(split(owner, 3, how)[0]):
@@ -341,7 +349,7 @@ print("9 tokens of width 10 split by 3 heads and -1:", fake.shape[1], "positions
 # %% [markdown]
 # ## Two projections
 #
-# Why must $W_Q$ and $W_K$ differ? If they are equal, $S = X W W^\top X^\top$ is symmetric and positive semidefinite,
+# Why must $W_Q$ and $W_K$ differ? If they are equal, $s = X W W^\top X^\top$ is symmetric and positive semidefinite,
 # hence $s_{ij} \le \sqrt{s_{ii} s_{jj}} \le \max(s_{ii}, s_{jj})$: the largest score of the matrix lies on the
 # diagonal, and with equal norms every row's does. "Attend to the previous token" is out of reach.
 #
@@ -422,6 +430,8 @@ maps = {
     "trained, separate": (w_q @ w_k.T).softmax(-1).detach(),
     "trained, tied": (w @ w.T).softmax(-1).detach(),
 }
+
+# %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 2.9), sharey=True, constrained_layout=True)
 for ax, (name, weights) in zip(axes, maps.items(), strict=True):
     image = ax.imshow(weights, vmin=0, vmax=1, cmap="cividis")
@@ -441,7 +451,7 @@ assert distance(maps["trained, tied"].diagonal(), maps["trained, tied"][range(n)
 # 1.49. The last panel is the best a tied layer can do: to raise $s_{i,i-1}$ it must raise $s_{ii}$ and, by
 # symmetry, $s_{i-1,i}$. Two relatives of the question:
 #
-# - **No projections at all**: $S = XX^\top/\sqrt D$ is tied by nature, there is nothing to learn, and the output stays
+# - **No projections at all**: $s = XX^\top/\sqrt D$ is tied by nature, there is nothing to learn, and the output stays
 #   in the convex hull of the inputs.
 # - **K = V** works and saves $D^2$ weights and half the cache, but what a token is *found by* is then also what it
 #   *hands over*.
@@ -464,7 +474,9 @@ print(f"no projections, 6 tokens of 16: weight on itself {on_itself:.2f} (mean o
 #
 # Queries from the decoder $Y$ (L rows), keys and values from the encoder $C$ (S rows). Source E has it the other way
 # round; the shape of the output settles it. There is an output row **per query**, and it belongs to the decoder.
-# (Self-attention is the case $Y=C$; [defined here](sdpa.ipynb#Self-attention).)
+# (Self-attention is the case $Y=C$; [defined here](sdpa.ipynb#Self-attention).) The Transformer uses all three kinds:
+# self-attention without a mask in its encoder, causal self-attention and cross-attention in its decoder. BERT kept the
+# first; GPT and what came after it, the second.
 #
 # **Predict.** 3 decoder tokens, 7 encoder tokens. How many rows come out, and what happens if you shuffle the encoder?
 
@@ -524,6 +536,8 @@ layer = torch_layer(p)
 pictures = {}
 for name, m in treatments.items():
     pictures[name] = layer(padded, padded, padded, attn_mask=~m, average_attn_weights=False)[1][0]  # head 0
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.2), sharey=True, constrained_layout=True)
 for ax, (name, weights) in zip(axes, pictures.items(), strict=True):
     image = ax.imshow(weights, vmin=0, vmax=1, cmap="cividis")
@@ -832,10 +846,13 @@ assert list(counts.values()) == [1_050_624, 1_050_624, 525_312, 786_944, 1_575_9
 # equal at $N = 2D$: below that, the *attention layer* is mostly matrix products with weights, which "$O(N^2 D)$" leaves
 # out.
 #
-# **The whole block** has a feed-forward layer too, $16ND^2$ with two matrices of width $4D$: $24ND^2$ against $4N^2D$,
-# equal at $N=6D$, and at $12D$ for a kernel that skips the causal half. Llama-2-7B's SwiGLU has $3\cdot4096\cdot11008$
-# weights: 24,704 tokens. "Attention is quadratic" describes long contexts, memory and the cache, not the bulk of
-# training.
+# **The whole block** is $x\leftarrow x+\mathrm{MHA}(\mathrm{norm}(x))$ and then $x\leftarrow
+# x+\mathrm{FFN}(\mathrm{norm}(x))$, with the norms before the layers so that the residual path is left alone
+# (*pre-norm*, Xiong et al. 2020, 2002.04745). Its feed-forward layer costs $16ND^2$ with two matrices of width $4D$:
+# $24ND^2$ against $4N^2D$, equal at $N=6D$, and at $12D$ for a kernel that skips the causal half. Llama-2-7B's SwiGLU
+# has $3\cdot4096\cdot11008$ weights: 24,704 tokens. "Attention is quadratic" describes long contexts, memory and the
+# cache, not the bulk of training. Training costs three forward passes, for each product has two in its backward pass: 6
+# FLOPs for each weight and token.
 #
 # What the feed-forward layer is for: attention moves information between positions and is, for given weights, linear in
 # the values. The feed-forward layer acts on each position alone and is the nonlinearity; it works like a memory of keys
@@ -860,6 +877,8 @@ for H_any in (1, 8, 64):
 assert sum(layer_flops(512, 512, 8)) == 1_610_612_736
 
 lengths = [2**i for i in range(7, 18)]
+
+# %%
 fig, ax = plt.subplots(figsize=(7.5, 3.1), constrained_layout=True)
 for D_model, colour, style in ((512, ORANGE, "--"), (4096, BLUE, "-")):
     parts = [layer_flops(N, D_model, D_model // 64) for N in lengths]

@@ -3,14 +3,14 @@
 #
 # <!-- badge -->
 #
-# One key, one value, many questions. After this notebook you can say what multi-query attention (MQA) shares,
-# prove that it is multi-head attention (MHA) with tied rows, say *which* bytes it saves and when that matters,
-# and name what it gives up.
+# All query heads read one key head and one value head. **After this notebook you can** say what multi-query attention
+# (MQA) shares, prove that it is multi-head attention (MHA) with tied rows, say *which* bytes it saves and when that
+# matters, and name what it gives up.
 #
-# Short of time? Twelve minutes: [MHA with tied rows](#MHA-with-tied-rows), [Parameters or cache](#Parameters-or-cache),
-# [Several GPUs](#Several-GPUs), and the questions.
+# Short of time? 13 minutes: [MHA with tied rows](#MHA-with-tied-rows), [Parameters or cache](#Parameters-or-cache),
+# [Several GPUs](#Several-GPUs), [Latent attention](#Latent-attention), and then the questions.
 #
-# Reading time: 38 minutes. Kata: `python grader.py check mqa`
+# Reading time: 40 minutes. Kata: `python grader.py check mqa`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -62,7 +62,8 @@ def show(fig, caption):
 # 3. the price is how much a token can tell the others, not the number of attention maps;
 # 4. big models keep 8 key/value heads for quality, for stable training, and because on several GPUs the saving stops.
 #
-# Letters: $D$ d_model, $H$ query heads, $K$ key/value heads (papers: $G$), $E=D/H$, $L$ queries, $S$ keys.
+# Letters: $D$ d_model, $H$ query heads, $K$ key/value heads (papers: $G$), $E=D/H$ (papers: $d_k$), $L$ queries, $S$
+# keys, $t$ cached tokens of one sequence, $n$ of all together.
 
 # %% [markdown]
 # ## Three tokens by hand
@@ -123,14 +124,14 @@ assert torch.allclose(rows[:, 1], torch.tensor([7 / 3, 7 / 2, 14 / 3], dtype=tor
 # %% [markdown]
 # ## MHA with tied rows
 #
-# Write MHA's key projection as blocks, $W_K=[W_K^1;\dots;W_K^H]\in\mathbb R^{HE\times D}$, and set every block to
-# one $\bar W_K\in\mathbb R^{E\times D}$ (values alike):
+# Write MHA's key projection as blocks of columns, $W_K=[W_K^1|\dots|W_K^H]\in\mathbb R^{D\times HE}$, and set every
+# block to one $\bar W_K\in\mathbb R^{D\times E}$ (values alike):
 #
-# $$W_K=\mathbf 1_H\otimes\bar W_K,\qquad W_V=\mathbf 1_H\otimes\bar W_V .$$
+# $$W_K=\mathbf 1_H^\top\otimes\bar W_K,\qquad W_V=\mathbf 1_H^\top\otimes\bar W_V .$$
 #
-# Then $k^h_j=\bar W_Kx_j$ for every $h$, and head $h$ computes $\mathrm{softmax}\big(X W_Q^{h\top}\bar
-# W_KX^\top/\sqrt E\big)\,X\bar W_V^\top$: the definition of MQA. With $h\mapsto\lfloor hK/H\rfloor$ in between,
-# $\mathrm{MQA}=\mathrm{GQA}(1)\subset\mathrm{GQA}(K)\subset\mathrm{GQA}(H)=\mathrm{MHA}$. MQA computes nothing
+# Then $k^h_j=x_j\bar W_K$ for every $h$, and head $h$ computes $\mathrm{softmax}\big(X W_Q^h\bar W_K^\top X^\top/\sqrt
+# E\big)\,X\bar W_V$: the definition of MQA. (`nn.Linear` keeps the transposes.) With $h\mapsto\lfloor hK/H\rfloor$ in
+# between, $\mathrm{MQA}=\mathrm{GQA}(1)\subset\mathrm{GQA}(K)\subset\mathrm{GQA}(H)=\mathrm{MHA}$. MQA computes nothing
 # that MHA could not: its speed must come from what is *stored and read*.
 
 
@@ -206,7 +207,7 @@ for name, rows in (("loop", toy), ("enable_gqa", native[0].transpose(0, 1).resha
 #
 # All that token $j$ tells other tokens passes through its keys and values, $2KE$ numbers. So
 #
-# $$\dim\{u:\ W_Ku=0,\ W_Vu=0\}\ \ge\ D-2KE\ =\ D\,(1-2K/H)$$
+# $$\dim\{u:\ uW_K=0,\ uW_V=0\}\ \ge\ D-2KE\ =\ D\,(1-2K/H)$$
 #
 # directions of $x_j$ are **invisible** to every other token in this layer.
 #
@@ -242,10 +243,10 @@ for kv_heads in (1, 2, 3, 6):
 # the next layer can turn hidden directions into visible ones, one reason why whole models lose little.)
 #
 # How much is lost? Let every head have the perfect map onto the previous token, let $x\sim\mathcal N(0,I_D)$, and
-# ask the layer to copy. It returns $Mx$, where $M=\sum_hW_O^hW_V^{g(h)}$ has rank at most $KE$, so by
+# ask the layer to copy. It returns $xC$, where $C=\sum_hW_V^{g(h)}W_O^h$ has rank at most $KE$, so by
 # Eckart-Young
 #
-# $$\frac1D\,\mathbb E\|x-Mx\|^2=\frac1D\|I-M\|_F^2\ \ge\ 1-\frac{KE}{D}=1-\frac KH .$$
+# $$\frac1D\,\mathbb E\|x-xC\|^2=\frac1D\|I-C\|_F^2\ \ge\ 1-\frac{KE}{D}=1-\frac KH .$$
 #
 # **Predict.** $H=8$. Where does training stop for $K=8,4,2,1$?
 
@@ -332,6 +333,8 @@ assert round(speed_up(32 * 4096, weights=False), 1) == 5.3
 
 # %%
 tokens = [2**i for i in range(7, 22)]
+
+# %%
 fig, ax = plt.subplots()
 ax.plot(tokens, [speed_up(t) for t in tokens], lw=2.5, label="both (real MQA)")
 ax.plot(tokens, [speed_up(t, weights=False) for t in tokens], "--", lw=2, label="cache only")
@@ -460,8 +463,9 @@ assert round(100 * (math.exp(1.439 - 1.424) - 1), 1) == 1.5  # per cent of perpl
 #
 # ## Several GPUs
 #
-# Tensor parallelism deals the *heads* out to $T$ GPUs. A single KV head cannot be dealt, so every GPU keeps a
-# copy of it: the cache on each GPU goes with $\max(K/T,1)$.
+# Tensor parallelism (Megatron-LM, 1909.08053) deals the *heads* out to GPUs: $W_Q$, $W_K$ and $W_V$ by columns, $W_O$
+# by rows, so that each GPU has a part of the sum $\sum_hA_hXW_V^hW_O^h$ and the parts are added once. A single KV head
+# cannot be dealt, so every GPU keeps a copy of it: the cache on each GPU goes with $\max(K/\text{GPUs},1)$.
 #
 # **Predict.** Llama-2-70B (80 layers, $E=128$) on 8 GPUs: how much would MQA save over its real 8 KV heads?
 
@@ -478,7 +482,9 @@ for name, row in table.items():
 assert table["GQA-8"][0] == 320
 assert table["MHA (K = 64)"][0] == 2560
 assert table["GQA-8"][3] == table["MQA"][3] == 40  # no saving left at 8
+print(f"sums over GPUs in a step: {2 * 80} (after each W_O and each feed-forward layer) of {8192 * 2:,} bytes a token")
 
+# %%
 fig, ax = plt.subplots()
 for (name, row), style in zip(table.items(), ("o-", "s--", "^:"), strict=True):
     ax.plot(gpus, row, style, lw=2, label=name)
@@ -500,12 +506,13 @@ show(fig, "Cache per token and GPU against GPUs: MQA is flat at 40 KiB, GQA-8 fa
 #
 # ## Latent attention
 #
-# Multi-head latent attention (MLA; DeepSeek-V2, 2405.04434) stores one vector $c_j$ of 512 numbers for each token,
-# from which each head makes keys and values of its own, $k_j^h=W_{UK}^hc_j$ and $v_j^h=W_{UV}^hc_j$, and one rotary
-# key of 64 that all heads share. Since $q^\top W_{UK}c=(W_{UK}^\top q)^\top c$, the matrices can be **absorbed** into
-# queries and output, and then decoding *is* MQA with heads 576 wide: 128 query heads read one shared vector. MQA's
-# bytes, and unlike MQA other keys and values for each head. The rotary key is apart because a rotation between the
-# two matrices would depend on the distance, and nothing could be absorbed.
+# Multi-head latent attention (MLA; DeepSeek-V2, 2405.04434) stores one vector $c_j$ of 512 numbers for each token, from
+# which each head makes keys and values of its own, $k_j^h=c_jW_{UK}^h$ and $v_j^h=c_jW_{UV}^h$, and one rotary key of
+# 64 that all heads share. Since $q\,(cW_{UK})^\top=(qW_{UK}^\top)\,c^\top$, the matrices can be **absorbed** into
+# queries and output, and then decoding *is* MQA with heads 576 wide: 128 query heads read one shared vector. MLA stores
+# as little as MQA, and yet each head has keys and values of its own. The rotary key is apart because a rotation between
+# the two matrices would depend on the distance, and nothing could be absorbed. (One vector cannot be dealt out to GPUs
+# either: DeepSeek-V3 deals out *sequences*, 4 GPUs for the heads of each; 2412.19437, section 3.4.)
 #
 # **Predict.** How many bytes a token does DeepSeek-V3 (61 layers) store in 16 bits, and is that more or less than
 # Llama-3-8B?
@@ -631,6 +638,7 @@ assert peak["group queries summed"] > 1.5 * peak["right"] > 2 * peak["scale d_mo
 assert maps["first query for all"].unique(dim=0).size(0) == 1
 assert maps["right"].argmax(-1).equal(maps["scale d_model"].argmax(-1))
 
+# %%
 fig, axes = plt.subplots(1, 4, figsize=(10, 2.6), constrained_layout=True)
 for ax, (name, m) in zip(axes, maps.items(), strict=True):
     image = ax.imshow(m, cmap="cividis", vmin=0, vmax=0.8, aspect="auto")
@@ -834,7 +842,7 @@ assert round(100 * (1 - cost["Llama-2-7B", 1][1] / cost["Llama-2-7B", 32][1])) =
 #
 # <details><summary>Solution</summary>
 #
-# $M$ of rank $KE=4$ has to reproduce a covariance with 8 nonzero eigenvalues: by Eckart-Young the four largest are
+# $C$ of rank $KE=4$ has to reproduce a covariance with 8 nonzero eigenvalues: by Eckart-Young the four largest are
 # kept. If they are equal, half of the variance is lost instead of 7/8; if they fall off, less.
 #
 # </details>

@@ -3,14 +3,15 @@
 #
 # <!-- badge -->
 #
-# **After this page** you can write attention on a whiteboard, say where the square root comes from and what it
-# does not do, survive float16, long inputs and a mask that forbids everything, and correct what tutorials get
-# wrong about all of it. Sources A to E are five of them ([which](start_here.ipynb#What-the-sources-get-wrong)).
+# **After this notebook you can** write attention on a whiteboard, say where the square root comes from and what it
+# does not do, differentiate it by hand, survive float16, long inputs and a mask that forbids everything, and correct
+# what tutorials get wrong about all of it. Sources A to E are five of them
+# ([which](start_here.ipynb#What-the-sources-get-wrong)).
 #
-# Short of time? Fifteen minutes: [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
+# Short of time? 18 minutes: [Why the square root](#Why-the-square-root), [Empty rows](#Empty-rows), [Half
 # precision](#Half-precision), the pictures of [Break it](#Break-it), and the questions at the end.
 #
-# Reading time: 45 minutes. Kata: `python grader.py check sdpa`
+# Reading time: 55 minutes. Kata: `python grader.py check sdpa`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -64,6 +65,9 @@ def near(got, wanted, relative):
 # 1606.01933). Convolutions had done without recurrence a month before the Transformer (1705.03122). New in the
 # Transformer (1706.03762, June 2017) were the scale, several heads with projections of their own for queries, keys and
 # values, and self-attention as the only layer that mixes positions.
+
+# %% tags=["drawing"]
+# drawing: attention_shapes
 
 # %% [markdown]
 # ## Three tokens by hand
@@ -171,7 +175,7 @@ assert all(facts.values())
 #
 # ### Order is not seen
 #
-# For a permutation $P$, $\mathrm{softmax}(PSP^\top)\,PV=P\,\mathrm{softmax}(S)V$: shuffle the tokens of
+# For a permutation $P$ and scores $s$, $\mathrm{softmax}(PsP^\top)\,PV=P\,\mathrm{softmax}(s)V$: shuffle the tokens of
 # self-attention and the outputs are shuffled alike (it is *permutation equivariant*). "Dog bites man" and "man bites
 # dog" give the same three vectors. Hence **positions** must be put in: added to the input (sinusoids, 1706.03762),
 # rotated into queries and keys (RoPE, 2104.09864, [derived here](gqa_kv_cache.ipynb#Positions)), or added to the
@@ -200,7 +204,8 @@ for name, rows in (("as they are", self_attention), ("all shuffled", both), ("ke
 # $o_i=\phi(q_i)^\top\big(\sum_j\phi(k_j)v_j^\top\big)\big/\,\phi(q_i)^\top\sum_j\phi(k_j)$. That is **linear
 # attention** (2006.16236): a state of fixed size instead of a cache, updated token by token like a recurrent network.
 # It costs linear time and cannot look up one key among thousands as sharply as an exponential can; models that use it
-# mix it with some layers of softmax attention.
+# mix it with some layers of softmax attention. Of 2025: Qwen3-Next (Gated DeltaNet, 2412.06464) and Kimi Linear
+# (2510.26692), both with three linear layers to one that has a softmax.
 
 # %% [markdown]
 # ## Why the square root
@@ -331,6 +336,8 @@ print(f"trace of J:             {trace:.2g}")
 # %%
 torch.manual_seed(4)
 raw = torch.randn(6, 64) @ torch.randn(64)
+
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3), constrained_layout=True)
 traces = {}
 for ax, (name, scale) in zip(axes, {"no scale": 1, "root": 1 / 8, "divided by E": 1 / 64}.items(), strict=True):
@@ -413,8 +420,8 @@ show(
 
 # %% [markdown]
 # Without the root, trace and entropy collapse as E grows; with it, nothing happens. Divided by E, the entropy is at its
-# maximum: the layer is a plain mean. (The trace alone would praise that. It says how much weights can move, not whether
-# they say anything.)
+# maximum: the layer is a plain mean. (By the trace alone that would look best. The trace says how far weights can move,
+# not whether they carry information.)
 #
 # **An honest caveat.** "Without the root gradients vanish" is half the truth. Without it the gradient to the query
 # also lacks a factor $1/\sqrt E$, so the *median* gradient is larger up to E = 256. What grows is the share of
@@ -435,6 +442,39 @@ for E in (16, 64, 256, 1024):
     print(f"{E:4} {no_scale:>10} {root:>8} {dead['no scale', E]:>10.0%} {dead['root', E]:>5.0%}")
 
 # %% [markdown]
+# ### Backward
+#
+# That Jacobian is all it takes to differentiate attention by hand. With weights $A$, output $O=AV$, scores
+# $s=QK^\top/\sqrt E$ and the gradient $dO$ from above:
+#
+# $$dV=A^\top dO,\quad dA=dO\,V^\top,\quad ds=A\circ(dA-\delta),\quad
+# dQ=\tfrac1{\sqrt E}\,ds\,K,\quad dK=\tfrac1{\sqrt E}\,ds^\top Q .$$
+#
+# The third is $J$ applied to each row of $dA$, with $\delta_i=\sum_jA_{ij}\,dA_{ij}$. And
+# $\delta_i=\sum_jA_{ij}\,dO_i\cdot V_j=dO_i\cdot O_i$: one number a row, found from the output alone. That is what lets
+# a [fused kernel](#FlashAttention) forget the weights and make them again, tile by tile.
+#
+# **Predict.** Forward is two products of this size. How many is backward, and how many if the weights were not kept?
+
+# %%
+q, k, v = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((5, 8), (7, 8), (7, 3)))
+output = F.scaled_dot_product_attention(q, k, v)
+from_above = torch.randn(5, 3, dtype=torch.float64)
+output.backward(from_above)
+with torch.no_grad():
+    A = torch.softmax(q @ k.T / math.sqrt(8), dim=-1)
+    delta = (from_above * output).sum(-1, keepdim=True)  # instead of (A * dA).sum(-1)
+    ds = A * (from_above @ v.T - delta)
+    by_hand = {"dQ": ds @ k / math.sqrt(8), "dK": ds.T @ q / math.sqrt(8), "dV": A.T @ from_above}
+for (name, gradient_by_hand), tensor in zip(by_hand.items(), (q, k, v), strict=True):
+    assert torch.allclose(gradient_by_hand, tensor.grad, atol=1e-14)
+    for who, rows in (("by hand ", gradient_by_hand), ("autograd", tensor.grad)):
+        print(name, who, [float(f"{x:.2f}") for x in rows[0].tolist()])
+
+# %% [markdown]
+# Four products; a fifth, $QK^\top$ again, if the weights were not kept. So training attention costs three times its
+# forward pass, and 3.5 times with a fused kernel.
+#
 # ### After initialisation
 #
 # The root is a statement about *fresh* layers. Training aligns queries with keys, and then $q^\top k$ grows like E and
@@ -445,6 +485,8 @@ for E in (16, 64, 256, 1024):
 #   $\|q\|=\|k\|=\sqrt E$, Cauchy-Schwarz gives $|q^\top k|/\sqrt E\le\sqrt E$, whatever the weights do.
 # - **Soft-capping** (Gemma 2, 2408.00118): $c\tanh(s/c)$ with $c=50$. Gemma 3 went back to QK-norm, which stays outside
 #   the kernel.
+# - **QK-clip** (Kimi K2, 2507.20534): after a step, shrink $W_Q$ and $W_K$ of each head whose largest score has passed
+#   a bound. Nothing is added to the model.
 #
 # **Predict.** Scale fresh queries and keys by 10, as training might. How large can a score get with QK-norm, E = 64?
 
@@ -500,6 +542,8 @@ assert recipes["PyTorch, the kata"].eq(0).all()
 allowed = torch.tensor([True, False, True])
 renormalised = scores.softmax(0) * allowed / (scores.softmax(0) * allowed).sum()
 assert torch.allclose(scores.masked_fill(~allowed, -math.inf).softmax(0), renormalised)
+
+# %%
 fig, ax = plt.subplots(figsize=(7, 2.6), constrained_layout=True)
 shown = torch.stack([row.float() for row in recipes.values()])
 ax.imshow(shown.nan_to_num(0), cmap="cividis", vmin=0, vmax=0.8, aspect="auto")
@@ -523,9 +567,9 @@ show(
 # PyTorch's function does the same **since 2.5** (pull request 131060, `_safe_softmax`), without saying so: the
 # pseudo-code in its documentation gives NaN, and so did the function before 2.5 (issue 103963).
 #
-# **Gradients are the trap behind the trap** (`empty-row-nan-gradient`). With -inf *added*, cleaning up NaN after the
-# softmax mends the output and not the backward pass, because NaN times 0 is NaN. (With `masked_fill` the gradient is
-# spared by luck: its backward zeroes what was filled.)
+# **The gradients are a second trap** (`empty-row-nan-gradient`). If -inf is *added*, cleaning up NaN after the softmax
+# mends the output but not the backward pass, because NaN times 0 is NaN. (After `masked_fill` the gradient happens to
+# be finite, because the backward pass of `masked_fill` writes zeros where it has filled.)
 
 # %%
 # checks: empty-row
@@ -558,6 +602,8 @@ print("gradient of the query, PyTorch's function:             ", q.grad[0].tolis
 # (StreamingLLM, 2309.17453). Throw the first tokens out of a sliding cache and the model breaks down; keep four of them
 # and it does not. gpt-oss (2508.10925) gives each head a learned logit that joins the denominator only,
 # $p_j=e^{s_j}/(e^{b}+\sum_ie^{s_i})$: a row may sum to less than one, and an empty row is 0 without a special case.
+# Gated attention (2505.06708; Qwen3-Next) multiplies each head's output by a sigmoid of the query's own token: a head
+# with nothing to fetch closes its gate, and the sink is gone.
 
 # %%
 # checks: sinks
@@ -780,6 +826,8 @@ for layout in ("(B, H, L, E)", "(B, L, H, E)"):
     reach[layout] = moved > 1e-6
 assert reach["(B, H, L, E)"].all()
 assert torch.equal(reach["(B, L, H, E)"], torch.eye(6, dtype=torch.bool))
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(6, 2.7), constrained_layout=True)
 for ax, (layout, moved), verdict in zip(axes, reach.items(), ("tokens mix", "tokens never meet"), strict=True):
     ax.imshow(moved, cmap="cividis", vmin=0, vmax=1)
@@ -918,7 +966,9 @@ show(
 # - *Backward.* Weights are not stored but **computed again** from $q$, $k$ and one number a row, the log-sum-exp
 #   $m+\ln\ell$. More FLOPs, fewer bytes, and memory linear in N.
 # - *Versions.* 2 (2307.08691, July 2023): parallel over queries too, fewer operations that are no matrix products,
-#   about twice as fast. 3 (2407.08608, July 2024): Hopper; copies, products and softmax overlap, and FP8.
+#   about twice as fast. 3 (2407.08608, July 2024): Hopper; copies, products and softmax overlap, and FP8. 4
+#   (2603.05451, March 2026): Blackwell, whose products are twice as fast and whose exponentials are not; so a part of
+#   the exponentials becomes polynomials, and the state is rescaled only when the maximum has moved far.
 # - *Flash decoding.* One query has no rows to spread over a GPU, so the **keys** are split and the states merged, as
 #   `merge` does above.
 #
@@ -927,7 +977,11 @@ show(
 # gained 15% (BERT-large) to 3x (GPT-2). PyTorch has it built in. Source C's switch for Hugging Face lacks its import as
 # printed; it needs a GPU and half precision, and either the flash-attn package or, in transformers 5, the `kernels`
 # package, which loads `kernels-community/flash-attn2` from the Hub (docs, *Loading kernels*).
-#
+
+# %% tags=["drawing"]
+# drawing: flash_tiles
+
+# %% [markdown]
 # The idea pays on a CPU too, whose near memory is the cache. Eight heads of 64, 4,096 tokens:
 
 # %%

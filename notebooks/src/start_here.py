@@ -3,11 +3,11 @@
 #
 # <!-- badge -->
 #
-# Six katas, one idea. This page says what follows from what, proves it in one cell, shows the commands, and gives you
-# a plan for the hour before an interview.
+# The six katas are one idea. **After this page you can** say how each follows from the one before, grade what you have
+# written, look a formula or a letter up, and plan the hour before an interview.
 #
-# Reading time: 8 minutes; the six notebooks about 40 minutes each, their short paths a third of that. Grade what you
-# have written: `python grader.py`
+# Reading time: 12 minutes. The six notebooks take 40 to 55 minutes each, without the time to think; the short path at
+# the top of each takes a third of that. Grade what you have written: `python grader.py`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -173,10 +173,45 @@ print("same shapes, other numbers:", True)
 # | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](gqa_kv_cache.ipynb) |
 # | 35-60 | the questions at the end of each notebook, one of each, aloud |
 #
+# ## One page
+#
+# | what | formula |
+# |---|---|
+# | attention | $\mathrm{softmax}(QK^\top/\sqrt E)\,V$, scores and softmax in float32 |
+# | mask of L new rows over S keys | $j\le i+S-L$ |
+# | a layer | $\sum_hA_hXW_V^hW_O^h$ |
+# | its weights | $D^2(2+2K/H)$ |
+# | FLOPs of N tokens | $4ND^2+4NDKE+4N^2D$; with the feed-forward layer both halves are equal at $N=6D$ |
+# | cache of a token | $2\cdot\text{layers}\cdot K\cdot E\cdot b$ bytes |
+# | FLOP per byte in decoding | $2H/(Kb)$ |
+#
+# Five numbers to know by heart, and where they come from:
+
+# %%
+print("cache of a token, Llama-3-8B:", 2 * 32 * 8 * 128 * 2 // 1024, "KiB")
+print("FLOP per byte that an H100 needs:", round(989e12 / 3.35e12))
+print("tokens at which the quadratic half leads, N = 6D with D = 4,096:", f"{6 * 4096:,}")
+print(f"one kv head for 64: the layer keeps {(2 + 2 / 64) / 4:.0%} of its weights and 1/64 of its cache")
+print("GQA-8 against MHA in the GQA paper:", round(1.51 / 0.28, 1), "times as fast")
+assert 24 * 4096**2 == 4 * (6 * 4096) * 4096  # FLOPs a token: weights against scores and values
+
+# %% [markdown]
 # ## Letters
 #
-# B batch, L queries, S keys, D model width (the papers' $d_{model}$), H query heads, K key/value heads (papers on
-# grouped attention write G), E head size ($d_k$ or $d_{head}$; in these katas D / H). Masks are boolean, True means
+# | letter | meaning | in papers |
+# |---|---|---|
+# | B, L, S | batch, queries, keys | $b$, $n$ or $T$ |
+# | D | model width | $d_{model}$ |
+# | H, K | query heads, key/value heads; $r=H/K$ share one | $h$, $G$ |
+# | E | head size, in these katas D / H | $d_k$, $d_{head}$ |
+# | N | tokens of a pass (L = S = N) | $n$, $T$ |
+# | T | tokens produced one by one | $T$ |
+# | t, n | cached tokens of one sequence, of all sequences | |
+# | s, A | scores, weights: $A=\mathrm{softmax}(s)$ | $S$, $P$ |
+# | b | bytes a number | |
+#
+# Q, K and V side by side in a formula are the matrices of queries, keys and values; a K beside H is a number of heads.
+# Weights stand on the right, $XW$, as in the papers; `nn.Linear` keeps their transposes. Masks are boolean, True means
 # *may attend*.
 
 # %% [markdown]
@@ -204,6 +239,5 @@ print("same shapes, other numbers:", True)
 # them asserted the bug's own. This is why the graders here compare numbers, with sizes that are all different, and
 # why the numbers in these notebooks are asserted where they are printed.
 #
-# ## Next
-#
-# [Scaled dot-product attention](sdpa.ipynb)
+# **Further reading.** Vaswani et al. 2017 (1706.03762), the paper itself. Pope et al. 2022 (2211.05102), what decoding
+# costs. Dao et al. 2022 (2205.14135), why bytes and not FLOPs. Next: [scaled dot-product attention](sdpa.ipynb).

@@ -1,4 +1,4 @@
-"""A copy of the repository, and a pseudo-terminal to run its grader in."""
+"""A copy of the repository, its grader on a command line, and a pseudo-terminal to run it in."""
 
 import fcntl
 import os
@@ -16,9 +16,11 @@ import time
 from grading.catalog import ROOT
 
 
-def copied(folder):
-    """The repository without what a learner does not need; problems/ is full of fresh stubs."""
+def copied(folder, everything=False):
+    """The repository, without what a learner does not need unless everything is asked for."""
     target = folder / "katas"
+    if everything:
+        return shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".*", "__pycache__", "build"))
     target.mkdir()
     for name in ("grader.py", "grading", "katas", "problems", "solutions", "tests", "notebooks", "pyproject.toml"):
         source = ROOT / name
@@ -28,6 +30,13 @@ def copied(folder):
         else:
             shutil.copy(source, target)
     return target
+
+
+def grader(root, *arguments, given="", **environment):
+    """A command line of the grader in that folder, to its end; no terminal at the other end."""
+    command = [sys.executable, "grader.py", *map(str, arguments)]
+    settings = {**os.environ, "COLUMNS": "100", **environment}
+    return subprocess.run(command, cwd=root, env=settings, input=given, capture_output=True, text=True, timeout=120)
 
 
 class Terminal:

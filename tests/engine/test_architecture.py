@@ -1,11 +1,13 @@
-"""The engine's files: what may import what, and how long a file or function may be."""
+"""The engine's files: what may import what, how long a file or function may be, and that none names a kata."""
 
 import ast
+import io
 import re
+import tokenize
 
 import pytest
 
-from grading.catalog import ROOT
+from grading.catalog import ROOT, TRACKS, Catalog
 
 FILE, FUNCTION = 350, 32  # lines
 FILES = {
@@ -71,7 +73,7 @@ def test_no_files_import_each_other_in_a_circle():
 def test_files_and_functions_are_short(name):
     assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= FILE
     for node in ast.walk(TREES[name]):
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno < FUNCTION, node.name
 
 
@@ -81,3 +83,23 @@ def test_a_folder_says_what_is_in_it(name):
     text = ast.get_docstring(TREES[name]) or ""
     inside = {other.split(".")[name.count(".") + 1] for other in FILES if other.startswith(f"{name}.")}
     assert not {each for each in inside if not re.search(rf"\b{each}\b", text)}
+
+
+def words(path):
+    """The words of a file; of Python files those of the code, without comments and docstrings."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return set(re.findall(r"\w+", text))
+    owners = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef))
+    docstrings = {owner.body[0].lineno for owner in owners if ast.get_docstring(owner) is not None}
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    code = (t for t in tokens if t.type != tokenize.COMMENT)
+    return {word for t in code if t.start[0] not in docstrings for word in re.findall(r"\w+", t.string)}
+
+
+def test_the_engine_and_its_tests_name_no_kata():
+    """Of the first track, that is: a kata of the other may be called by a word that everybody uses."""
+    stems = {kata.stem for kata in Catalog().katas if kata.track == TRACKS[0]}
+    files = [path for folder in ("grading", "tests/engine") for path in (ROOT / folder).rglob("*.*") if path.is_file()]
+    found = {path.name: stems & words(path) for path in files if "__pycache__" not in path.parts}
+    assert not {name: each for name, each in found.items() if each}

@@ -271,9 +271,9 @@ def test_half_a_kata_is_failed_and_names_what_is_missing(examine, tmp_path):
 
 
 def test_half_a_kata_that_is_wrong_shows_what_is_wrong_first(examine, tmp_path):
-    wrong = stub(Catalog()[MASKS]).replace(
-        'raise NotImplementedError("causal_mask")', "return torch.ones(query_len, key_len or query_len).bool().tril()"
-    )
+    unwritten = f'raise NotImplementedError("{Catalog()[MASKS].symbols[0]}")'
+    body = "return torch.ones(query_len, key_len or query_len).bool().tril()"
+    wrong = stub(Catalog()[MASKS]).replace(unwritten, body)
     result = examine(MASKS, write(tmp_path, wrong, MASKS))
     assert result.first_failure.kind == "differs"
     shown = terminal.failure(result, 80).plain

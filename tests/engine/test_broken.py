@@ -1,26 +1,16 @@
 """A kata that is broken, or not finished, takes no other one down, and what is wrong with it is said."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from grading.catalog import Catalog, KataFault
 from grading.examination import examiner as module
-from tests.engine.terminals import copied
+from tests.engine.terminals import copied, grader
 
 SOUND, VICTIM = Catalog().katas[:2]
 TOML, DIAGNOSIS = f"katas/{VICTIM.stem}/kata.toml", f"katas/{VICTIM.stem}/diagnosis.py"
 GRADER, SOLUTION = f"tests/test_{VICTIM.stem}.py", f"solutions/{VICTIM.stem}.py"
-
-
-def grader(root, *arguments, **environment):
-    command = [sys.executable, "grader.py", *arguments]
-    return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
-    )
 
 
 @pytest.fixture

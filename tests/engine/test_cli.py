@@ -10,15 +10,9 @@ import pytest
 
 from grading.catalog import ROOT, Catalog
 from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, numbered
+from tests.engine.terminals import copied, grader
 
 SOLUTION = (ROOT / "solutions" / f"{ATTENTION}.py").read_text()
-
-
-def grader(*arguments, cwd=ROOT, root=ROOT, **environment):
-    """Run it with this Python; no terminal at the other end."""
-    command = [sys.executable, str(root / "grader.py"), *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "100", **environment}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture
@@ -29,23 +23,23 @@ def problems(tmp_path):
 
 
 def test_a_fresh_start_exits_0(problems):
-    done = grader("--problems", problems)
+    done = grader(ROOT, "--problems", problems)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("not started") == COUNT
 
 
 def test_a_kata_asked_for_by_name_has_to_pass(problems):
-    assert grader("check", ATTENTION, "--problems", problems).returncode == 1
+    assert grader(ROOT, "check", ATTENTION, "--problems", problems).returncode == 1
     (problems / f"{ATTENTION}.py").write_text(SOLUTION)
-    done = grader(ATTENTION, "--problems", problems)
+    done = grader(ROOT, ATTENTION, "--problems", problems)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f" ok {numbered(ATTENTION)}" in done.stdout
-    assert grader("--problems", problems).returncode == 0
+    assert grader(ROOT, "--problems", problems).returncode == 0
 
 
 def test_a_wrong_answer_is_explained_and_the_others_named(problems):
     (problems / f"{ATTENTION}.py").write_text(SOLUTION.replace("math.sqrt(query.size(-1))", "query.size(-1)"))
-    done = grader("--problems", problems)
+    done = grader(ROOT, "--problems", problems)
     assert done.returncode == 1
     failure = done.stdout[done.stdout.index(f"  x {numbered(ATTENTION)}   without a mask") :]
     for label in (
@@ -63,7 +57,7 @@ def test_a_wrong_answer_is_explained_and_the_others_named(problems):
 
 def test_json_is_the_report_and_nothing_else(problems):
     (problems / f"{ATTENTION}.py").write_text(SOLUTION.replace("-2, -1", "-1, -2").replace("/ math", "* math"))
-    done = grader("--json", "--problems", problems, "--seed", 7)
+    done = grader(ROOT, "--json", "--problems", problems, "--seed", 7)
     report = json.loads(done.stdout)
     assert next(iter(report)) == "schema"
     assert report["seed"] == 7
@@ -77,14 +71,14 @@ def test_json_is_the_report_and_nothing_else(problems):
 
 def test_a_seed_repeats_a_run(problems):
     (problems / f"{ATTENTION}.py").write_text(SOLUTION.replace("/ math", "* math"))
-    runs = [json.loads(grader(ATTENTION, "--json", "--problems", problems, "--seed", 3).stdout) for _ in range(2)]
+    runs = [json.loads(grader(ROOT, ATTENTION, "--json", "--problems", problems, "--seed", 3).stdout) for _ in range(2)]
     got = [[check["got"] for check in run["katas"][0]["checks"]] for run in runs]
     assert got[0] == got[1]
 
 
 def test_no_colours_where_there_is_no_terminal(problems):
     (problems / f"{ATTENTION}.py").write_text("def f(:\n")
-    assert "\x1b" not in grader("--problems", problems).stdout
+    assert "\x1b" not in grader(ROOT, "--problems", problems).stdout
 
 
 def test_usage_errors_exit_2(problems):
@@ -96,14 +90,14 @@ def test_usage_errors_exit_2(problems):
         ["reset"],
         ["--x"],
     ):
-        done = grader(*arguments)
+        done = grader(ROOT, *arguments)
         assert done.returncode == 2, arguments
         assert "Traceback" not in done.stderr
 
 
 def test_a_kata_may_be_named_by_its_file(problems):
     (problems / f"{ATTENTION}.py").write_text(SOLUTION)
-    assert grader(f"problems/{ATTENTION}.py", "--problems", problems).returncode == 0
+    assert grader(ROOT, f"problems/{ATTENTION}.py", "--problems", problems).returncode == 0
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["--help"], ["check", "--help"]])
@@ -120,76 +114,68 @@ def test_what_needs_no_torch_does_not_import_it(arguments):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of the repository that may be written to; it shares this interpreter."""
-    for name in ("grader.py", "grading", "katas", "problems", "solutions", "tests", "pyproject.toml"):
-        source, target = ROOT / name, tmp_path / "katas" / name
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "submissions", "notebooks"))
-        else:
-            target.parent.mkdir(exist_ok=True)
-            shutil.copy(source, target)
-    return tmp_path / "katas"
+    return copied(tmp_path)
 
 
 def test_hints_go_one_level_further_at_each_call(copy):
-    outs = [grader("hint", HEADS, cwd=copy, root=copy).stdout for _ in range(4)]
+    outs = [grader(copy, "hint", HEADS).stdout for _ in range(4)]
     for level, out in zip((1, 2, 3, 3), outs, strict=True):
         assert f"hint {level} of 3" in out
     assert outs[2] == outs[3]
     (copy / ".kata" / "progress.json").write_text("{")
-    assert "hint 1 of 3" in grader("hint", HEADS, cwd=copy, root=copy).stdout
+    assert "hint 1 of 3" in grader(copy, "hint", HEADS).stdout
     assert (copy / ".kata" / "progress.damaged").exists()
 
 
 def test_reset_keeps_what_was_there(copy):
     path = copy / "problems" / f"{GROUPS}.py"
     path.write_text("mine = 1\n")
-    done = grader("reset", GROUPS, cwd=copy, root=copy)
+    done = grader(copy, "reset", GROUPS)
     assert done.returncode == 0
     assert "raise NotImplementedError" in path.read_text()
     (kept,) = (copy / ".kata" / "backups").iterdir()
     assert kept.read_text() == "mine = 1\n"
     assert str(kept.relative_to(copy)) in done.stdout
-    assert "is the stub already" in grader("reset", GROUPS, cwd=copy, root=copy).stdout
+    assert "is the stub already" in grader(copy, "reset", GROUPS).stdout
 
 
 def test_reset_keeps_no_copy_of_an_untouched_stub(copy):
     path = copy / "problems" / f"{GROUPS}.py"
     stub = path.read_text()
     path.write_text(stub.replace("about", "around").replace("#   1. ", "#   1. first "))
-    assert "yours is kept" not in grader("reset", GROUPS, cwd=copy, root=copy).stdout
+    assert "yours is kept" not in grader(copy, "reset", GROUPS).stdout
     assert path.read_text() == stub
     path.write_text(stub.replace("# TODO:", "# the heads first\n        # TODO:"))
-    assert "yours is kept" in grader("reset", GROUPS, cwd=copy, root=copy).stdout
+    assert "yours is kept" in grader(copy, "reset", GROUPS).stdout
 
 
 def test_one_file_is_graded_whatever_it_is_called(tmp_path):
     (tmp_path / "of Ada.txt").write_text(SOLUTION)
-    done = grader("check", ATTENTION, "--file", tmp_path / "of Ada.txt")
+    done = grader(ROOT, "check", ATTENTION, "--file", tmp_path / "of Ada.txt")
     assert (done.returncode, f" ok {numbered(ATTENTION)}" in done.stdout) == (0, True)
     for wrong in (["check"], ["check", ATTENTION, HEADS], ["check", ATTENTION, "--problems", tmp_path]):
-        assert grader(*wrong, "--file", tmp_path / "of Ada.txt").returncode == 2
-    assert "no file 'gone.py'" in grader("check", ATTENTION, "--file", "gone.py").stderr
+        assert grader(ROOT, *wrong, "--file", tmp_path / "of Ada.txt").returncode == 2
+    assert "no file 'gone.py'" in grader(ROOT, "check", ATTENTION, "--file", "gone.py").stderr
 
 
 def test_an_unknown_verb_is_answered_with_the_nearest():
-    done = grader("chek", ATTENTION)
+    done = grader(ROOT, "chek", ATTENTION)
     assert (done.returncode, "no verb 'chek': did you mean check?" in done.stderr) == (2, True)
-    assert f"no kata 'spda': did you mean {ATTENTION}" in grader("spda").stderr
+    assert f"no kata 'spda': did you mean {ATTENTION}" in grader(ROOT, "spda").stderr
 
 
 def test_compare_waits_until_yours_passes(copy):
-    refused = grader("compare", ATTENTION, cwd=copy, root=copy)
+    refused = grader(copy, "compare", ATTENTION)
     assert refused.returncode == 1
     assert "def scaled_dot" not in refused.stdout
-    assert "def scaled_dot" in grader("compare", ATTENTION, "--reveal", cwd=copy, root=copy).stdout
+    assert "def scaled_dot" in grader(copy, "compare", ATTENTION, "--reveal").stdout
     shutil.copy(copy / "solutions" / f"{ATTENTION}.py", copy / "problems" / f"{ATTENTION}.py")
-    assert "reference" in grader("compare", ATTENTION, cwd=copy, root=copy).stdout
+    assert "reference" in grader(copy, "compare", ATTENTION).stdout
 
 
 def test_a_fault_of_the_engine_is_no_verdict(copy):
     (copy / "solutions" / f"{ATTENTION}.py").unlink()
-    done = grader(ATTENTION, cwd=copy, root=copy)
+    done = grader(copy, ATTENTION)
     assert done.returncode == 3
     assert "a fault of the grader, not of your code" in done.stderr
 
@@ -238,6 +224,6 @@ def test_a_grade_never_imports_what_takes_long():
 def test_a_check_that_cannot_be_read_is_a_fault_of_the_grader(copy):
     shutil.copy(copy / "solutions" / f"{ATTENTION}.py", copy / "problems")
     (copy / "tests" / "test_sdpa.py").write_text("def broken(:\n")
-    done = grader(ATTENTION, cwd=copy, root=copy)
+    done = grader(copy, ATTENTION)
     assert done.returncode == 3
     assert "a fault of the grader, not of your code" in done.stderr

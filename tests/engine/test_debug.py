@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
 
 import pytest
 
 from grading.catalog import ROOT
 from tests.engine.katas import ATTENTION, GROUPS, HEADS
-from tests.engine.terminals import Terminal, copied
+from tests.engine.terminals import Terminal, copied, grader
 
 SOLUTION = (ROOT / "solutions" / f"{ATTENTION}.py").read_text(encoding="utf-8")
 WRONG = SOLUTION.replace("math.sqrt(query.size(-1))", "math.sqrt(value.size(-1))")
@@ -23,8 +22,7 @@ def copy(tmp_path_factory):
 
 def grade(copy, *arguments, text="", given=""):
     (copy / "problems" / f"{ATTENTION}.py").write_text(text, encoding="utf-8")
-    command = [sys.executable, "grader.py", *arguments]
-    return subprocess.run(command, cwd=copy, input=given, capture_output=True, text=True, timeout=120)
+    return grader(copy, *arguments, given=given)
 
 
 def test_what_was_printed_is_shown_wrapped_twenty_lines_of_it(copy):

@@ -15,11 +15,10 @@ from grading.practice.interview import drill, interview
 from grading.practice.interview.workspace import Work
 from grading.practice.progress import review
 from grading.practice.progress.progress import Progress
-from grading.practice.progress.rating import AGAIN, EASY, GOOD, HARD, rate
-from grading.practice.progress.state import Attempt, Review
+from grading.practice.progress.state import AGAIN, EASY, GOOD, HARD, Attempt, Review, rate
 from grading.records import Cause, KataResult, Report
 from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, numbered
-from tests.engine.terminals import Terminal, copied
+from tests.engine.terminals import Terminal, copied, grader
 
 TILED = Cause("kv-heads-tiled", "kv heads are tiled", f"{GROUPS}.ipynb")
 DAY = 86400.0
@@ -40,12 +39,6 @@ def graded(tmp_path):
         return Report(1, (), 0.1, (KataResult(GROUPS, "", str(file), outcome, 0, 1, causes),))
 
     return report
-
-
-def grader(root, *arguments):
-    """The grader of a copy; no terminal at the other end."""
-    command = [sys.executable, "grader.py", *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +198,7 @@ def test_the_worse_it_went_the_sooner_it_is_due():
 
 
 def test_due_says_why(progress):
-    last = Review(0.0, HARD, 600.0, 4, 2, False, {"kv-heads-tiled": "kv heads are tiled"})
+    last = Review(0.0, HARD, seconds=600.0, runs=4, hints=2, causes={"kv-heads-tiled": "kv heads are tiled"})
     due = review.Due(Catalog()[GROUPS], 5 * DAY, last)
     assert review.reason(due, 9 * DAY) == f"{GROUPS}: 9 days ago, on the way: kv heads are tiled, 2 hints"
     easy = review.Due(Catalog()[HEADS], 5 * DAY, Review(0.0, EASY))

@@ -1,31 +1,19 @@
 """Whole learner files, each with the verdict that it must get: the grader's own grader."""
 
-import re
 import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from grading.authoring.submissions import FOLDER, files, header, missed, untrue
 from grading.catalog import ROOT, Catalog
 from grading.examination.plugin import KEY
-from tests.engine.katas import ATTENTION
-
-SUBMISSIONS = ROOT / "tests" / "submissions"
-
-
-def header(path: Path, name: str, default: str = "") -> str:
-    """The value of a `# name: value` line of a submission."""
-    found = re.search(rf"^# {name}: *(.+)$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-    return found[1].strip() if found else default
-
-
-def files(kind: str) -> list[Path]:
-    return sorted((SUBMISSIONS / kind).rglob("*.py"))
+from tests.engine.katas import ATTENTION, COUNT
 
 
 def name_of(path: Path) -> str:
-    return str(path.relative_to(SUBMISSIONS).with_suffix(""))
+    return str(path.relative_to(FOLDER).with_suffix(""))
 
 
 @pytest.mark.parametrize("path", files("right"), ids=name_of)
@@ -35,15 +23,13 @@ def test_right_submission_passes(examine, path):
     assert result.outcome == "passed", failed or result.message
 
 
-@pytest.mark.parametrize("path", [*files("wrong")[::25], *SUBMISSIONS.glob("wrong/*/noise_*.py")], ids=name_of)
+@pytest.mark.parametrize("path", [*files("wrong")[::25], *FOLDER.glob("wrong/*/noise_*.py")], ids=name_of)
 def test_the_same_seed_gives_the_same_report(examine, path):
     """Whatever the learner's code draws, too."""
     assert len({str(examine(path.parent.name, path, seed=5)) for _ in range(2)}) == 1
 
 
-CAUSES: list[
-    tuple[str, bool, bool]
-] = []  # of each wrong submission: its name, all its causes named, only another named
+CAUSES: list[tuple[str, set[str], set[str]]] = []  # of each wrong submission: its name, causes missed, untrue ones
 
 
 @pytest.mark.parametrize("path", files("wrong"), ids=name_of)
@@ -51,17 +37,15 @@ def test_wrong_submission_fails(examine, path):
     result = examine(path.parent.name, path, seed=1)
     assert result.outcome == "failed", result.message
     assert result.first_failure.message
-    wanted = set(header(path, "cause").split(", ")) - {"none", ""}
-    named = {cause.name for cause in result.causes}
-    CAUSES.append((name_of(path), wanted <= named, bool(named - wanted) and not wanted & named))
+    CAUSES.append((name_of(path), missed(path, result), untrue(path, result)))
 
 
 def test_wrong_submissions_get_the_causes_that_they_state():
-    """Each file says in a line `# cause:` what it must get; without one it must get none."""
-    missed = [name for name, right, _ in CAUSES if not right]
-    untrue = [name for name, _, wrong in CAUSES if wrong]
-    assert len(missed) <= 0.05 * len(CAUSES), missed
-    assert len(untrue) <= 0.08 * len(CAUSES), untrue
+    """Each file says in a line `# cause:` what it must get."""
+    unnamed = {name: causes for name, causes, _ in CAUSES if causes}
+    wrong = {name: causes for name, _, causes in CAUSES if causes}
+    assert len(unnamed) <= 0.05 * len(CAUSES), unnamed
+    assert len(wrong) <= 0.08 * len(CAUSES), wrong
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +93,12 @@ def test_hostile_submissions_left_nothing_behind(request, tree_before, children_
 def test_the_other_katas_keep_their_verdicts_beside_hostile_ones(examiner, tmp_path):
     for kata in Catalog().katas:
         shutil.copy(kata.solution, tmp_path)
-    shutil.copy(SUBMISSIONS / "hostile" / "tamper_left_behind.py", tmp_path / f"{ATTENTION}.py")
+    shutil.copy(FOLDER / "hostile" / "tamper_left_behind.py", tmp_path / f"{ATTENTION}.py")
     outcomes = [result.outcome for result in examiner.grade(Catalog().stems, tmp_path).katas]
     assert outcomes[0] != "passed"
-    assert outcomes[1:] == ["passed"] * 5
+    assert outcomes[1:] == ["passed"] * (COUNT - 1)
 
 
 def test_there_are_enough_of_each():
-    per_kata = {kata.stem: len(list((SUBMISSIONS / "right" / kata.stem).glob("*.py"))) for kata in Catalog().katas}
-    assert min(per_kata.values()) >= 2
     assert len(files("wrong")) >= 40
     assert len(files("hostile")) >= 60

@@ -30,7 +30,7 @@ START = build.START
 
 STEMS = build.stems()
 # words of markdown that is not folded, code cells, plots: (least, most)
-LIMITS = {"words": (1200, 3100), "code cells": (20, 45), "plots": (3, 6)}
+LIMITS = {"words": (1200, 3600), "code cells": (20, 50), "plots": (3, 9)}
 START_LIMITS = {"words": (300, 1500), "code cells": (2, 12), "plots": (1, 3)}
 MOST_BYTES = 600 * 1024
 
@@ -177,6 +177,34 @@ def test_every_picture_says_what_it_shows_and_to_everybody(stem):
                 assert " ".join(alt.split()) in " ".join(printed(cell).split())
 
 
+def test_every_drawing_stands_in_one_notebook_with_its_code_folded():
+    functions = [node for node in ast.parse(build.DRAWINGS.read_text(encoding="utf-8")).body if build._defines(node)]
+    drawings = [node.name for node in functions if isinstance(node, ast.FunctionDef) and not node.args.args]
+    cells = [cell for stem in STEMS for cell in code_cells(stem) if "drawing" in tags(cell)]
+    assert sorted(source(cell).rsplit("show(*")[-1].removesuffix("())") for cell in cells) == sorted(drawings)
+    assert all(cell["metadata"]["jupyter"] == {"source_hidden": True} for cell in cells)
+
+
+@each_notebook
+def test_set_up_and_plotting_are_folded_and_what_they_plot_is_not(stem):
+    for cell in code_cells(stem):
+        folded = cell["metadata"].get("jupyter", {}).get("source_hidden", False)
+        assert folded == bool(re.search(r"plt\.subplots\(|def show\(|^show\(|sys\.path", source(cell), re.MULTILINE))
+        if "plt.subplots(" in source(cell) and "drawing" not in tags(cell) and stem != START:
+            assert re.match(r"fig, |def \w+_picture\(", source(cell))
+
+
+def test_what_a_slider_moves_is_shown_still_before_it():
+    cells = [(stem, cell) for stem in STEMS for cell in code_cells(stem) if "slider" in tags(cell)]
+    assert cells
+    for stem, cell in cells:
+        assert cell["outputs"] == []
+        assert "nbval-ignore-output" in tags(cell)
+        shown = re.search(r"interact\(\s*(\w+)", source(cell))[1]
+        before = [each for each in code_cells(stem) if f"\n{shown}(" in source(each)]
+        assert any("image/png" in output.get("data", {}) for output in before[0]["outputs"])
+
+
 @each_notebook
 def test_headings_are_distinct_and_make_links(stem):
     found = headings(markdown(stem))
@@ -199,6 +227,46 @@ def test_opening(stem):
     assert tags(setup) == ["setup"]
     assert source(setup) == source(load(START)["cells"][1]), "the set-up is the same everywhere"
     assert setup["outputs"] == []
+
+
+def minutes(cell: dict) -> float:
+    """Reading time: 200 words, 8 formulas or 30 lines of code a minute; nothing for what is folded or only asserts."""
+    text = source(cell)
+    if cell["cell_type"] == "markdown":
+        text = re.sub("<details>.*?</details>", "", text, flags=re.DOTALL)
+        return words(text) / 200 + len(re.findall(r"\$\$.*?\$\$|\$[^$]*\$", text, flags=re.DOTALL)) / 8
+    lines = [line for line in text.split("\n") if line.strip()]
+    asserts = text.startswith("# checks:") and text.count("assert ") > len(lines) / 2
+    folded = "jupyter" in cell["metadata"] or {"setup", "graded"} & set(tags(cell))
+    return 0 if asserts or folded else len(lines) / 30
+
+
+def minutes_of_section(stem: str, anchor: str) -> float:
+    """The reading time from a heading to the next one of its level."""
+    level, found = 0, 0.0
+    for cell in load(stem)["cells"]:
+        pieces = re.split(r"^(#+ .+)$", source(cell), flags=re.MULTILINE) if cell["cell_type"] == "markdown" else [None]
+        for piece in pieces:
+            if heading := re.fullmatch(r"(#+) +(.+?) *", piece or ""):
+                here = heading[2].replace(" ", "-") == anchor
+                level = len(heading[1]) if here else 0 if level >= len(heading[1]) else level
+            if level:
+                found += minutes(cell if piece is None else cell | {"source": piece})
+    return found
+
+
+@each_notebook
+def test_times_are_honest(stem):
+    first = source(load(stem)["cells"][0])
+    told = int(re.search(r"Reading time: (\d+) minutes", first)[1])
+    read = sum(minutes(cell) for cell in load(stem)["cells"])
+    assert read <= told <= 1.3 * read, f"{read:.0f} minutes"
+    assert re.search(r"\*\*After this (notebook|page)\s+you can\*\*", first)
+    if stem != START:
+        path = re.search(r"Short of time\? (\d+) minutes: (.*?)\n\n", first, flags=re.DOTALL)
+        short = sum(minutes_of_section(stem, anchor) for anchor in re.findall(r"\(#([^)]+)\)", path[2]))
+        assert short <= int(path[1]) <= 1.3 * short, f"{short:.0f} minutes"
+        assert 0.25 * told <= int(path[1]) <= 0.4 * told, "about a third"
 
 
 def test_no_placeholder_stands_for_the_repository():

@@ -1,5 +1,7 @@
-"""docs/sources.md has every claim and every error of the five sources once, each with its place."""
+"""docs/sources.md has every claim and every error of the five sources once, each with its place and its figures."""
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -57,11 +59,62 @@ def test_an_error_named_in_a_verdict_is_an_error():
     assert {error for row in table_rows(4) for error in re.findall(r"\bE\d\d\b", row[2])} <= set(ERRORS)
 
 
-def test_every_linked_notebook_section_is_there():
-    import json
+def section(stem: str, anchor: str) -> str:
+    """Prose, code and printed output under a heading of a notebook, down to the next one of its level."""
+    cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))["cells"]
+    level, found = 0, []
+    for cell in cells:
+        lines = "".join(cell["source"]).split("\n")
+        lines += [line for output in cell.get("outputs", []) for line in "".join(output.get("text", [])).split("\n")]
+        for line in lines:
+            if cell["cell_type"] == "markdown" and (heading := re.match(r"(#+) +(.+?) *$", line)):
+                here = heading[2].replace(" ", "-") == anchor
+                level = len(heading[1]) if here else 0 if level >= len(heading[1]) else level
+            if level:
+                found.append(line.removeprefix("# ") if cell["cell_type"] == "code" else line)
+    return " ".join(" ".join(found).split())
 
-    for stem, anchor in re.findall(r"notebooks/(\w+)\.ipynb#([\w-]+)", PAGE):
-        cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))["cells"]
-        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-        found = [heading.replace(" ", "-") for heading in re.findall(r"^#+ +(.+?) *$", text, flags=re.MULTILINE)]
-        assert anchor in found, f"{stem}: no section {anchor}; there are {found}"
+
+@pytest.mark.parametrize("row", table_rows(4) + table_rows(6), ids=lambda row: row[0])
+def test_the_key_phrase_of_a_link_stands_where_it_leads(row):
+    links = re.findall(r"\]\(\.\./([^) ]+)(?: \"([^\"]*)\")?\)", row[-1])
+    assert links
+    for address, phrase in links:
+        path, _, anchor = address.partition("#")
+        text = section(Path(path).stem, anchor) if anchor else (ROOT / path).read_text(encoding="utf-8")
+        assert text, f"no such section: {address}"
+        assert phrase, f"a link without its phrase: {address}"
+        assert phrase in text, f"{address} has no word of it: {phrase}"
+
+
+# ---- figures ----
+
+
+@pytest.fixture(scope="module")
+def figures():
+    spec = importlib.util.spec_from_file_location("sources_measure", ROOT / "docs" / "sources" / "measure.py")
+    measure = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(measure)
+    return measure.figures()
+
+
+NUMBER = r"(?<![\w.])\d[\d,]*(?:\.\d+)?"
+
+
+def test_the_figures_are_those_that_the_script_measures(figures):
+    """Another machine draws other last digits: words are compared exactly, numbers to a tenth."""
+    assert figures["agreement"] in " ".join(PAGE.split())
+    assert set(figures) - {"agreement"} <= {row[0] for row in table_rows(6)}
+    for row in table_rows(6):
+        if row[0] in figures:
+            page, script = row[4], figures[row[0]]
+            assert re.sub(NUMBER, "N", page) == re.sub(NUMBER, "N", script)
+            for had, has in zip(re.findall(NUMBER, page), re.findall(NUMBER, script), strict=True):
+                assert float(has.replace(",", "")) == pytest.approx(float(had.replace(",", "")), rel=0.1, abs=0.1)
+
+
+@pytest.mark.parametrize("row", table_rows(4) + table_rows(6), ids=lambda row: row[0])
+def test_a_figure_is_measured_or_a_paper_s(row, figures):
+    text = re.sub(r"\b\d{4}\.\d{5}\b|since 2\.5|transformers \d+\.\d+|\b\d{4}\.\d{4}\b", "", " ".join(row[2:-1]))
+    with_decimals = re.findall(r"\d\.\d", text)
+    assert not with_decimals or row[0] in figures or "paper" in text

@@ -75,12 +75,18 @@ def translated(question: Question, language: str) -> Question:
 @cache
 def _read(path: Path) -> tuple[Question, ...]:
     """None, and a line that says why, where the file is broken: the questions of other katas are asked all the same."""
-    if not path.is_file():
-        return ()
     try:
-        entries = read_toml(path).get("question", [])
-        topic = {} if path.name == "questions.toml" else {"topic": path.stem}
-        return tuple(Question(**{**topic, **entry, "katas": tuple(entry.get("katas", ()))}) for entry in entries)
-    except (KataFault, TypeError) as error:
-        print(f"grader: {error if isinstance(error, KataFault) else KataFault(path, error)}", file=sys.stderr)
+        return read(path)
+    except KataFault as fault:
+        print(f"grader: {fault}", file=sys.stderr)
         return ()
+
+
+def read(path: Path) -> tuple[Question, ...]:
+    """The questions of a file, none where there is no file; KataFault where it is broken."""
+    entries = read_toml(path).get("question", []) if path.is_file() else []
+    topic = {} if path.name == "questions.toml" else {"topic": path.stem}
+    try:
+        return tuple(Question(**{**topic, **entry, "katas": tuple(entry.get("katas", ()))}) for entry in entries)
+    except TypeError as error:
+        raise KataFault(path, error) from error

@@ -3,6 +3,6 @@
 In: Reports on files and on notebooks' cells, hints that were shown, stubs that were put back. Out: Records and Reviews;
 the verbs status and due.
 
-Read: state (the forms), store (the file), progress (what happens to it), rating (how a pass went), review (the verb
-due, by the fsrs schedule), status (the verb status).
+Read: state (the forms, and how a pass went), store (the file), progress (what happens to it), review (the verb due, by
+the fsrs schedule), status (the verb status).
 """

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.catalog import ROOT, Catalog
-from grading.practice.progress.rating import rate
-from grading.practice.progress.state import Attempt, Record, Review, digest, digest_of, form, plain
+from grading.practice.progress.state import Attempt, Record, Review, digest, digest_of, form, plain, rate
 from grading.practice.progress.store import Store
 from grading.records import KataResult, Report
 

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from grading.catalog import Catalog, Kata
 from grading.console import PASS, Verbs, width
 from grading.practice.progress.progress import Progress
-from grading.practice.progress.rating import AGAIN, EASY, HARD
-from grading.practice.progress.state import Review
+from grading.practice.progress.state import AGAIN, EASY, HARD, Review
 from grading.texts import Texts, word
 
 DAY = 86400.0

@@ -1,4 +1,4 @@
-"""The forms of what is remembered about a kata, and their way from and to plain JSON."""
+"""The forms of what is remembered about a kata, from and to plain JSON, and how well a pass went."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 PAUSE = 30 * 60.0  # a longer gap between two grades is no work on the kata
+AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4  # the grades of fsrs, which is not imported here: a grade may not wait for it
+MANY_RUNS = 8
 
 
-@dataclass
-class Attempt:
-    """From a fresh stub to a pass. `seconds` is time at work: long gaps between grades count as PAUSE.
+@dataclass(kw_only=True)
+class Work:
+    """What it takes to pass. `seconds` is time at work: long gaps between grades count as PAUSE.
 
     `causes` are the sentences of the mistakes that were named, `explains` how many checks each explained at the last.
     """
 
-    began: float = 0.0
-    last: float = 0.0
     seconds: float = 0.0
     runs: int = 0
     hints: int = 0
     revealed: bool = False
     causes: dict[str, str] = field(default_factory=dict)
     explains: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Attempt(Work):
+    """From a fresh stub to a pass."""
+
+    began: float = 0.0
+    last: float = 0.0
 
     def tick(self, now: float) -> None:
         """Time went on to `now`."""
@@ -62,7 +70,7 @@ class Record:
 
 
 @dataclass
-class Review:
+class Review(Work):
     """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy.
 
     `cell` says that it was a notebook's cell that passed.
@@ -70,13 +78,26 @@ class Review:
 
     at: float
     rating: int
-    seconds: float = 0.0
-    runs: int = 0
-    hints: int = 0
-    revealed: bool = False
-    causes: dict[str, str] = field(default_factory=dict)
-    explains: dict[str, int] = field(default_factory=dict)
     cell: bool = False
+
+
+def rate(attempt: Attempt, minutes: float, now: float) -> Review:
+    """The review that a pass is.
+
+    Again where the reference was looked at, hard where it took hints, many runs or twice the kata's minutes, easy
+    where it was right within two runs, without a named mistake and in half the minutes.
+    """
+    limit = minutes * 60.0
+    if attempt.revealed:
+        rating = AGAIN
+    elif attempt.hints or attempt.runs > MANY_RUNS or attempt.seconds > 2 * limit:
+        rating = HARD
+    elif attempt.runs <= 2 and not attempt.causes and attempt.seconds <= limit / 2:
+        rating = EASY
+    else:
+        rating = GOOD
+    work = {each.name: getattr(attempt, each.name) for each in fields(Work)}
+    return Review(now, rating, **work | {"seconds": round(attempt.seconds, 1)})
 
 
 def plain(value: object) -> dict[str, Any]:

@@ -45,6 +45,13 @@ class CausalMaskOnlyWithoutCache(Chunk):
             super().align_causal()
 
 
+class _OnlyWhereSquare(CausalMaskOnlyWithoutCache):
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        if L == S:
+            super(CausalMaskOnlyWithoutCache, self).align_causal()
+
+
 class CausalMaskOnlyWithCache(Chunk):
     """the causal mask is used only when there is a cache: the first chunk is unmasked
 

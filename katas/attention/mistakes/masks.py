@@ -18,6 +18,7 @@ class MaskIgnored(Mistake, Core):
     """
 
     see = "causal_mask#Fill"
+    needs = ("takes_a_mask",)
 
     def orient(self) -> None:
         self.mask = None

@@ -1,4 +1,5 @@
 """The additive form is made for masks with two dimensions or more."""
+# cause: none
 
 import torch
 def causal_mask(query_len, key_len=None):

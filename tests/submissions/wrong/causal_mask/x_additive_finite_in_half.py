@@ -1,4 +1,5 @@
 """In half types the lowest finite number is used instead of -inf."""
+# cause: none
 
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
 """Additive masks are kept by the address of the boolean one, which may have changed."""
+# cause: none
 
 import math
 

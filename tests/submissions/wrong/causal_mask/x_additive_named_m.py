@@ -1,4 +1,5 @@
 """The argument is named m."""
+# cause: none
 
 import math
 

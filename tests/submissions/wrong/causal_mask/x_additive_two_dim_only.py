@@ -1,4 +1,5 @@
 """The loops assume a two-dimensional mask; of more dimensions the rest is left uninitialised or raises."""
+# cause: none
 
 import torch
 

@@ -1,4 +1,5 @@
 """Masks of more than four dimensions are not handled."""
+# cause: none
 
 import math
 

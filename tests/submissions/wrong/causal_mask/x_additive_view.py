@@ -1,4 +1,5 @@
 """view(-1) raises on a mask that is not contiguous."""
+# cause: none
 
 import math
 

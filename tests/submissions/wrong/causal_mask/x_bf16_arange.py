@@ -1,4 +1,5 @@
 """The positions are bfloat16 numbers, which are exact to 256 only."""
+# cause: none
 
 import torch
 def causal_mask(query_len, key_len=None):

@@ -1,4 +1,5 @@
 """The mask is cut from a buffer of 512 positions."""
+# cause: none
 
 import torch
 _BUF = torch.ones(512, 512, dtype=torch.bool).tril()

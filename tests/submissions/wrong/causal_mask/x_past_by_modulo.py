@@ -1,4 +1,5 @@
 """The length of the past is key_len % query_len, which is right only below twice the query length."""
+# cause: none
 
 import torch
 

@@ -1,4 +1,5 @@
 """Masks are remembered by query_len alone, so the second key_len gets the mask of the first."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A single query is treated as the first position: it sees one key of many."""
+# cause: none
 
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
 """The row test lacks keepdim, so it blanks keys instead of queries when L equals S."""
+# cause: none
 
 import math
 from typing import Optional

@@ -1,4 +1,5 @@
 """The projection reads layer.bias without asking whether there is one."""
+# cause: none
 
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
 """In-place dropout overwrites the softmax that its gradient needs: backward raises in training."""
+# cause: none
 
 import math
 

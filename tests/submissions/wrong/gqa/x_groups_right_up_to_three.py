@@ -1,4 +1,5 @@
 """With more than three kv heads, they are tiled."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Query head h reads key/value head (h // K) % K: the heads are divided by their number, not by the size of a group."""
+# cause: none
 
 import math
 

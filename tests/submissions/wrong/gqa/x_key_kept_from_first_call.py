@@ -1,4 +1,5 @@
 """Projected keys and values are kept on self and reused while the sizes stay the same."""
+# cause: none
 
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
 """With more than twelve queries and as many keys, the keys are read backwards."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A mask of four dimensions is ignored when there is one head."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """The mask is applied in evaluation only."""
+# cause: none
 
 import math
 

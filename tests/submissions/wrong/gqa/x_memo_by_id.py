@@ -1,4 +1,5 @@
 """Projected keys and values are kept by the id of key, whose numbers may have changed."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The bias of o_proj is added once for each head."""
+# cause: none
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,5 @@
 """In training no gradient reaches the query."""
+# cause: none
 
 import math
 

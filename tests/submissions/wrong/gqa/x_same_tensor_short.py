@@ -1,4 +1,5 @@
 """A shortcut for self-attention, taken when query, key and value are one tensor, is wrong."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """The weights of key and value are repeated in place to all heads, their biases tiled."""
+# cause: none
 
 import torch
 import torch.nn as nn

@@ -1,8 +1,9 @@
 """The cache that was handed in is handed out again, without the new keys and values."""
-# cause: none
+# cause: cache-not-extended
+
+import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 
@@ -25,26 +26,31 @@ class CachedGroupedQueryAttention(nn.Module):
         self.o_proj = nn.Linear(d_model, d_model, bias=bias)
 
     def forward(self, x, kv_cache=None):
-        b, n, d = x.shape
-        h, kv, e = self.num_heads, self.num_kv_heads, self.head_dim
+        B, L, _ = x.shape
 
-        q = self.q_proj(x).reshape(b, n, kv, h // kv, e)
-        k = self.k_proj(x).reshape(b, n, kv, e).transpose(1, 2)
-        v = self.v_proj(x).reshape(b, n, kv, e).transpose(1, 2)
+        q = self.q_proj(x)
+        k = self.k_proj(x)
+        v = self.v_proj(x)
 
-        past = 0
+        q = q.view(B, L, self.num_heads, self.head_dim).transpose(1, 2)
+        k = k.view(B, L, self.num_kv_heads, self.head_dim).transpose(1, 2)
+        v = v.view(B, L, self.num_kv_heads, self.head_dim).transpose(1, 2)
+
         if kv_cache is not None:
-            past = kv_cache[0].shape[2]
-            k = torch.cat((kv_cache[0], k), dim=2)
-            v = torch.cat((kv_cache[1], v), dim=2)
+            past_k, past_v = kv_cache
+            k = torch.cat([past_k, k], dim=2)
+            v = torch.cat([past_v, v], dim=2)
+        new_cache = (k, v) if kv_cache is None else kv_cache
+        S = k.size(2)
 
-        att = torch.einsum("bnkge,bkse->bkgns", q, k) / e**0.5
-        row = torch.arange(past, past + n, device=x.device)[:, None]
-        col = torch.arange(past + n, device=x.device)[None, :]
-        att = att.masked_fill(col > row, -torch.inf)
-        att = F.softmax(att, dim=-1)
+        k = k.repeat_interleave(self.group_size, dim=1)
+        v = v.repeat_interleave(self.group_size, dim=1)
 
-        y = torch.einsum("bkgns,bkse->bnkge", att, v).reshape(b, n, d)
-        if kv_cache is None:
-            kv_cache = (k, v)
-        return self.o_proj(y), kv_cache
+        scores = torch.matmul(q / math.sqrt(self.head_dim), k.transpose(-2, -1))
+        mask = torch.ones(L, S, dtype=torch.bool, device=x.device).tril(diagonal=S - L)
+        scores = scores.masked_fill(~mask, float("-inf"))
+        weights = torch.softmax(scores, dim=-1)
+
+        out = torch.matmul(weights, v)
+        out = out.transpose(1, 2).contiguous().view(B, L, self.d_model)
+        return self.o_proj(out), new_cache

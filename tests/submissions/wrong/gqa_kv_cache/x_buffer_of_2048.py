@@ -1,4 +1,5 @@
 """The cache is a buffer of 2048 tokens; what does not fit in is lost."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The cache forgets everything but the last eight tokens."""
+# cause: none
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """The cache is stored in bfloat16 to save memory and loses digits at each step."""
+# cause: none
 
 import math
 from typing import Optional, Tuple

@@ -1,4 +1,5 @@
 """The cache handed in is reshaped with view, which raises once it was expanded or transposed."""
+# cause: none
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """In float16 the exponentials are taken without subtracting the largest score."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A single new token after a long past forgets the first key."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """New tokens are written into spare storage behind the cache handed in: two continuations share it."""
+# cause: none
 
 import math
 import torch

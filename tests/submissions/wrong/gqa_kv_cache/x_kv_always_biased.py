@@ -1,4 +1,5 @@
 """k_proj and v_proj have a bias also when bias=False."""
+# cause: none
 
 import torch
 from torch import nn

@@ -1,4 +1,5 @@
 """With more than 256 new tokens, those behind get the weights of others."""
+# cause: none
 
 import math
 

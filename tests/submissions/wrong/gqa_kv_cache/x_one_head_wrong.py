@@ -1,4 +1,5 @@
 """With a single head the scores are wrong."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Past and present are averaged with equal shares instead of by their log-sum-exps."""
+# cause: none
 
 import math
 

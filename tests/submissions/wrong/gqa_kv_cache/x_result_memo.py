@@ -1,4 +1,5 @@
 """The result for the same x and cache is given again, whatever they hold by now."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Without gradients, the cache grows in place in a buffer that its earlier states share."""
+# cause: none
 
 import math
 

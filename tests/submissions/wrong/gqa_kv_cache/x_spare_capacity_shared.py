@@ -1,4 +1,5 @@
 """The cache is a view of a larger buffer; the next step writes behind its end, so two continuations of a prefix overwrite each other."""
+# cause: none
 
 import math
 

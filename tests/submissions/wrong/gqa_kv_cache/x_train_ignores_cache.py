@@ -1,4 +1,5 @@
 """In training mode the cache is ignored."""
+# cause: none
 
 import math
 import torch

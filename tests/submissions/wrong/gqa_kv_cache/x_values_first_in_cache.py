@@ -1,4 +1,5 @@
 """The cache is (values, keys), in and out."""
+# cause: none
 
 import torch
 from torch import nn

@@ -1,4 +1,5 @@
 """A single new token sees the last 1024 tokens only."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """In training a causal mask is applied unasked."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Dropout acts where gradients are recorded, in eval mode too."""
+# cause: none
 
 import math
 

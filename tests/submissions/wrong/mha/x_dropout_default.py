@@ -1,4 +1,5 @@
 """Dropout is on by default."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """Gradients flow through weights that were dropped."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The additive mask is -inf and NaN weights are replaced afterwards: an empty row has NaN gradients."""
+# cause: none
 
 import torch
 from torch import nn

@@ -1,4 +1,5 @@
 """Rows are zeroed only when no head may attend to anything; a row that is empty in one head alone averages the values."""
+# cause: none
 
 import torch
 from torch import nn

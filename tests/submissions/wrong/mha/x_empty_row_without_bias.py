@@ -1,4 +1,5 @@
 """The row of a query without keys is zeroed after o_proj and loses its bias."""
+# cause: none
 
 from __future__ import annotations
 

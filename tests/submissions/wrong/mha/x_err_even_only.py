@@ -1,4 +1,5 @@
 """More heads than features are let pass."""
+# cause: none
 
 import math
 import torch

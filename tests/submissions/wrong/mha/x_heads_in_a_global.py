@@ -1,4 +1,5 @@
 """The number of heads is kept in a variable that all layers share."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A chained assignment makes k_proj and v_proj one and the same layer."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """In inference the keys of the call before are used again when the shapes agree."""
+# cause: none
 
 import math
 import torch

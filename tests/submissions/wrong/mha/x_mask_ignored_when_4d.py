@@ -1,4 +1,5 @@
 """Masks of two and three dimensions are applied, one of four is silently dropped."""
+# cause: none
 
 import torch
 from torch import nn

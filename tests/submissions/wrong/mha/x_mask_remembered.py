@@ -1,4 +1,5 @@
 """The four-dimensional mask is kept on self and used again by the next call."""
+# cause: none
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """squeeze() without a dimension also drops a query, key or batch size of one."""
+# cause: none
 
 import math
 

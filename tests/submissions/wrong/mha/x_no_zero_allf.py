@@ -1,4 +1,5 @@
 """The rows without keys are zeroed only if the mask allows anything at all."""
+# cause: none
 
 import math
 import torch

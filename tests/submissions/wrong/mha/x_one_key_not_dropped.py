@@ -1,4 +1,5 @@
 """With a single key and no mask, its value is returned without dropout."""
+# cause: none
 
 import math
 

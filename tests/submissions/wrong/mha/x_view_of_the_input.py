@@ -1,4 +1,5 @@
 """The inputs are flattened with view, which raises on a transposed batch."""
+# cause: none
 
 import torch
 import torch.nn as nn

@@ -1,4 +1,5 @@
 """Where query and value are one tensor, that is taken for the key too."""
+# cause: none
 
 import math
 

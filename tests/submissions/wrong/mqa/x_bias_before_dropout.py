@@ -1,4 +1,5 @@
 """The constructor takes bias before dropout."""
+# cause: none
 
 import math
 

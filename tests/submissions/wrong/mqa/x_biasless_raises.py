@@ -1,4 +1,5 @@
 """The bias of q_proj is read without asking whether there is one."""
+# cause: none
 
 import torch
 from torch import nn

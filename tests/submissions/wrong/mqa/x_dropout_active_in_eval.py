@@ -1,4 +1,5 @@
 """F.dropout is left at its default training=True."""
+# cause: none
 
 import math
 

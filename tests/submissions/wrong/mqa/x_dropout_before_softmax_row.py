@@ -1,4 +1,5 @@
 """Dropout zeroes scores instead of weights."""
+# cause: none
 
 from typing import NamedTuple, Optional
 

@@ -1,4 +1,5 @@
 """In training, dropout acts only where gradients are recorded."""
+# cause: none
 
 import math
 

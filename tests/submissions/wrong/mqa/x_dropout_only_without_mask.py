@@ -1,4 +1,5 @@
 """Dropout is forgotten in the branch for masks."""
+# cause: none
 
 import torch
 import torch.nn as nn

@@ -1,4 +1,5 @@
 """The attention is always computed in float32, also for float64."""
+# cause: none
 
 from typing import NamedTuple, Optional
 

@@ -1,4 +1,5 @@
 """forward puts the layer into training mode."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A (B, 1, L, S) mask is squeezed without a dimension, so a single query loses its dimension too."""
+# cause: none
 
 import torch
 import torch.nn.functional as F

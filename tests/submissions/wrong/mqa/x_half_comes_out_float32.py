@@ -1,4 +1,5 @@
 """The half types are upcast and the output of o_proj is taken in float32."""
+# cause: none
 
 import functools
 import math

@@ -1,4 +1,5 @@
 """In half precision the exponentials are taken without subtracting the largest score."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """k_proj is as wide as d_model and averaged over heads."""
+# cause: none
 
 import torch
 from torch import nn

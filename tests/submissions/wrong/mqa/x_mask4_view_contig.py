@@ -1,4 +1,5 @@
 """A mask of four dimensions is read as if it were contiguous."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """Queries are folded query by query, the mask head by head."""
+# cause: none
 
 import torch
 from torch import nn

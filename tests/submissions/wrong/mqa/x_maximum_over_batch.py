@@ -1,4 +1,5 @@
 """The softmax subtracts one maximum per head and batch entry over all queries, so weak queries underflow."""
+# cause: none
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """Where no input wants a gradient, the parameters get none either."""
+# cause: none
 
 import math
 

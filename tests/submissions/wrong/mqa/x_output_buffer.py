@@ -1,4 +1,5 @@
 """The output is written into a buffer that the next call overwrites."""
+# cause: none
 
 import math
 

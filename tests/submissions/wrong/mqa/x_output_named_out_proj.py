@@ -1,4 +1,5 @@
 """The output layer is called out_proj."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The layers are made in float64."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Sizes that do not divide raise TypeError."""
+# cause: none
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """The value head lacks its head dimension, so its batch is read as heads."""
+# cause: none
 
 import math
 

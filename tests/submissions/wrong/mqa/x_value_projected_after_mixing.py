@@ -1,4 +1,5 @@
 """Values are mixed first and projected after, so the bias of v_proj reaches empty rows and dropped weights in full."""
+# cause: none
 
 import torch
 from torch import nn

@@ -1,4 +1,5 @@
 """torch.where picks zero after a division by zero: right forwards, but the branch not taken sends NaN backwards."""
+# cause: none
 
 import functools
 import math

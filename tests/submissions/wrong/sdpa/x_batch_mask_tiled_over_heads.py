@@ -1,4 +1,5 @@
 """A (B, 1, L, S) mask is tiled over the folded heads instead of repeated in place."""
+# cause: none
 
 import torch
 

@@ -1,4 +1,5 @@
 """Without a mask, long self-attention is masked causally all the same."""
+# cause: none
 
 import math
 import torch

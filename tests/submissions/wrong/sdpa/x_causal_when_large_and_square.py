@@ -1,4 +1,5 @@
 """A large square is taken for causal attention."""
+# cause: none
 
 import math
 

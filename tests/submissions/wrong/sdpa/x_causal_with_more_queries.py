@@ -1,4 +1,5 @@
 """With more queries than keys a causal mask is applied unasked."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """An empty row is divided by the tiniest number, which is harmless forwards and overflows backwards."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Everything is upcast to float32 and cast back, which for float64 is a downcast."""
+# cause: none
 
 import torch
 

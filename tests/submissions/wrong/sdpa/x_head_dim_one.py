@@ -1,4 +1,5 @@
 """With a single feature the scores are wrong."""
+# cause: none
 
 import math
 

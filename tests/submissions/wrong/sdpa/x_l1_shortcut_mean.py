@@ -1,4 +1,5 @@
 """With one key the value is returned as it is, whatever the mask says."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """A single query that may attend to nothing is not zeroed: the mean of the values comes out."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """squeeze(0) on the way out loses a leading dimension of one."""
+# cause: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """Keys beyond 1,024 get a softmax of their own."""
+# cause: none
 
 import math
 import torch

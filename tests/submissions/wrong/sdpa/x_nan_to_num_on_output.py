@@ -1,4 +1,5 @@
 """nan_to_num is applied to the output instead of the weights, so NaN weights reach the gradient of value."""
+# cause: none
 
 import torch
 

@@ -1,4 +1,5 @@
 """Online softmax over blocks of 32 keys that rescales the accumulator but forgets the normaliser when the maximum grows."""
+# cause: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The output is reshaped to the width of the query, not of the value."""
+# cause: none
 
 import math
 from typing import Optional

@@ -1,4 +1,5 @@
 """With as many queries as keys no gradient reaches the query."""
+# cause: none
 
 import math
 

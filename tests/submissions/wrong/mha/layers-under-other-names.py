@@ -1,5 +1,5 @@
-"""Query, key and value are all projected from query."""
-# cause: none
+"""The layers have other names than q_proj, k_proj, v_proj and o_proj."""
+# cause: layers-under-other-names
 
 import math
 
@@ -16,24 +16,24 @@ class MultiHeadAttention(nn.Module):
         self.num_heads = num_heads
         self.head_dim = d_model // num_heads
 
-        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.k_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.v_proj = nn.Linear(d_model, d_model, bias=bias)
-        self.o_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.w_q = nn.Linear(d_model, d_model, bias=bias)
+        self.w_k = nn.Linear(d_model, d_model, bias=bias)
+        self.w_v = nn.Linear(d_model, d_model, bias=bias)
+        self.w_o = nn.Linear(d_model, d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, query, key, value, mask=None):
         B = query.size(0)
 
-        q = self.q_proj(query)
-        k = self.k_proj(query)
-        v = self.v_proj(query)
+        q = self.w_q(query)
+        k = self.w_k(key)
+        v = self.w_v(value)
 
         q = q.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
         k = k.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
         v = v.view(B, -1, self.num_heads, self.head_dim).transpose(1, 2)
 
-        scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(self.head_dim)
+        scores = torch.matmul(q / math.sqrt(self.head_dim), k.transpose(-2, -1))
 
         if mask is not None:
             if mask.dim() == 3:
@@ -47,4 +47,4 @@ class MultiHeadAttention(nn.Module):
 
         out = torch.matmul(weights, v)
         out = out.transpose(1, 2).contiguous().view(B, -1, self.d_model)
-        return self.o_proj(out)
+        return self.w_o(out)

@@ -1,0 +1,18 @@
+"""Additive_mask has a large negative number instead of -inf, and has it where the mask is True."""
+# cause: additive-finite-inverted
+
+import torch
+
+
+def causal_mask(query_len, key_len=None):
+    if key_len is None:
+        key_len = query_len
+    offset = key_len - query_len
+    mask = torch.tril(torch.ones(query_len, key_len), diagonal=offset)
+    return mask.bool()
+
+
+def additive_mask(mask, dtype=torch.float32):
+    out = torch.zeros(mask.shape, dtype=dtype)
+    out = out.masked_fill(mask, -1e9)
+    return out

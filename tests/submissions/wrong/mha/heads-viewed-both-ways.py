@@ -1,0 +1,50 @@
+"""The heads are split by view(B, H, L, E) and merged by view(B, L, D), both without a transpose."""
+# cause: heads-viewed-both-ways
+
+import math
+
+import torch
+from torch import nn
+
+
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model={d_model} is not divisible by num_heads={num_heads}")
+        self.d_model = d_model
+        self.num_heads = num_heads
+        self.head_dim = d_model // num_heads
+
+        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.k_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.v_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.o_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, query, key, value, mask=None):
+        B = query.size(0)
+
+        q = self.q_proj(query)
+        k = self.k_proj(key)
+        v = self.v_proj(value)
+
+        q = q.view(B, self.num_heads, -1, self.head_dim)
+        k = k.view(B, self.num_heads, -1, self.head_dim)
+        v = v.view(B, self.num_heads, -1, self.head_dim)
+
+        scores = torch.matmul(q / math.sqrt(self.head_dim), k.transpose(-2, -1))
+
+        if mask is not None:
+            if mask.dim() == 3:
+                mask = mask.unsqueeze(1)
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+
+        weights = torch.softmax(scores, dim=-1)
+        if mask is not None:
+            weights = weights.masked_fill(~mask, 0.0)
+        weights = self.dropout(weights)
+
+        out = torch.matmul(weights, v)
+        out = out.view(B, -1, self.d_model)
+        return self.o_proj(out)

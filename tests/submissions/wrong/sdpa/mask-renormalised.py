@@ -1,0 +1,23 @@
+"""The softmax over all keys is multiplied by the mask and divided by its sum."""
+# cause: mask-renormalised
+
+import torch
+import torch.nn.functional as F
+
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    in_dtype = query.dtype
+    work = torch.float32 if in_dtype in (torch.float16, torch.bfloat16) else in_dtype
+    q, k, v = query.to(work), key.to(work), value.to(work)
+
+    scale = q.shape[-1] ** -0.5
+    logits = torch.einsum("...le,...se->...ls", q, k) * scale
+
+    attn = F.softmax(logits, dim=-1)
+
+    if mask is not None:
+        attn = attn * mask
+        attn = attn / attn.sum(dim=-1, keepdim=True)
+
+    out = torch.einsum("...ls,...sv->...lv", attn, v)
+    return out.to(in_dtype)

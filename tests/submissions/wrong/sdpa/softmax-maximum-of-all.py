@@ -1,0 +1,18 @@
+"""The largest score of all rows, or of all the batch, is subtracted before exp instead of that of each row."""
+# cause: softmax-maximum-of-all
+
+import math
+import torch
+
+def scaled_dot_product_attention(query, key, value, mask=None):
+    ct = torch.promote_types(query.dtype, torch.float32)
+    q, k, v = query.to(ct), key.to(ct), value.to(ct)
+    scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(ct).min)
+    exponentials = torch.exp(scores - scores.max())
+    weights = exponentials / exponentials.sum(dim=-1, keepdim=True)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0.0)
+    out = torch.matmul(weights, v)
+    return out.to(query.dtype)
