@@ -25,7 +25,7 @@ notebooks: $(VENV)/notebooks
 test: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks/*.ipynb notebooks/zh/*.ipynb
 	$(BIN)/python docs/screens.py --check
-	$(BIN)/python -m pytest -q --candidate solutions
+	$(BIN)/python -m pytest -q --candidate=solutions
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

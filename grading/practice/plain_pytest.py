@@ -1,6 +1,6 @@
 """The graders run by pytest itself, as a test explorer does: they grade problems/, and a failure says its cause.
 
-`pytest tests/test_<kata>.py` is for a learner; `--candidate solutions` grades the references, as the tests of the
+`pytest tests/test_<kata>.py` is for a learner; `--candidate=solutions` grades the references, as the tests of the
 repository do. What is not written yet is skipped. A kata's results are told after its last check, for a cause is what
 explains them together.
 """
