@@ -90,8 +90,8 @@ def distance(a, b):
 #
 # **Predict.** Lay the kv heads out as 0 1 0 1 instead. Which of the four outputs stay right?
 #
-# The toy below does exactly this, one
-# head at a time; `reads[h]` names the kv head that query head h reads, so a wrong layer is only a wrong list.
+# The toy below computes the table above, one head at a time; `reads[h]` names the kv head that query head h reads, so
+# a wrong layer is only a wrong list.
 
 
 # %%
@@ -134,8 +134,9 @@ print("tiled              ", [f"{x:.3g}" for x in tiled.tolist()])
 # $\tilde W_V^{h} := W_V^{g(h)}$. *Proof:* put $\tilde W$ in the formula for multi-head attention; it is the
 # formula above, letter by letter. Biases tie in the same way.
 #
-# **Corollary.** If $K$ divides $K'$, tie $K'$ heads in blocks of $K'/K$ and get the same function, hence
-# $\text{MQA} = \text{GQA}(1) \subset \text{GQA}(K) \subset \text{GQA}(K') \subset \text{GQA}(H) = \text{MHA}$.
+# **Corollary.** If $K$ divides $K'$ and $K'$ divides $H$, tying $K'$ heads in blocks of $K'/K$ gives the function of
+# $K$ heads, hence $\text{MQA} = \text{GQA}(1) \subset \text{GQA}(K) \subset \text{GQA}(K') \subset \text{GQA}(H) =
+# \text{MHA}$.
 #
 # Measured against PyTorch: `F.scaled_dot_product_attention(..., enable_gqa=True)` for the map, and an
 # `nn.MultiheadAttention` loaded with repeated rows for the claim.
@@ -200,9 +201,10 @@ for K in (1, 2, 4, 8):
 # Tiling is invisible at K = 1 and K = H. **Only a test with K strictly between 1 and H can tell the two layouts
 # apart**, which is why the kata never tests grouping at the ends alone.
 #
-# The inclusion is strict, for weights by the rank below (at most $K\cdot E$ against $H\cdot E$), and for *functions* by
-# the [copy experiment](mqa.ipynb#What-one-head-can-carry): to hand a token over whole, $\sum_hW_V^{g(h)}W_O^h$ must be
-# the identity, and its rank is at most $KE$. Queries and output keep their H heads.
+# The inclusion is strict. For weights the rank below shows it: at most $K\cdot E$ against $H\cdot E$. For *functions*
+# the [copy experiment](mqa.ipynb#What-one-head-can-carry) shows it: a layer that hands a token over whole needs
+# $\sum_hW_V^{g(h)}W_O^h$ to be the identity, but the rank of this sum is at most $KE$. Queries and output keep their
+# H heads.
 
 # %%
 for K in (1, 2, 4, 8):
@@ -272,20 +274,21 @@ assert abs(between - 0.52) < 0.01
 print(f"mean total variation inside a group {inside:.2f}, between groups {between:.2f}")
 
 # %% [markdown]
-# **Explain.** No difference at all: 0.52 both times. They share $k$, not $q$. The heads of a group share what is
-# looked *at* (keys, values and so the cache), not where they *look*. And there are still H maps of L x S scores to
-# compute: the complexity of the scores is untouched (counted [below](#Cost)).
+# **Explain.** There is no difference at all: 0.52 both times. The heads of a group share $k$, not $q$. They share
+# what is looked *at* (keys, values and so the cache), not where each head *looks*. The layer still computes H maps of
+# L x S scores: the complexity of the scores is untouched (counted [below](#Cost)).
 
 # %% [markdown]
 # ## Experiment 2 - the einsum that sums a group away
 #
-# Source D, following a popular repository, computes scores with the pattern `b g h n d, b h s d -> b h n s`: the
-# group axis g is missing on the right.
+# Source D, following a popular repository, computes scores with the pattern `b g h n d, b h s d -> b h n s`. In it g
+# runs over the queries inside one group, and g is missing on the right.
 #
-# The split into groups is right, (h g): kv head = h // g.
+# The split of the heads into (h g) is right: query head i reads kv head i // g, where g is the number of queries in a
+# group.
 #
-# **Predict.** What does einsum do with an axis that does not come back, and what does that make of the spread of the
-# scores, with r = 4 independent queries?
+# **Predict.** What does einsum do with an axis that is missing in the result? How wide do the scores spread then,
+# with r = 4 independent queries?
 
 # %%
 by_group = q.view(2, 4, 256, 64)  # (K, r, L, E)
@@ -377,14 +380,15 @@ assert all(distance(maps[4], one) > 0.5 for one in maps[:4])
 assert all(one[place, where].min() > 0.9 for one, where in zip(maps, asked, strict=False))
 
 # %% [markdown]
-# **Explain.** It sums. By linearity the scores are those of the *summed* queries, $\sum_{h \in g} q_h k^\top =
-# \big(\sum_{h\in g} q_h\big) k^\top$: variance r instead of 1, sharper rows, and K output heads instead of H. Four maps
-# have become a single sharp one that belongs to none of the four heads. Nothing raises. (As printed, source D stops
-# first, at the undefined name `similarity`; it also calls for `masked_fill` "before the mask", where before the
-# *softmax* is meant, and shapes its scores (1, 2, 256, 256) like values, (1, 2, 256, 64).) In the repository the einsum
-# lived from July 2023 to May 2024, because its tests asserted the number of heads in the output to be K, the bug
-# itself; what ended it was a comparison with `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a
-# test. (PyTorch has had `enable_gqa` since 2.5; "there is no official GQA" is out of date.)
+# **Explain.** Einsum sums over the missing axis. By linearity the scores are those of the *summed* queries, $\sum_{h
+# \in g} q_h k^\top = \big(\sum_{h\in g} q_h\big) k^\top$. Their variance is r instead of 1, so the rows are sharper,
+# and the output has K heads instead of H. Four maps have become a single sharp one that belongs to none of the four
+# heads. Nothing raises. (As printed, source D stops earlier, at the undefined name `similarity`. It also asks for
+# `masked_fill` "before the mask" where it means before the *softmax*, and it states the shape of values, (1, 2, 256,
+# 64), for its scores, which are (1, 2, 256, 256).) In the repository the einsum lived from July 2023 to May 2024,
+# because its tests asserted K heads in the output, which is the bug itself. A comparison with `repeat_interleave` and
+# `F.scaled_dot_product_attention` ended it. Shapes alone are not a test. (PyTorch has had `enable_gqa` since 2.5;
+# "there is no official GQA" is out of date.)
 
 # %% [markdown]
 # ## Experiment 3 - converting a multi-head checkpoint
@@ -467,19 +471,21 @@ for rho in (0.0, 0.9):
 assert abs(conversion_error(0.99, 1, "mean")[1] - 0.20) < 0.02  # heads that are nearly the same
 
 # %% [markdown]
-# **Explain.** $1-1/r=0.75$, and twice that. The order (mean best, first head next, random worst) is the one in the
-# paper's Figure 4. The left panel is the honest part: an error near 1.0 means that the converted head is no better than
-# an output of zeros. The paper trains on for 5% of the pre-training steps, and then it is.
+# **Explain.** If the heads are independent, the mean loses $1-1/r=0.75$ of the squared weights, and the first head
+# loses twice that. The order (mean best, first head next, random worst) is the one in the paper's Figure 4. The left
+# panel is the honest part: an error near 1.0 means that the converted head is no better than an output of zeros. The
+# paper trains on for 5% of the pre-training steps, and after that the converted head is better.
 #
 # ### Align before you average
 #
 # The optimum above is one of *weights*, and weights are not the function: [keys have no preferred
 # basis](mha.ipynb#Heads-as-blocks). $W_Q^hR_h$ and $W_K^hR_h$ with a rotation $R_h$ compute the same scores, so heads
-# that *do* exactly the same may *look* unrelated. Rotate them onto one another first: the rotation that minimises
-# $\lVert W_K^hR-W_K^1\rVert$ is $UV^\top$ from the singular value decomposition $W_K^{h\top}W_K^1=U\Sigma V^\top$
-# (orthogonal Procrustes), and $W_Q^h$ gets the same $R$, so that nothing changes. Published as Jin et al. 2024,
-# *Align Attention Heads Before Merging Them* (2412.20677). With rotary positions only rotations that commute with
-# RoPE are free, an angle for each pair of features; values and output stay free.
+# that *do* exactly the same may *look* unrelated. So rotate the heads onto one another first. The rotation that
+# minimises $\lVert W_K^hR-W_K^1\rVert$ is $UV^\top$ from the singular value decomposition $W_K^{h\top}W_K^1=U\Sigma
+# V^\top$ (orthogonal Procrustes). $W_Q^h$ gets the same $R$, so the function does not change. Jin et al. 2024
+# published this as *Align Attention Heads Before Merging Them* (2412.20677). With rotary positions the rotation of
+# queries and keys must commute with RoPE, which leaves one angle for each pair of features; the rotation of values
+# and output stays free.
 #
 # **Predict.** Four heads with identical scores, each in a basis of its own. What does the plain mean of their keys
 # lose?
@@ -521,8 +527,9 @@ assert abs(sum(lost["as they are"]) / 20 - 0.75) < 0.02
 assert max(lost["aligned first"]) < 1e-20
 
 # %% [markdown]
-# **Explain.** Three quarters, as if they were independent; aligned, nothing. So "converted models work because trained
-# heads are alike" cannot be read off raw weights. What is bought at this price?
+# **Explain.** Without alignment the mean loses three quarters, as if the heads were independent; after alignment it
+# loses nothing. So raw weights cannot tell whether "converted models work because trained heads are alike". What does
+# the model gain for this loss?
 
 # %% [markdown]
 # ## Experiment 4 - does sharing survive the repeat
@@ -559,8 +566,8 @@ for name, tensor in (("kv heads", kv), ("repeat_interleave", repeated), ("expand
 # %% [markdown]
 # ## Break it
 #
-# Five ways to lose this kata. Three change the map: on the left which kv head each head of the output should read,
-# then what it reads, blue where that is right.
+# There are five ways to lose this kata. Three of them change the map. The panel on the left shows which kv head each
+# head of the output should read. The other panels show what it reads, in blue where that is right.
 
 # %%
 right = [0, 0, 1, 1, 2, 2]
@@ -677,14 +684,14 @@ show(
 #
 # #### kv-heads-repeated-too-often
 #
-# Repeating K times instead of H / K times (the mix-up of groups and sizes, as
-# code). Raises, except where $K^2 = H$, and at K = 1, where broadcasting forgives it. With H = 4 and K = 2, a
-# favourite in examples, nobody notices.
+# Each kv head is repeated K times instead of H / K times (the mix-up of groups and sizes, as code). This raises,
+# except where $K^2 = H$, and at K = 1, where broadcasting forgives it. With H = 4 and K = 2, a favourite in examples,
+# nobody notices.
 #
 # #### group-summed-away
 #
-# The einsum of Experiment 2. Only the output shape gives it away, and a test written from the code asserts the wrong
-# shape.
+# The einsum of Experiment 2 does this. Nothing raises, but K heads come out instead of H, and a test written from the
+# code asserts this wrong shape.
 #
 # ### mask-ignored
 #
@@ -868,8 +875,8 @@ assert curves["KV cache"][0][3] == 1 / 8
 #
 # Source D claims quality near multi-head "at 3x the speed". Table 1 of the GQA paper (Ainslie et al. 2023,
 # 2305.13245): T5.1.1 is an **encoder-decoder**; heads were grouped in the decoder's self- and cross-attention, and
-# the encoder stayed multi-head. Time per sample and TPUv4 chip, average over 7 data sets; both converted models
-# trained on for 5%:
+# the encoder stayed multi-head. The time is per sample and TPUv4 chip, and the quality is an average over 7 data
+# sets. Both converted models were trained on for 5% of the pre-training steps:
 
 # %%
 PAPER = {"MHA-Large": (0.37, 46.0), "MHA-XXL": (1.51, 47.2), "MQA-XXL": (0.24, 46.6), "GQA-8-XXL": (0.28, 47.1)}
@@ -892,17 +899,17 @@ for name in speedup:
     print(f"{name:10} {speedup[name]:.1f} times faster than MHA-XXL, quality -{loss[name]:.1f}")
 
 # %% [markdown]
-# Not 3 but 5.4 times, for this model on this machine, at a cost of 0.1 points. The large multi-head model (0.37 s,
-# 46.0) is both slower and worse than either: sharing heads in a big model beat shrinking the model.
+# The speed-up is not 3 but 5.4 times, for this model on this machine, at a cost of 0.1 points. MHA-Large (0.37 s,
+# 46.0) is both slower and worse than either converted model: sharing heads in a big model beat shrinking the model.
 #
 # ### Sharing along other axes
 #
 # Heads are one axis of the cache. **Layers**: neighbours read one cache (cross-layer attention, 2405.12981, another
-# factor of 2; YOCO, 2405.05254). Gemma 4 E2B (2026) stores keys and values in 15 of its 35 layers; the others read
-# those of the last layer of their kind. **Features**: one latent vector for all heads
-# ([MLA](mqa.ipynb#Latent-attention)). **Time**: a window, or blocks of tokens compressed into one entry; DeepSeek-V4
-# (April 2026) does that and states a tenth of V3.2's cache at a million tokens. None of these reduces the number of
-# attention maps.
+# factor of 2; YOCO, 2405.05254). Gemma 4 E2B (2026) stores keys and values in 15 of its 35 layers. Each other layer
+# reads those of the last storing layer of its own kind, with or without a window. **Features**: all heads read one
+# latent vector ([MLA](mqa.ipynb#Latent-attention)). **Time**: a layer keeps a window, or it compresses blocks of
+# tokens into one entry. DeepSeek-V4 (April 2026) compresses and states a tenth of V3.2's cache at a million tokens.
+# None of these reduces the number of attention maps.
 
 # %% [markdown]
 # ## Interview questions

@@ -102,8 +102,8 @@ for name, got in (("one pass", one_pass), ("after a cache", chunk), ("top left",
     print(f"{name:14} {[round(x) for x in got]}")
 
 # %% [markdown]
-# Top left gives the right answers, one token late. (Source C's story starts at token 1 and leaves out the **prompt**,
-# which is the longest piece of all: one pass that fills the cache.)
+# With the triangle at the top left, each token gets the answer of the token before it. (Source C's story starts at
+# token 1 and leaves out the **prompt**. The prompt is the longest piece of all: one pass over it fills the cache.)
 
 # %% [markdown]
 # ## Derivation
@@ -242,8 +242,8 @@ assert (moved["causal"].triu(1) == 0).all()
 assert (moved["bidirectional"] > 0).all()
 
 # %% [markdown]
-# The grey triangle on the left is what makes a cache possible: no later token reaches back. On the right each new
-# token makes all that was stored stale. Now the contract, any split:
+# The grey triangle on the left is what makes a cache possible: no later token changes an earlier row. On the right
+# each new token changes every earlier row, so all that was stored is stale. Now we check the contract for any split:
 
 # %%
 for pieces in ([1] * 12, [5, 7], [3, 1, 4, 4], [11, 1]):
@@ -266,15 +266,17 @@ print("a bidirectional stack with a cache gives the rows of the causal stack:", 
 # ### Positions
 #
 # Attention does not see order ([why](sdpa.ipynb#Order-is-not-seen)). **Rotary embeddings** (RoPE, 2104.09864) turn
-# pairs of features: pair $i$ of a vector at position $m$ by the angle $m\theta_i$, $\theta_i=10000^{-2i/E}$ (Llama 3:
-# base 500,000, so that the slowest pair turns more slowly still). With $R_m$ the rotation of all pairs,
+# pairs of features: they turn pair $i$ of a vector at position $m$ by the angle $m\theta_i$, with
+# $\theta_i=10000^{-2i/E}$. (Llama 3 has the base 500,000, so its slowest pair turns more slowly still.) With $R_m$
+# the rotation of all pairs,
 #
 # $$(R_mq)^\top(R_jk)=q^\top R_m^\top R_jk=q^\top R_{j-m}k,$$
 #
-# for rotations by $-m\theta$ and $j\theta$ are one by $(j-m)\theta$. The score depends on the distance only. Values are
-# not rotated. Two layouts are in use: neighbouring features as pairs (as here), or first half with second half (Llama
-# in transformers); mixing them up gives fluent nonsense. The older *sinusoids* are the same idea, added instead of
-# multiplied: $(\sin m\theta_i,\cos m\theta_i)$ turns by a fixed angle when $m$ grows by one.
+# because rotations by $-m\theta$ and by $j\theta$ together are one by $(j-m)\theta$. Positions enter the score only
+# through their distance. Values are not rotated. Two layouts are in use: neighbouring features form a pair (as here),
+# or a feature of the first half and one of the second half do (Llama in transformers). Mixing the two up gives fluent
+# nonsense. The older *sinusoids* are the same idea, added instead of multiplied: $(\sin m\theta_i,\cos m\theta_i)$
+# turns by a fixed angle when $m$ grows by one.
 
 # %% tags=["drawing"]
 # drawing: rotating_pair
@@ -409,12 +411,12 @@ assert equal == D + K * (D // H) == 5120
 print("scores and values cost a cached step as much as its projections at", equal, "tokens")
 
 # %% [markdown]
-# **Explain.** The new token is still projected ("no recomputation of K and V" is about the past), so a step never costs
-# less than one token. Projecting the past again (`all-tokens-projected`) gives the right numbers, at a price that grows
-# with the length again. Source E's $O(n^2 d)$ is half the story: the projections are $O(n d^2)$, and in a multi-head
-# layer both are equal at $n = 2D$, in a whole block with a feed-forward layer at $n=6D$ ([derived
-# here](mha.ipynb#Cost)). Transformers' `generate` uses a cache by default (`use_cache` is True in a Llama's
-# configuration; in `GenerationConfig()` it is None in 5.23, that is, left to the model).
+# **Explain.** The new token is still projected ("no recomputation of K and V" is about the past), so a step always
+# costs at least the projections of one token. Projecting the past again (`all-tokens-projected`) gives the right
+# numbers, but the price of a step then grows with the length again. Source E's $O(n^2 d)$ is half the story: the
+# projections are $O(n d^2)$. The two are equal at $n = 2D$ in a multi-head layer, and at $n=6D$ in a whole block with
+# a feed-forward layer ([derived here](mha.ipynb#Cost)). Transformers' `generate` uses a cache by default: `use_cache`
+# is True in a Llama's configuration, and in `GenerationConfig()` it is None in 5.23, which leaves it to the model.
 
 # %%
 shares = []
@@ -432,14 +434,14 @@ assert shares == [89, 67, 50, 33]
 #
 # $$I = \frac{2LH}{Kb} \ \overset{b=2,\,L=1}{=}\ \frac{H}{K} \ \text{FLOP per byte.}$$
 #
-# Neither t nor the batch is in it: each sequence has its own cache, read once. (Weights are shared by the batch:
-# their intensity is the batch size.) The bytes b are a choice: an FP8 cache, b = 1, doubles the intensity and halves
-# the bytes. An H100 does 989 TFLOP/s and moves 3.35 TB/s: below 295 FLOP per byte it waits for memory; an A100 with
-# 80 GB (312, 2.04) below 153.
+# Neither t nor the batch is in it: each sequence has its own cache, and a step reads it once. (The batch shares the
+# weights: their intensity is the batch size.) The bytes b are a choice: an FP8 cache, b = 1, doubles the intensity
+# and halves the bytes. An H100 does 989 TFLOP/s and moves 3.35 TB/s: below 295 FLOP per byte, its **ridge**, it waits
+# for memory. For an A100 with 80 GB (312, 2.04) the ridge is at 153.
 #
-# **Only K and V are counted**, which is right while $L H\ll tK$, as in decoding. In **prefill**, $L=t$, queries and
-# outputs are as many bytes or more: with all four moved once, $I=\frac{4t^2EH}{2tE\,b\,(K+H)}=\frac{2tH}{b(K+H)}$,
-# and half of that if the causal half is skipped.
+# **Only K and V are counted**, which is right while $L H\ll tK$, as in decoding. In **prefill**, $L=t$, and the
+# queries and outputs have as many bytes as K and V, or more. If all four are moved once,
+# $I=\frac{4t^2EH}{2tE\,b\,(K+H)}=\frac{2tH}{b(K+H)}$. It is half of that if the kernel skips the masked half.
 #
 # **Predict.** At how many FLOP per byte does Llama-2-70B (H = 64, K = 8) decode? Is a prompt of 2,048 tokens left or
 # right of the ridge?
@@ -608,13 +610,13 @@ assert math.ceil(2 * (weights - 32000 * 4096) / token_bytes(*MODELS["Llama-2-7B"
 print(f"Llama-2-7B, 32 times 4,096 tokens: {batch:.0f} GiB of cache, {2 * weights / 1e9:.1f} GB of weights")
 
 # %% [markdown]
-# **Explain.** 131,072. The 70B model needs less cache per token than the 7B one (320 against 512 KiB): 80 layers
-# against 32 are 2.5 times as much, 8 kv heads against 32 a quarter. H and D count only through $E=D/H$; what counts
-# is layers times $KE$.
+# **Explain.** One token is 131,072 bytes. The 70B model needs less cache per token than the 7B one (320 against 512
+# KiB): it has 80 layers against 32, 2.5 times as many, but 8 kv heads against 32, a quarter. H and D count only
+# through $E=D/H$; what counts is layers times $KE$.
 #
-# And the weights? They are read once per step for the whole batch (all but the input embedding, of which a token
-# needs one row), the cache once per sequence. For Llama-2-7B the cache is the larger read from 25,206 tokens on,
-# counted over all sequences in flight.
+# And the weights? A step reads them once for the whole batch (all but the input embedding, of which a token needs one
+# row), and it reads the cache of every sequence once. For Llama-2-7B the cache is the larger read once all sequences
+# in flight hold 25,206 tokens together.
 #
 # One more cost hides in `torch.cat`: each step copies the whole cache to make it one token longer.
 
@@ -662,10 +664,11 @@ assert 64 < 512
 # %% [markdown]
 # ## Serving
 #
-# - **Prefill** runs the prompt in one pass: compute-bound, it sets the time to the first token. **Decode** runs one
-#   row a sequence: memory-bound, it sets the time between tokens. **Chunked prefill** (Sarathi-Serve, 2403.02310)
-#   puts a piece of somebody's prompt into the same step as the others' single rows; that a piece over a cache is
-#   exact is this kata. Or the two run on different cards, and the cache is sent over (DistServe, 2401.09670).
+# - **Prefill** runs the prompt in one pass: it is compute-bound and sets the time to the first token. **Decode** runs
+#   one row a sequence: it is memory-bound and sets the time between tokens. **Chunked prefill** (Sarathi-Serve,
+#   2403.02310) puts a piece of one user's prompt into the same step as the single rows of the others. This kata shows
+#   that such a piece over a cache is exact. Prefill and decode can also run on different cards, and then the cache is
+#   sent over (DistServe, 2401.09670).
 # - **Continuous batching** (Orca, OSDI 2022): sequences join and leave at every step. Their lengths differ, so
 #   kernels take ragged batches, one long row of tokens and cumulative lengths.
 # - **Paged caches** (vLLM, 2309.06180): blocks of some 16 tokens and a block table, so that nothing is reserved for
@@ -673,13 +676,13 @@ assert 64 < 512
 #   corollary above.
 # - **Quantised caches** (KIVI, 2402.02750): keys by channel, because a few channels are large, values by token;
 #   unpacked in the kernel.
-# - **Speculative decoding** (2211.17192, 2302.01318): a small model drafts, the large one checks L drafts in one pass
-#   of L rows over the cache, and accepts by a rule that keeps its distribution exactly. Memory-bound steps have the
-#   arithmetic to spare. The draft may come from a head on the model itself (EAGLE, 2401.15077; DeepSeek-V3's
+# - **Speculative decoding** (2211.17192, 2302.01318): a small model writes L drafts. The large one checks them in one
+#   pass of L + 1 rows over the cache, and accepts by a rule that keeps its distribution exactly. Memory-bound steps
+#   have the arithmetic to spare. The draft may come from a head on the model itself (EAGLE, 2401.15077; DeepSeek-V3's
 #   multi-token prediction).
-# - A **sliding window** needs a ring buffer of $w$ tokens and no more; keep the first few as
-#   [sinks](sdpa.ipynb#Sinks). **Eviction** (H2O, 2306.14048) keeps the tokens that have drawn most attention, and
-#   guesses that they will go on doing so.
+# - A **sliding window** needs a ring buffer of $w$ tokens. Often a few first tokens are kept besides, as
+#   [sinks](sdpa.ipynb#Sinks). **Eviction** (H2O, 2306.14048) keeps the tokens that have drawn most attention so far,
+#   and guesses that they will go on drawing it.
 # - **Ring attention** (2310.01889) deals one long sequence out to several cards: keys and values go round, and each
 #   card merges what passes, as the [online softmax](sdpa.ipynb#Online-softmax) does.
 #
@@ -704,9 +707,9 @@ print(f"{expected:.2f} tokens a pass")
 # *How many tokens a second, and for how many users?* Llama-3-70B in 16 bits on 8 H100s of 80 GB, 8,192 tokens of
 # context.
 #
-# A step reads every weight once and every sequence's cache once. Bytes over bandwidth bound its time from below;
-# FLOPs over arithmetic bound it too. What memory is left beside the weights, over the cache of one user, is the
-# largest batch.
+# A step reads every weight once and every sequence's cache once. It takes at least these bytes divided by the
+# bandwidth, and at least its FLOPs divided by the arithmetic rate. The largest batch is the memory that the weights
+# leave free, divided by the cache of one user.
 #
 # The prompt comes first, and all of its arithmetic must be done before the first token: 2 FLOPs for each weight and
 # token, and the causal half of $4N^2D$ in each layer.
@@ -727,7 +730,7 @@ bound = step_bytes / bandwidth
 flops = 32 * (read_bytes + 4 * 8_192 * D * depth)  # 2 FLOPs a weight, and two products over the cache
 print(f"weights {weight_bytes / 1e9:.0f} GB, cache of a user {user / 2**30:.1f} GiB")
 print(f"a step of 32 users reads {step_bytes / 1e9:.0f} GB: at least {1e-3 * round(1e6 * bound / 100) / 10:.4f} s")
-print(f"its arithmetic takes at least {flops / arithmetic:.4f} s")
+print(f"its arithmetic takes at least {flops / arithmetic:.5f} s")
 print(f"at most {1 / bound:.0f} tokens a second for each user, {32 / bound:,.0f} in all")
 print(f"room for {int((memory - weight_bytes) // user)} users")
 assert (round(weight_bytes / 1e9), user / 2**30) == (141, 2.5)
@@ -742,9 +745,9 @@ print(f"a prompt of 8,192 tokens: at least {prompt / arithmetic:.2f} s, {prompt 
 assert (round(prompt / arithmetic, 2), round(prompt / arithmetic / bound)) == (0.16, 18)
 
 # %% [markdown]
-# **Explain.** Thirteen times as long for the bytes. Weights are 62% of them, so FP8 weights help first and the cache
-# next. Real servers reach perhaps half of the bound: communication between cards, kernels that start and end, uneven
-# lengths.
+# **Explain.** The bytes take thirteen times as long as the arithmetic. Weights are 62% of the bytes, so FP8 weights
+# help first and an FP8 cache next. Real servers reach perhaps half of the bound: cards communicate, kernels start and
+# end, and lengths are uneven.
 #
 # **Predict.** Halve the context. Does the number of users double, and does the rate of one user?
 
@@ -884,18 +887,19 @@ for name in ("only-new-handed-out", "cache-not-extended"):
     assert list(seen[name].values()) == [False, True, False, True, True]
 
 # %% [markdown]
-# Three pieces, the later ones longer than one, or a look at the **stored keys**: each sees all three, and no other
-# test does. A cache that returns only the new keys, or only the old ones, passes any test with two pieces, because
-# the second piece still receives the whole first one. New before old passes single steps: without positions attention
-# does not care for the order of what it reads. Source A tests single steps and asserts shapes only. (Its loop is
-# right all the same.)
+# Two tests each see all three mistakes: three pieces of which the later ones are longer than one, and a look at the
+# **stored keys**. No other test here does. A cache that returns only the new keys, or only the old ones, passes any
+# test with two pieces, because the second piece still receives the whole first one. New before old passes single
+# steps: without positions attention does not depend on the order of what it reads. Source A tests single steps and
+# asserts shapes only. (Its loop is right all the same.)
 #
 # ### Causal mask top left
 #
-# `causal-mask-top-left` starts the triangle at key 0 instead of ending it at the last key, as `is_causal=True` in
-# `F.scaled_dot_product_attention` does: one query over seven keys gets the first value. `causal-mask-missing`: new
-# tokens see each other's future; right for single steps, wrong for every prompt. `causal-mask-only-without-cache` masks
-# the prompt and no later piece. `causal-mask-without-past`, (L, L) over P + L keys, raises. `causal-mask-strict` and
+# `causal-mask-top-left` starts the triangle at key 0, as `is_causal=True` in `F.scaled_dot_product_attention` does;
+# it should end at the last key. One query over seven keys then gets the first value. `causal-mask-missing` lets new
+# tokens see each other's future: it is right for single steps and wrong for every prompt.
+# `causal-mask-only-without-cache` masks the prompt and no later piece. `causal-mask-without-past`, (L, L) over P + L
+# keys, raises, except for a single step, where its one entry broadcasts. `causal-mask-strict` and
 # `causal-mask-one-ahead` are off by one.
 #
 # ### Cache
@@ -907,10 +911,10 @@ for name in ("only-new-handed-out", "cache-not-extended"):
 #
 # #### only-new-handed-out and cache-not-extended
 #
-# The store that forgets, above. `cache-ignored` and `cache-not-attended` read nothing old: each piece is a sequence of
-# its own. Joined along a wrong axis (`cache-joined-along-heads`, `cache-joined-along-batch`,
-# `cache-joined-along-features`) or with keys and values exchanged (`old-keys-as-values`,
-# `cache-unpacked-in-wrong-order`, `cache-handed-out-in-wrong-order`), the first piece is right.
+# The detection table above shows these two stores that forget. `cache-ignored` and `cache-not-attended` read nothing
+# old: each piece is a sequence of its own. Other mistakes join along a wrong axis (`cache-joined-along-heads`,
+# `cache-joined-along-batch`, `cache-joined-along-features`) or exchange keys and values (`old-keys-as-values`,
+# `cache-unpacked-in-wrong-order`, `cache-handed-out-in-wrong-order`). With these the first piece is right.
 
 # %%
 q, k, v = torch.randn(1, 8, 1, 4), torch.randn(1, 8, 7, 4), torch.randn(1, 8, 7, 4)
@@ -923,8 +927,7 @@ print("is_causal with one query returns the first value, the order of the keys d
 # %% [markdown]
 # #### cache-changed-in-place
 #
-# A prefix continued twice (beam search, a shared system prompt) must not see the other
-# branch.
+# Two continuations of one prefix (beam search, a shared system prompt) must not see each other's tokens.
 #
 # #### cache-on-self
 #

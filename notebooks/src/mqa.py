@@ -53,9 +53,9 @@ def show(fig, caption):
 # > *Your decoder is slow. Somebody proposes to keep all 32 query heads but only one key head and one value head.
 # > What gets faster, by how much, and what do you lose?*
 #
-# "K and V have fewer parameters, so it is faster" is the weak answer, and it stands in one of our sources: it
-# names the smaller of two effects; below, the two are equal at exactly D cached tokens. The strong
-# answer has four parts:
+# "K and V have fewer parameters, so it is faster" is the weak answer, and one of our sources gives it. It names one
+# of two effects. Beyond D cached tokens it is the smaller one; at exactly D they are equal, as shown later. The
+# strong answer has four parts:
 #
 # 1. MQA is MHA in which all heads use the same rows of $W_K$ and $W_V$;
 # 2. a decoding step reads $H$ times fewer *cache* bytes and does the same arithmetic on them;
@@ -118,8 +118,8 @@ assert torch.allclose(rows[:, 0], torch.full((3,), 7.0, dtype=torch.float64))
 assert torch.allclose(rows[:, 1], torch.tensor([7 / 3, 7 / 2, 14 / 3], dtype=torch.float64))
 
 # %% [markdown]
-# **Explain.** With one key there is one value to return: all heads say 7, and a test with a single key cannot
-# tell MQA from anything. With two keys the weights $1:2$, $1:1$, $2:1$ already part them.
+# **Explain.** With one key there is one value to return: all heads say 7, and a test with a single key cannot see a
+# mistake in the queries or the scores. With two keys the weights $1:2$, $1:1$, $2:1$ already differ.
 
 # %% [markdown]
 # ## MHA with tied rows
@@ -205,11 +205,12 @@ for name, rows in (("loop", toy), ("enable_gqa", native[0].transpose(0, 1).resha
 # %% [markdown]
 # ## What one head can carry
 #
-# All that token $j$ tells other tokens passes through its keys and values, $2KE$ numbers. So
+# Token $j$ tells other tokens only what passes through its keys and values, $2KE$ numbers. So the directions of $x_j$
+# that pass through neither fill a space of dimension
 #
 # $$\dim\{u:\ uW_K=0,\ uW_V=0\}\ \ge\ D-2KE\ =\ D\,(1-2K/H)$$
 #
-# directions of $x_j$ are **invisible** to every other token in this layer.
+# and these directions are **invisible** to every other token in this layer.
 #
 # **Predict.** Move one token a long way in such a direction. What changes in the outputs of the *other* tokens?
 # How many such directions are left at $K=H/2$?
@@ -290,17 +291,18 @@ show(fig, "Training error of copying a token, for 8, 4, 2 and 1 key/value heads;
 # %% [markdown]
 # ## Parameters or cache
 #
-# One decode step reads every weight once for the whole batch (but for the input embedding, of which it gathers a row a
-# token), and every cached key and value once. Per layer:
+# One decode step reads every weight once for the whole batch, and every cached key and value once. (The input
+# embedding is an exception: the step reads one row of it for each token.) Per layer:
 #
 # | | numbers read | MHA $\to$ MQA saves |
 # |---|---|---|
 # | K and V weights | $2D\cdot KE$ | $2D(D-E)$ |
 # | cache, $n$ tokens over all sequences | $2n\cdot KE$ | $2n(D-E)$ |
 #
-# The same line twice, with $D$ in place of $n$. **The key and value projections weigh exactly as much as $D$
-# cached tokens**, for every $K$. The two savings are equal at $n=D$; below, the weights save more; above, the
-# cache, without bound. All else that is read ($W_Q$, $W_O$, FFN, embeddings) only dilutes both.
+# The two lines are the same, with $D$ in place of $n$. **The key and value projections weigh exactly as much as $D$
+# cached tokens**, for every $K$. The two savings are equal at $n=D$. With fewer tokens the weights save more. With more
+# tokens the cache saves more, and the bytes that it saves grow without bound. All else that is read ($W_Q$, $W_O$, FFN,
+# embeddings) only dilutes both.
 #
 # **Predict.** Llama-2-7B ($D=4096$, $H=32$, 13.2 GB to read in 16 bits) with one KV head: what is the byte saving from
 # the smaller weights *alone*, at best, and from the smaller cache alone, with 32 sequences of 4096 tokens?
@@ -355,9 +357,9 @@ show(
 )
 
 # %% [markdown]
-# **Explain.** Source E credits the speed to the smaller K and V matrices. They alone give at most 1.19x, and
-# 1.03x with a full batch, where the cache alone gives 5.3x. E is right only where it hardly matters: with fewer
-# than $D$ cached tokens in all. (Time follows bytes only in a memory-bound step. Is it one?)
+# **Explain.** Source E credits the speed to the smaller K and V matrices. They alone give at most 1.19x, and 1.03x
+# with a full batch, where the cache alone gives 5.3x. Source E is right only where it hardly matters: with fewer than
+# $D$ cached tokens in all. (Time follows bytes only if the step is memory-bound. Is this step memory-bound?)
 
 # %% [markdown]
 # ## Arithmetic intensity
@@ -373,8 +375,8 @@ show(
 # counted: right while $LH\ll tK$, as in decoding. [In prefill](gqa_kv_cache.ipynb#Experiment-2---FLOPs-or-bytes)
 # queries and outputs are bytes too. An FP8 cache, $b=1$, doubles $I$.)
 #
-# **Predict.** Is Llama-2-70B ($H=64$) compute-bound in decoding as MHA, with $K=8$, as MQA? How many rows at once
-# (speculative decoding) would make it so?
+# **Predict.** Llama-2-70B has $H=64$. Is its decoding compute-bound with MHA, with $K=8$, with MQA? How many rows at
+# once (speculative decoding) would make it compute-bound?
 
 
 # %%
@@ -450,16 +452,16 @@ assert round(203 / 32, 1) == 6.3
 assert round(100 * (math.exp(1.439 - 1.424) - 1), 1) == 1.5  # per cent of perplexity
 
 # %% [markdown]
-# **Explain.** Equal to the last weight, and the decoder is still 12 times as fast: parameters cannot be the
-# cause. Training hardly moves, as the intensity says. Perplexity rises 1.5%; BLEU falls 0.2 with beam 1 and
-# *rises* 0.1 with beam 4, so "quality falls" is true, and small. One caution: cache bytes fall by $H=8$, not 12,
-# so bytes are not all of it. The paper does not say what the rest is; a likely part is that $H$ rows fill a
-# matrix unit that one row leaves idle.
+# **Explain.** Both models have exactly the same number of weights, and the decoder is still 12 times as fast:
+# parameters cannot be the cause. Training time hardly changes, as the intensity says. Perplexity rises 1.5%; BLEU
+# falls 0.2 with beam 1 and *rises* 0.1 with beam 4. So "quality falls" is true, but the fall is small. One caution:
+# cache bytes fall by a factor of $H=8$, not 12, so bytes do not explain everything. The paper does not say what the
+# rest is; a likely part is that $H$ rows fill a matrix unit that one row leaves idle.
 #
-# The GQA paper (2305.13245) is less kind: MQA "can lead to quality degradation and training instability", 0.6 points
-# on T5 XXL against 0.1 for eight groups, and models that were trained as MQA from the start were unstable on long
-# inputs (its appendix A). Models that do use MQA: PaLM (2204.02311), Falcon-7B (2311.16867), StarCoder (2305.06161),
-# Gemma-2B (2403.08295), most of them small or of 2022 to 2024.
+# The GQA paper (2305.13245) is less kind: MQA "can lead to quality degradation and training instability". It costs
+# 0.6 points on T5 XXL, eight groups cost 0.1, and models that were trained as MQA from the start were unstable on
+# long inputs (its appendix A). Models that do use MQA are PaLM (2204.02311), Falcon-7B (2311.16867), StarCoder
+# (2305.06161) and Gemma-2B (2403.08295). All of these are of 2022 to 2024, and most are small.
 
 # %% [markdown]
 # ## Several GPUs
@@ -508,13 +510,14 @@ show(fig, "Cache per token and GPU against GPUs: MQA is flat at 40 KiB, GQA-8 fa
 # %% [markdown]
 # ## Latent attention
 #
-# Multi-head latent attention (MLA; DeepSeek-V2, 2405.04434) stores one vector $c_j$ of 512 numbers for each token, from
-# which each head makes keys and values of its own, $k_j^h=c_jW_{UK}^h$ and $v_j^h=c_jW_{UV}^h$, and one rotary key of
-# 64 that all heads share. Since $q\,(cW_{UK})^\top=(qW_{UK}^\top)\,c^\top$, the matrices can be **absorbed** into
-# queries and output, and then decoding *is* MQA with heads 576 wide: 128 query heads read one shared vector. MLA stores
-# as little as MQA, and yet each head has keys and values of its own. The rotary key is apart because a rotation between
-# the two matrices would depend on the distance, and nothing could be absorbed. (One vector cannot be dealt out to GPUs
-# either: DeepSeek-V3 deals out *sequences*, 4 GPUs for the heads of each; 2412.19437, section 3.4.)
+# Multi-head latent attention (MLA; DeepSeek-V2, 2405.04434) stores two things for each token: one vector $c_j$ of 512
+# numbers, and one rotary key of 64 that all heads share. Each head makes keys and values of its own from $c_j$,
+# $k_j^h=c_jW_{UK}^h$ and $v_j^h=c_jW_{UV}^h$. Since $q\,(cW_{UK})^\top=(qW_{UK}^\top)\,c^\top$, the matrices can be
+# **absorbed** into queries and output, and then decoding *is* MQA with heads 576 wide: 128 query heads read one
+# shared vector. MLA stores 2.25 times as much as MQA with heads of 128 (576 numbers against 256), and yet each head
+# has keys and values of its own. The rotary key is stored apart: otherwise a rotation that depends on the distance
+# would stand between the two matrices, and nothing could be absorbed. (One vector cannot be dealt out to GPUs either.
+# DeepSeek-V3 deals out *sequences*, with 4 GPUs for the heads of each; 2412.19437, section 3.4.)
 #
 # **Predict.** How many bytes a token does DeepSeek-V3 (61 layers) store in 16 bits, and is that more or less than
 # Llama-3-8B?
@@ -539,9 +542,9 @@ assert (kib_per_gpu(1, 8), 8 * kib_per_gpu(1, 8)) == (40, 320)
 # %% [markdown]
 # ## Break it
 #
-# In MQA the key has *lost* an axis, and broadcasting is glad to invent one. Probes instead of noise: give the
-# values of sequence $b$ the number $b$, and the output says whose sequence was read; number the queries by their
-# token, and the tensor says where each went.
+# In MQA the key has *lost* an axis, and broadcasting will silently invent one. So we test with probes instead of
+# noise. The values of sequence $b$ hold the number $b$, and the output then says whose sequence was read. The queries
+# hold the number of their token, and the tensor then says where each one went.
 
 # %%
 B, heads_, rows_, size_ = 4, 4, 5, 2  # as many sequences as heads: the collision that hides the mistake
@@ -585,10 +588,9 @@ show(
 # %% [markdown]
 # ### Batch as heads
 #
-# `k` is (B, S, E) and `q` is (B, H, L, E): a matmul lines the *batch* of `k` up with the *heads* of `q`. Right by
-# luck when B = 1, a crash when B differs from H, silent when B = H: head $h$ of every sequence answers from
-# sequence $h$, somebody else's text. A (B, L, S) mask without a head axis does the same
-# (*batch-mask-read-as-heads*).
+# `k` is (B, S, E) and `q` is (B, H, L, E): a matmul lines the *batch* of `k` up with the *heads* of `q`. B = 1 is
+# right by luck. Any other B raises if it differs from H. B = H is silent: head $h$ of every sequence answers from
+# sequence $h$, somebody else's text. A (B, L, S) mask without a head axis does the same (*batch-mask-read-as-heads*).
 
 # %%
 silent, crashes = [], []
@@ -661,8 +663,7 @@ show(
 #
 # ### Cache expanded
 #
-# `repeat_interleave` before the cache keeps every number right and gives the whole saving back. `expand` is a
-# view:
+# `repeat_interleave` before the cache keeps every number right but loses the whole saving. `expand` is only a view:
 
 # %%
 cached = torch.randn(1, 1, 512, 128, dtype=torch.bfloat16)
@@ -710,8 +711,9 @@ print("5 edge cases hold")
 # %% [markdown]
 # ## What it costs
 #
-# Per layer $2D^2+2KDE$ weights ($D^2(2+2/H)$ for MQA), $4ND^2+4NDKE+4N^2D$ FLOPs for $N$ tokens, and
-# $2Kn_\text{layers}E\,b$ cache bytes per token. A source counts $4D^2$ for every form; that is MHA only.
+# A layer has $2D^2+2KDE$ weights ($D^2(2+2/H)$ for MQA) and costs $4ND^2+4NDKE+4N^2D$ FLOPs for $N$ tokens. All
+# layers together store $2Kn_\text{layers}E\,b$ cache bytes per token. A source counts $4D^2$ weights for every form;
+# that is right for MHA only.
 
 
 # %%
@@ -757,8 +759,8 @@ assert layer_flops(512, 8, 1, 512) == 1_140_850_688
 
 # %% [markdown]
 # One KV head takes 97% off the cache of Llama-2-7B, but only 48% off the attention weights and 32% off the FLOPs of
-# the *attention layers* in a prefill of 4,096 tokens. The model has feed-forward layers too: 13.8% of the blocks'
-# FLOPs, of work that is compute-bound anyway.
+# the *attention layers* in a prefill of 4,096 tokens. With the feed-forward layers counted too, it takes only 13.8%
+# off the FLOPs of the blocks, and that work is compute-bound anyway.
 
 # %% [markdown]
 # ## Interview questions
