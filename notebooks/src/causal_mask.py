@@ -62,8 +62,8 @@ def distance(a, b):
 # > *Four tokens are in the cache and three new ones arrive together. Write the mask. Then tell me why the answer is
 # > the same as if all seven had come at once, and how you would test that.*
 #
-# The one-line triangle most people write gives three rows that start at the wrong column. Nothing raises, and the
-# usual test, generating token by token and comparing shapes, passes.
+# The one-line triangle that most people write gives three rows that end at the wrong column. Nothing raises. The
+# usual test generates token by token and compares shapes, and it passes.
 
 # %% [markdown]
 # ## Three tokens by hand
@@ -71,7 +71,7 @@ def distance(a, b):
 # Head size 1, so that no scaling is needed. All three queries are 1, the keys are $0, \ln 2, \ln 3$ and the values
 # $6, 0, 12$. Every row of $e^{\text{score}}$ is then $1, 2, 3$:
 #
-# | query | may see | weights | output |
+# | query | exponentials it may see | weights | output |
 # |---|---|---|---|
 # | 0 | 1 | $1$ | $6$ |
 # | 1 | 1, 2 | $\frac13, \frac23$ | $2$ |
@@ -197,7 +197,7 @@ show(
 # So *fill with $-\infty$* is the same as *softmax, zero the rest, renormalise*. A blocked weight is a constant 0, so
 # blocked keys and values receive a gradient of exactly 0.
 #
-# Source E says that the mask covers the grey area "with 0".
+# Source E says that the mask covers the grey area "with 0". The cell below tries this before and after the softmax.
 #
 # **Predict.** Fill with 0 before the softmax, six tokens with equal scores: which share of its attention does row 0
 # give to the future, and row 4? And what is wrong with zeros after the softmax?
@@ -251,17 +251,18 @@ show(
 )
 
 # %% [markdown]
-# **Explain.** A score of 0 is not "no attention": $e^0=1$ is the weight of an average key, so with equal scores row 0
-# gives 5/6 to the future and row 4 gives 1/6. Middle: the future is read through the whole first half of the sequence.
-# Right: no leak, but early positions return a scaled-down output. Only the left one is attention over
-# the allowed keys.
+# **Explain.** A score of 0 is not "no attention": $e^0=1$ is the weight of a key with an average score. So with equal
+# scores row 0 gives 5/6 to the future and row 4 gives 1/6. In the middle panel every row but the last reads the
+# future. In the right panel nothing leaks, but early positions return a scaled-down output. Only the left panel is
+# attention over the allowed keys.
 
 # %% [markdown]
 # ## The row that sees nothing
 #
-# If $M$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
-# one attends to what is forbidden, $-\infty$ gives 0/0, and `nan_to_num` repairs the output but not the gradient. The
-# convention here is a **zero** row, as in PyTorch's function since 2.5 (before, it gave NaN).
+# If $M$ is empty, the right-hand side is 0/0 (and the left is the unmasked softmax for every $c$). So [every fill
+# invents its own answer](sdpa.ipynb#Empty-rows): a finite fill attends to what is forbidden, $-\infty$ gives 0/0, and
+# `nan_to_num` after an added $-\infty$ repairs the output but not the gradient. The convention here is a **zero**
+# row, as in PyTorch's function since 2.5 (before, it gave NaN).
 #
 # A causal mask with $S \ge L$ never makes such a row: each query sees itself.
 #
@@ -288,13 +289,13 @@ for name, rows in dead.items():
     print(f"{name:37} rows without a key: {rows}")
 
 # %% [markdown]
-# Padding on the left is what batched generation uses, so decoders do meet dead rows.
+# Batched generation pads on the left, so decoders do meet such empty rows.
 
 # %% [markdown]
 # ## The additive form and its dtype
 #
-# Booleans say what is meant; 0 and $-\infty$ are what kernels add to scores. Source C builds the additive form
-# correctly, for a square and in float32. Close by lie five traps:
+# Booleans say what is meant; kernels add 0 and $-\infty$ to the scores. Source C builds the additive form correctly,
+# for a square mask and in float32. But five traps lie close to it:
 
 # %%
 tril = by_rule(5, 5).double()
@@ -362,13 +363,13 @@ print("our mask handed to nn.MultiheadAttention as it is: the past is hidden", T
 # Layer $\ell$ computes $h^\ell_t = \phi_\ell\big(h^{\ell-1}_t,\ \sum_{j \le t} a^\ell_{tj} v^\ell_j\big)$, where keys
 # and values of $j$ come from $h^{\ell-1}_j$ alone, and $\phi_\ell$ (residual, norm, MLP) acts on one position.
 #
-# **Claim.** $h^\ell_t$ is a function of $x_0, \dots, x_t$ only. *Proof* by induction: true for $\ell = 0$. If true
-# below, each $h^{\ell-1}_j$ with $j \le t$, and so its key and value, depends on $x_{\le t}$, and $h^\ell_t$ uses
-# nothing else.
+# **Claim.** $h^\ell_t$ is a function of $x_0, \dots, x_t$ only. *Proof* by induction. The claim is true for
+# $\ell = 0$. If it is true for layer $\ell-1$, each $h^{\ell-1}_j$ with $j \le t$, and so its key and value, depends
+# only on $x_{\le t}$, and $h^\ell_t$ uses nothing else.
 #
-# **Corollary.** Keys and values of a prefix are the same for every continuation. Store them, evaluate only new rows,
-# and any split into chunks gives the rows of the full pass, with the bottom-right mask. In training the same fact makes
-# one pass over N tokens N predictions at once, each from its own prefix (*teacher forcing*).
+# **Corollary.** Keys and values of a prefix are the same for every continuation. So store them and compute only the
+# new rows: with the bottom-right mask, any split into chunks gives the rows of the full pass. In training the same
+# fact turns one pass over N tokens into N predictions at once, each from its own prefix (*teacher forcing*).
 #
 # The proof is about *relations*: if layer $\ell$ lets $i$ read $j$ when $(i, j) \in R_\ell$, the stack lets it read
 # along paths, $R_n \circ \dots \circ R_1$. The relation $\le$ is transitive, $\le \circ \le\ =\ \le$, so depth adds
@@ -415,9 +416,9 @@ print("keys in reach of the last query, window 3, after 1..4 layers:", [1 + 2 * 
 #   which still looks at all of them. Such a mask depends on contents and not on positions, and it does not make the
 #   cache smaller.
 #
-# Kernels take such masks as a rule on $(i,j)$ and skip the blocks that are empty (FlexAttention, 2412.05496), and not
-# as an $N\times N$ tensor. The prefix theorem is also what **prefix caching** in a server rests on: two requests with
-# the same first tokens have the same keys and values there.
+# Kernels take such a mask as a rule on $(i,j)$, not as an $N\times N$ tensor, and they skip the blocks that are empty
+# (FlexAttention, 2412.05496). The prefix theorem is also the reason why **prefix caching** in a server works: two
+# requests with the same first tokens have the same keys and values there.
 #
 # **Predict.** 3 queries over 7 keys with a window of 3: how many pairs? Documents of 3 and 4 tokens in one sequence:
 # how many of the 28 causal pairs are left?
@@ -523,12 +524,12 @@ show(
 )
 
 # %% [markdown]
-# **Explain.** White is exactly zero. Panel 2 is why norms over positions do not go with causal decoders. Panels 3 and
-# 4 answer two questions of source E. Word $i$ hides from itself in layer 1, but its neighbours read it, and in
-# layer 2 it reads them: $\ne \circ \ne$ is everything. XLNet keeps two streams: a content stream with $\le$ (in a
-# shuffled order) and a query stream with $<$ that reads it, and $< \circ \le\ =\ <$: no leak at any depth. BERT
-# instead *replaces* the word by `[MASK]`: with its content gone from the input, every path may stay open, and the
-# slot can still be written to and read from.
+# **Explain.** White is exactly zero. Panel 2 shows why norms over positions do not go with causal decoders. Panels 3
+# and 4 answer two questions of source E. Word $i$ is hidden from itself in layer 1. But its neighbours read it, and
+# in layer 2 it reads them: $\ne \circ \ne$ is everything. XLNet keeps two streams. Its content stream uses $\le$ (in
+# a shuffled order), and its query stream reads the content stream with $<$. Because $< \circ \le\ =\ <$, nothing
+# leaks at any depth. BERT instead *replaces* the word by `[MASK]`. Its content is then gone from the input, so every
+# path may stay open, and the slot can still be written to and read from.
 
 # %% [markdown]
 # ## Which test sees a wrong mask
@@ -698,19 +699,20 @@ assert list(counts.values()) == [(0, 0), (0, 12), (3, 0), (0, 4), (6, 18), (6, 2
 # %% [markdown]
 # ### Triangle
 #
-# *triangle-one-ahead*: `diagonal=S-L+1`, from counting positions from 1. The loss that is too good. Invisible in
-# single-step decoding: the key ahead does not exist yet. *triangle-strict*: a token does not see itself. With $S = L$
-# the first row is dead. *triangle-upper*: `triu` for `tril`, everything but the past.
+# *triangle-one-ahead* is `diagonal=S-L+1`; it comes from counting positions from 1, and it gives the loss that is too
+# good. Single-step decoding cannot show it, because the key ahead does not exist yet. *triangle-strict*: a token does
+# not see itself. With $S = L$ the first row is empty. *triangle-upper* is `triu` for `tril`: a query sees itself and
+# the future, but not the past.
 #
 # ### Alignment
 #
-# *triangle-top-left*: `tril()` without a diagonal, or `is_causal=True`, over a cache. Nothing leaks; answers get worse
-# the longer the prompt is. Invisible for $S = L$. *mask-for-all-positions*: the square $(S, S)$ handed over with L
-# query rows. Raises, unless L is 1: then the one query broadcasts into S rows of output.
+# *triangle-top-left* is `tril()` without a diagonal, or `is_causal=True`, over a cache. Nothing leaks, but answers
+# get worse the longer the prompt is. It is invisible for $S = L$. *mask-for-all-positions* hands over the square
+# $(S, S)$ with L query rows. With $1<L<S$ this raises; with L = 1 the one query broadcasts into S rows of output.
 #
 # ### Polarity
 #
-# *polarity-inverted*: the complement. Its last row is dead.
+# *polarity-inverted*: the complement. Its last row is empty.
 #
 # ### Fill
 #
@@ -755,7 +757,7 @@ for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
     assert form.dtype == dtype
     assert form.isneginf().sum() == 3
     assert (form + form == form).all()  # idempotent: adding it twice does no harm, unlike a finite fill
-print("dead rows of 7 queries over 4 keys:", (~too_many_queries.any(1)).sum().item())
+print("empty rows of 7 queries over 4 keys:", (~too_many_queries.any(1)).sum().item())
 
 # %% [markdown]
 # ## Equivalences
@@ -786,9 +788,10 @@ for name, got in spellings.items():
 # ## Cost
 #
 # A mask has no parameters but takes memory: $N^2$ bytes as booleans, 4 times that in float32, and H times that if
-# somebody expands it over heads. Beside it, the cache of four models ($2 \cdot \text{layers} \cdot K \cdot E$
-# numbers per token, 16 bits). And FLOPs: half the score matrix is thrown away, but a dense product computes it all
-# the same. Skipping blocks above the diagonal saves it: with blocks of $b$ rows the share computed is
+# somebody expands it over heads. The table shows it beside the cache of four models
+# ($2 \cdot \text{layers} \cdot K \cdot E$ numbers per token, 16 bits). It also wastes FLOPs: half the score matrix is
+# thrown away, but a dense product computes all of it. Skipping blocks above the diagonal saves this half: with blocks
+# of $b$ rows the share computed is
 # $\frac12 (1 + \frac bN)$.
 
 # %%
@@ -837,8 +840,8 @@ for name, (_, D, H, _) in MODELS.items():
 assert score_flops(64, 512, 8, block=1) == 2 * 64 * 65 * 512  # no block at all: the exact causal count
 
 # %% [markdown]
-# The layer's parameters do not know about masks: $4D^2$ with or without. Decoding one token at a time needs no mask
-# at all, and long prompts should pass a flag (`is_causal` with $S = L$) and not a tensor.
+# A mask does not change the layer's parameters: $4D^2$ with and without it (for K = H). Decoding one token at a time
+# needs no mask at all. For a long prompt, pass a flag (`is_causal` with $S = L$) and not a tensor.
 
 # %% [markdown]
 # ## Interview questions

@@ -106,16 +106,17 @@ print("heads", [round(x) for x in heads.tolist()], "  output", [round(x) for x i
 #
 # (Input biases are left out of the formula and are in the check.) A head is two D x D matrices of rank at most E: one
 # says *where to look* ($W_Q^hW_K^{h\top}$), one says *what to copy* ($W_V^hW_O^h$): the **QK** and **OV circuits** of
-# Elhage et al. 2021 (*A Mathematical Framework for Transformer Circuits*). Two in a row can copy a pattern: the first
-# writes into each token what stood before it, the second looks for the token that followed the last time (an *induction
-# head*, Olsson et al. 2022, 2209.11895). Four things follow.
+# Elhage et al. 2021 (*A Mathematical Framework for Transformer Circuits*). Two heads in successive layers can copy a
+# pattern. The first writes into each token what stood before it. The second looks for a token that had the current
+# token before it, and copies that token (an *induction head*, Olsson et al. 2022, 2209.11895). Four things follow
+# from the formula.
 #
 # 1. $b_K$ **does nothing**: it adds $q_i^\top b_K$ to *all* scores of row $i$, and softmax ignores a constant.
 # 2. $b_V$ **is redundant**: rows of $A$ sum to 1, so it comes out as the constant $b_V W_O$ and folds into $b_O$
 #    (not with dropout, and not in a row that sees nothing).
-# 3. $W_Q^h R$ with $W_K^h R^{-\top}$ is the same head, and so is $W_V^hR$ with $R^{-1}W_O^h$: neither keys nor values
-#    have a preferred basis. (With rotary embeddings fact 1 no longer holds, because the bias is rotated with its key,
-#    and keys keep only bases that commute with the rotations. Values stay free.)
+# 3. $W_Q^h R$ with $W_K^h R^{-\top}$ is the same head, and so is $W_V^hR$ with $R^{-1}W_O^h$, for any invertible $R$:
+#    neither keys nor values have a preferred basis. (With rotary embeddings fact 1 no longer holds, because the bias
+#    is rotated with its key. For keys, $R$ must then commute with the rotations. Values stay free.)
 # 4. The order of the heads is arbitrary. $b_Q$, however, matters: $b_Q^\top k_j$ differs between keys.
 #
 # **Predict.** Which of these changes an output: deleting $b_Q$, deleting $b_K$, moving $b_V$ into $b_O$, shuffling
@@ -211,12 +212,12 @@ assert torch.linalg.matrix_rank(p["w_q"].T @ p["w_k"]) == D
 # **Predict.** A token needs one half of its features from the previous token and the other half from the first one. How
 # much of their variance does one head lose at best, and how much do two heads of half the size lose?
 #
-# **Claim**, for *independent* tokens with uncorrelated features, the worst case (related tokens lose less). One head,
-# with whatever weights on positions, loses half of the variance: any $W_V$ acts after the mixing has been fixed to
-# one pair of weights. *Proof:* with weight $a$ on one token and $1 - a$ on the other, all features arrive as $a\,x +
-# (1-a)\,y$, with $x, y$ independent of variance 1. The best linear read-out of $x$ has error $1 - \frac{a^2}{a^2 +
-# (1-a)^2}$, that of $y$ has $1 - \frac{(1-a)^2}{a^2 + (1-a)^2}$. They add up to exactly 1 of 2. Weight on other
-# tokens only adds noise. Two heads, each of half the size, lose nothing.
+# **Claim.** Take *independent* tokens with uncorrelated features; this is the worst case (related tokens lose less).
+# One head, with whatever weights on positions, loses at least half of the variance: any $W_V$ gets the tokens mixed
+# with one pair of weights. *Proof:* with weight $a$ on one token and $1 - a$ on the other, all features arrive as
+# $a\,x + (1-a)\,y$, with $x, y$ independent of variance 1. The best linear read-out of $x$ has error
+# $1 - \frac{a^2}{a^2 + (1-a)^2}$, and that of $y$ has error $1 - \frac{(1-a)^2}{a^2 + (1-a)^2}$. The two errors add
+# up to exactly 1 of 2. Weight on other tokens only adds noise. Two heads, each of half the size, lose nothing.
 
 # %%
 x12 = torch.randn(4, 768)
@@ -262,10 +263,11 @@ show(
 # %% [markdown]
 # ## Splitting and merging
 #
-# In memory, a row of D features is H blocks of E. A view as $(B, L, H, E)$ only names them; attention wants
-# $(B, H, L, E)$, so the axes of tokens and heads must be **exchanged**. No reshape that keeps the order in memory does
-# that; `transpose` does, as a view with other strides. On the way back, the same, and there `contiguous()` or `reshape`
-# really copies: $BLD$ numbers read and written. Both halves have a shortcut that gives the right shape.
+# In memory, a row of D features is H blocks of E. A view as $(B, L, H, E)$ only names them. Attention wants
+# $(B, H, L, E)$, so the axes of tokens and heads must be **exchanged**. A reshape keeps the order in memory and
+# cannot do that; `transpose` can, as a view with other strides. On the way back the axes are exchanged again, and
+# there `contiguous()` or `reshape` really copies: $BLD$ numbers are read and written. Each way has a shortcut that
+# gives the right shape and wrong numbers.
 
 # %% tags=["drawing"]
 # drawing: heads_and_back
@@ -314,8 +316,8 @@ assert [part.unique().tolist() for part in stretches] == [[0, 1], [1, 2], [2, 3]
 assert merge(split(owner, 3)).equal(owner)
 
 # %% [markdown]
-# In the middle panel a "head" is a stretch of *tokens*: head 0 never sees token 3. Interleaving, on the right, is a
-# consistent layer of its own; it trains, and cannot read anybody's weights.
+# In the middle panel a "head" is a stretch of *tokens*: head 0 sees only tokens 0 and 1. Interleaving, on the right,
+# is a consistent layer of its own. It trains, but it cannot use weights that were trained in blocks.
 #
 # Source B says that `view` needs contiguous memory. It needs strides that fit: a non-contiguous slice can be viewed,
 # and a transposed tensor of one token *is* contiguous, so a missing `contiguous()` hides in single-step decoding.
@@ -354,9 +356,9 @@ print("9 tokens of width 10 split by 3 heads and -1:", fake.shape[1], "positions
 # hence $s_{ij} \le \sqrt{s_{ii} s_{jj}} \le \max(s_{ii}, s_{jj})$: the largest score of the matrix lies on the
 # diagonal, and with equal norms every row's does. "Attend to the previous token" is out of reach.
 #
-# How good can a tied layer get? The best scores are those of the best positive semidefinite matrix. The loss is
-# convex in the scores, and shifting all 8 positions of a ring by one changes no loss; so averaging a best matrix over
-# its eight shifts is as good, and the average is circulant: a problem of five numbers.
+# How good can a tied layer get? Its scores are a positive semidefinite matrix, so we look for the best such matrix.
+# The loss is convex in the scores, and shifting all 8 positions of a ring by one does not change it. So the mean of a
+# best matrix over its eight shifts is as good. This mean is circulant, and only five numbers are left to find.
 #
 # **Predict.** Train 8 positions on a ring to attend to the one before. Separate matrices reach a loss of 0; do tied
 # ones?
@@ -476,8 +478,8 @@ print(f"no projections, 6 tokens of 16: weight on itself {on_itself:.2f} (mean o
 # Queries from the decoder $Y$ (L rows), keys and values from the encoder $C$ (S rows). Source E has it the other way
 # round; the shape of the output settles it. There is an output row **per query**, and it belongs to the decoder.
 # (Self-attention is the case $Y=C$; [defined here](sdpa.ipynb#Self-attention).) The Transformer uses all three kinds:
-# self-attention without a mask in its encoder, causal self-attention and cross-attention in its decoder. BERT kept the
-# first; GPT and what came after it, the second.
+# self-attention without a mask in its encoder, causal self-attention and cross-attention in its decoder. BERT kept
+# only self-attention without a mask; GPT and its successors kept only causal self-attention.
 #
 # **Predict.** 3 decoder tokens, 7 encoder tokens. How many rows come out, and what happens if you shuffle the encoder?
 
@@ -502,8 +504,9 @@ print("                           encoder shuffled:", [float(f"{r:.2f}") for r i
 # %% [markdown]
 # ## Padding
 #
-# Source E asks and leaves the answer to a link. Mask the padded **keys**: $M_{ij} = [\,j < \text{len}\,]$, as
-# $(B, 1, 1, S)$, and-ed with the causal $(L, S)$ if there is one. Rows of padded *queries* are junk; drop them later.
+# How should one treat padding? Source E asks and leaves the answer to a link. Mask the padded **keys**:
+# $M_{ij} = [\,j < \text{len}\,]$, as $(B, 1, 1, S)$, combined by AND with the causal $(L, S)$ if there is one. Rows
+# of padded *queries* are junk; drop them later.
 #
 # **Predict.** Which of these gives real rows as if the sequence were alone: masking keys, zero embeddings without a
 # mask, masking the rows of padded queries?
@@ -560,28 +563,30 @@ show(
 )
 
 # %% [markdown]
-# Only the mask on keys. Zero embeddings have a weight of $e^0=1$ each; masked query rows protect nobody.
+# Only masking the keys does. A zero embedding still has a key: without biases its score is 0 and its exponential
+# $e^0=1$, here its key is $b_K$. Masked query rows protect nobody.
 
 # %% [markdown]
 # ## How many heads
 #
-# The Transformer paper's table (base model, EN-DE dev set, same parameters in each row; source E prints it in an item
-# that names bert-base):
+# The Transformer paper's table compares numbers of heads (base model, EN-DE dev set, same parameters in each column).
+# Source E prints it in an item that names bert-base:
 #
 # | heads | 1 | 4 | 8 | 16 | 32 |
 # |---|---|---|---|---|---|
 # | head size | 512 | 128 | 64 | 32 | 16 |
 # | perplexity | 5.29 | 5.00 | 4.92 | 4.91 | 5.01 |
 #
-# One head has one softmax; 32 heads of 16 have little to compare with (a map of rank E: Bhojanapalli et al. 2020,
-# 2002.07028). Models since then mostly fix the head size and let H follow: GPT-3 has 96 heads of 128, Llama and Qwen
+# One head has one softmax; 32 heads of 16 compare tokens in 16 dimensions only (scores of rank E at most:
+# Bhojanapalli et al. 2020, 2002.07028). Models since then mostly fix the head size and let H follow: GPT-3 has 96
+# heads of 128, Llama and Qwen
 # 32 to 64 of 128, gpt-oss and Llama-3.2-1B heads of 64, most of Gemma 2 and 3 heads of 256. And **$H\cdot E$ need not
 # be D**: Qwen3-0.6B has 16 heads of 128 at width 1,024, gpt-oss-20b 64 heads of 64 at width 2,880. Source E's list
 # (12, 16, 24, 48, 96) leaves out 32, 40 and 64.
 #
 # Source E says that heads are mostly redundant, and gives no source. There are some: Michel et al. 2019 (1905.10650)
 # remove most heads of trained models at little cost, and Voita et al. 2019 (1905.09418) find a few specialised heads
-# that do the heavy lifting. In "sparse, hence low rank, hence many heads" already the first step is wrong:
+# that do the heavy lifting. The argument "sparse, hence low rank, hence many heads" is wrong at its first step:
 #
 # **Predict.** What is the rank of the sharpest map there is, each of 64 tokens attending to itself alone?
 
@@ -668,8 +673,8 @@ assert distance(scores, scores.T) < 1e-12  # tied from the start
 #
 # ### Mask shapes
 #
-# Sources A and E give every mask `unsqueeze(1)`; source B's comment says (B, S); using a mask as it is reads a batch as
-# heads. Scores are (B, H, L, S), and broadcasting aligns on the right.
+# Sources A and E give every mask `unsqueeze(1)`; source B's comment says (B, S). If a (B, L, S) mask is used as it
+# is, its batch axis is read as heads. Scores are (B, H, L, S), and broadcasting aligns on the right.
 #
 # **Predict.** For which sizes is each of these rules silently wrong, without raising?
 
@@ -822,8 +827,8 @@ for name, rows in (("one head after the other", added_heads(p, a[0], b[0], b[0])
 #
 # ### Parameters
 #
-# $4D^2$, plus $4D$ with biases; the number of heads is not in it. Source E says that attention has fewer parameters
-# than convolutions and recurrent layers. At width 512:
+# A layer has $4D^2$ parameters, plus $4D$ with biases, whatever the number of heads. Source E says that attention
+# has fewer parameters than convolutions and recurrent layers. At width 512 an RNN and a convolution of 3 have fewer:
 
 
 # %%
@@ -851,10 +856,11 @@ assert list(counts.values()) == [1_050_624, 1_050_624, 525_312, 786_944, 1_575_9
 #
 # **The whole block** is $x\leftarrow x+\mathrm{MHA}(\mathrm{norm}(x))$ and then $x\leftarrow
 # x+\mathrm{FFN}(\mathrm{norm}(x))$, with the norms before the layers so that the residual path is left alone
-# (*pre-norm*, Xiong et al. 2020, 2002.04745). Its feed-forward layer costs $16ND^2$ with two matrices of width $4D$:
-# $24ND^2$ against $4N^2D$, equal at $N=6D$, and at $12D$ for a kernel that skips the causal half. Llama-2-7B's SwiGLU
-# has $3\cdot4096\cdot11008$ weights: 24,704 tokens. "Attention is quadratic" describes long contexts, memory and the
-# cache, not the bulk of training. Training costs three forward passes, for each product has two in its backward pass: 6
+# (*pre-norm*, Xiong et al. 2020, 2002.04745). Its feed-forward layer costs $16ND^2$ with two matrices of width $4D$.
+# That makes $24ND^2$ against $4N^2D$, which are equal at $N=6D$, and at $12D$ for a kernel that skips the causal
+# half. With Llama-2-7B's SwiGLU, which has $3\cdot4096\cdot11008$ weights, they are equal at 24,704 tokens.
+# "Attention is quadratic" describes long contexts and stored scores, not the bulk of training (and the cache is
+# linear). Training costs three times the forward pass, because each product has two products in its backward pass: 6
 # FLOPs for each weight and token.
 #
 # What the feed-forward layer is for: attention moves information between positions and is, for given weights, linear in

@@ -60,11 +60,11 @@ def near(got, wanted, relative):
 #
 # The formula is $\mathrm{softmax}(QK^\top/\sqrt{E})\,V$. Source A calls it "single-head self-attention". It is
 # neither: it has no projections and no heads, and nothing says that queries and keys come from one sequence.
-# Source E dates attention to 2017; Bahdanau et al. had it in 2014, with a decoder state as the query and the
-# encoder's states as keys and values at once (arXiv 1409.0473); self-attention followed in 2016 (1601.06733,
-# 1606.01933). Convolutions had done without recurrence a month before the Transformer (1705.03122). New in the
-# Transformer (1706.03762, June 2017) were the scale, several heads with projections of their own for queries, keys and
-# values, and self-attention as the only layer that mixes positions.
+# Source E dates attention to 2017. Bahdanau et al. had it in 2014, with a decoder state as the query and the
+# encoder's states as keys and values at once (arXiv 1409.0473). Self-attention followed in 2016 (1601.06733,
+# 1606.01933). A month before the Transformer, a convolutional model did without recurrence (1705.03122). Three things
+# were new in the Transformer (1706.03762, June 2017): the scale, several heads with projections of their own for
+# queries, keys and values, and attention as the only layer that mixes positions.
 
 # %% tags=["drawing"]
 # drawing: attention_shapes
@@ -203,9 +203,9 @@ for name, rows in (("as they are", self_attention), ("all shuffled", both), ("ke
 # Replace $e^{q^\top k}$ by $\phi(q)^\top\phi(k)$ and the sums over keys can be taken first:
 # $o_i=\phi(q_i)^\top\big(\sum_j\phi(k_j)v_j^\top\big)\big/\,\phi(q_i)^\top\sum_j\phi(k_j)$. That is **linear
 # attention** (2006.16236): a state of fixed size instead of a cache, updated token by token like a recurrent network.
-# It costs linear time and cannot look up one key among thousands as sharply as an exponential can; models that use it
-# mix it with some layers of softmax attention. Of 2025: Qwen3-Next (Gated DeltaNet, 2412.06464) and Kimi Linear
-# (2510.26692), both with three linear layers to one that has a softmax.
+# It costs linear time, but it cannot look up one key among thousands as sharply as an exponential can. So models mix
+# it with some layers of softmax attention. Two examples of 2025 are Qwen3-Next (Gated DeltaNet, 2412.06464) and Kimi
+# Linear (2510.26692). Both have three linear layers for each layer that has a softmax.
 
 # %% [markdown]
 # ## Why the square root
@@ -219,7 +219,7 @@ for name, rows in (("as they are", self_attention), ("all shuffled", both), ("ke
 # None of this needs a Gaussian. E (the papers' $d_k$) is the size of *one head*. Source E writes "the embedding
 # dimension", and in one place "divide by d_k".
 #
-# **Predict.** What is the variance of $q^\top k$ over E at E = 4 and at 1024, and what if all components are signs,
+# **Predict.** What is $\mathrm{Var}(q^\top k)/E$ at E = 4 and at 1024, and what is it if all components are signs,
 # $\pm1$?
 
 # %%
@@ -419,9 +419,9 @@ show(
 )
 
 # %% [markdown]
-# Without the root, trace and entropy collapse as E grows; with it, nothing happens. Divided by E, the entropy is at its
-# maximum: the layer is a plain mean. (By the trace alone that would look best. The trace says how far weights can move,
-# not whether they carry information.)
+# Without the root, trace and entropy collapse as E grows; with the root, they stay where they are. Divided by E, the
+# entropy is almost at its maximum: the layer is nearly a plain mean. (By the trace alone that would look best.
+# The trace says how far weights can move, not whether they carry information.)
 #
 # **An honest caveat.** "Without the root gradients vanish" is half the truth. Without it the gradient to the query
 # also lacks a factor $1/\sqrt E$, so the *median* gradient is larger up to E = 256. What grows is the share of
@@ -454,7 +454,8 @@ for E in (16, 64, 256, 1024):
 # $\delta_i=\sum_jA_{ij}\,dO_i\cdot V_j=dO_i\cdot O_i$: one number a row, found from the output alone. That is what lets
 # a [fused kernel](#FlashAttention) forget the weights and make them again, tile by tile.
 #
-# **Predict.** Forward is two products of this size. How many is backward, and how many if the weights were not kept?
+# **Predict.** The forward pass has two products of this size. How many has the backward pass, and how many if the
+# weights were not kept?
 
 # %%
 q, k, v = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((5, 8), (7, 8), (7, 3)))
@@ -472,8 +473,8 @@ for (name, gradient_by_hand), tensor in zip(by_hand.items(), (q, k, v), strict=T
         print(name, who, [float(f"{x:.2f}") for x in rows[0].tolist()])
 
 # %% [markdown]
-# Four products; a fifth, $QK^\top$ again, if the weights were not kept. So training attention costs three times its
-# forward pass, and 3.5 times with a fused kernel.
+# The backward pass has four products, and a fifth, $QK^\top$ again, if the weights were not kept. So training
+# attention costs three times its forward pass, or 3.5 times with a fused kernel.
 #
 # ### After initialisation
 #
@@ -481,10 +482,11 @@ for (name, gradient_by_hand), tensor in zip(by_hand.items(), (q, k, v), strict=T
 # not like its root: that is why **muP** (2203.03466) divides by E. Logits keep growing, rows become one-hot, the loss
 # spikes. Models since 2023 hold them down:
 #
-# - **QK-norm** (2010.04245; ViT-22B, OLMo 2, Qwen3, Gemma 3): an RMS norm of each head's $q$ and $k$. With
-#   $\|q\|=\|k\|=\sqrt E$, Cauchy-Schwarz gives $|q^\top k|/\sqrt E\le\sqrt E$, whatever the weights do.
-# - **Soft-capping** (Gemma 2, 2408.00118): $c\tanh(s/c)$ with $c=50$. Gemma 3 went back to QK-norm, which stays outside
-#   the kernel.
+# - **QK-norm** (2010.04245; ViT-22B, OLMo 2, Qwen3, Gemma 3) normalises $q$ and $k$. Qwen3 and Gemma 3 take an RMS
+#   norm of each head. Then $\|q\|=\|k\|=\sqrt E$, and Cauchy-Schwarz gives $|q^\top k|/\sqrt E\le\sqrt E$, whatever
+#   the weights do.
+# - **Soft-capping** (Gemma 2, 2408.00118) computes $c\tanh(s/c)$ with $c=50$. Gemma 3 replaced it by QK-norm, which
+#   stays outside the kernel.
 # - **QK-clip** (Kimi K2, 2507.20534): after a step, shrink $W_Q$ and $W_K$ of each head whose largest score has passed
 #   a bound. Nothing is added to the model.
 #
@@ -505,7 +507,8 @@ for name, s in (("as it is", plain_scores), ("QK-norm", normed), ("capped at 50"
     print(f"{name:13} largest score {s.abs().max():5.3g}, mean largest weight {s.softmax(-1).amax(-1).mean():.2f}")
 
 # %% [markdown]
-# At most 8. (A learned gain on the norm lets the model ask for more; the root stays in all three.)
+# With QK-norm a score is at most 8. (A learned gain on the norm lets the model ask for more. Qwen3 and Gemma 2 and 3
+# keep a root beside these methods; 2010.04245 replaces it by a learned factor.)
 
 # %% [markdown]
 # ## Empty rows
@@ -514,7 +517,8 @@ for name, s in (("as it is", plain_scores), ("QK-norm", normed), ("capped at 50"
 # $\lim_{c\to\infty}\mathrm{softmax}(s-c\,1_{\bar M})_j=e^{s_j}1_M(j)\big/ \sum_{i\in M}e^{s_i}$. So filling with
 # $-\infty$ equals zeroing after the softmax *and renormalising*. Zeroing alone leaves rows that do not sum to one.
 #
-# If $M$ is empty the limit does not exist, and every implementation gives something different.
+# If $M$ is empty, $c$ cancels: the limit is the unmasked softmax, and the right-hand side is 0/0. Neither is
+# useful, and every implementation gives something different.
 #
 # **Predict.** An empty row with scores 1, 2, 3. What comes out of a fill of -1e9, of a fill of $-\infty$, and of
 # *adding* -1e4?
@@ -620,8 +624,9 @@ print("nothing to fetch, with sink:", [float(f"{w:.2f}") for w in with_sink.toli
 #
 # float16 ends at 65,504. bfloat16 has the range of float32 and 8 bits of precision.
 #
-# **Predict.** q = k = 30 in 128 features. Which of these is finite in float16: the product divided by the root, or the
-# product of the divided query? And what is the sum of 512 ones, added one after the other in bfloat16?
+# **Predict.** All 128 features of q and k are 30. Which is finite in float16: the product, divided by the root
+# afterwards, or the product of a query that was divided first? And what is the sum of 512 ones, added one after the
+# other in bfloat16?
 
 # %%
 # checks: float16
@@ -675,9 +680,10 @@ print(f"mean error, all in float16 against scores and softmax in float32: {error
 # attention to fp32").
 #
 # If scores must be written out in float16, scale *before* the product. PyTorch's plain path multiplies query **and**
-# key by $E^{-1/4}$; its documentation scales the product; its fused kernels scale the float32 product, where nothing
-# overflows. Source E's block scales after a half-precision product, and one overflowing row is NaN for the rest of
-# the run. Dividing the query saves the range; only float32 saves the precision of the sums.
+# key by $E^{-1/4}$. Its documentation scales the product. Its fused kernels scale the float32 product, where nothing
+# overflows. Source E's block scales after a half-precision product: one score of inf makes its whole row NaN, and
+# later layers keep the NaN. If you divide the query, you save the range; only float32 saves the precision of the
+# sums.
 #
 # The grader's names: `fill-overflows-half`, `fill-not-low-enough`, `scale-after-product`. `softmax-in-float32` is about
 # *float64* inputs, where it throws away half the digits; for half-precision inputs it is right. `result-in-float32`
@@ -755,10 +761,11 @@ show(
 # sizes that differ. `weights-returned`: (L, S) comes out.
 #
 # ### Masks
-# `mask-added`: True is 1, so allowed keys get a factor of $e$ and the future keeps its weight; no error. `fill-zero`:
-# exp(0) is 1. `mask-after-softmax`: rows sum to what was left. Source E adds its mask and takes the maximum with the
-# lowest finite number: that saves a row from $-\infty$ and makes an empty row uniform, and a boolean mask is added as
-# 1 and 0. More in [Causal mask](causal_mask.ipynb#Fill).
+# `mask-added`: True counts as 1, so allowed keys get a factor of $e$ and the future keeps its weight; nothing raises.
+# `fill-zero`: exp(0) is 1, so hidden keys keep a weight. `mask-after-softmax`: a row sums to what was left. Source E
+# adds its mask and then takes the maximum with the lowest finite number. This keeps a row away from $-\infty$, but it
+# makes an empty row uniform. And a boolean mask would be added as 1 and 0. More in [Causal
+# mask](causal_mask.ipynb#Fill).
 #
 # ### Inputs
 # `query-changed-in-place`, `mask-changed-in-place`: `query /= 4` inside the function scales the caller's tensor. The
@@ -902,7 +909,8 @@ for block in (1, 7, 32, 100):
 print(f"in one go    : {[float(f'{x:.2f}') for x in exact.tolist()[:5]]}")
 
 # %% [markdown]
-# Exact up to rounding, for each of them. Now break it, and try what makes it worth having:
+# Every block size gives the exact result up to rounding. Now leave the correction out, and then try what the method
+# is good for:
 
 # %%
 # checks: flash
@@ -961,15 +969,16 @@ show(
 # large slow memory (HBM, tens of GB at some TB/s) and a small fast one on chip (SRAM, some 100 KB a multiprocessor).
 # Keys and values come in **tiles** that fit on chip; scores live and die there:
 #
-# - *Accesses to HBM.* The plain way writes and reads scores and weights: $\Theta(NE+N^2)$. Tiles of $M/E$ rows, with
-#   $M$ numbers on chip, read all keys once for each of $NE/M$ tiles: $\Theta(N^2E^2/M)$. With E = 128 and 100 KiB in
-#   16 bits, $E^2/M=0.32$.
+# - *Accesses to HBM.* The plain way writes and reads scores and weights: $\Theta(NE+N^2)$ accesses. With $M$ numbers
+#   on chip, a tile has $M/E$ rows, and all keys are read once for each of the $NE/M$ tiles: $\Theta(N^2E^2/M)$. With
+#   E = 128 and 100 KiB in 16 bits, $E^2/M=0.32$: about a third of $N^2$.
 # - *Backward.* Weights are not stored but **computed again** from $q$, $k$ and one number a row, the log-sum-exp
 #   $m+\ln\ell$. More FLOPs, fewer bytes, and memory linear in N.
-# - *Versions.* 2 (2307.08691, July 2023): parallel over queries too, fewer operations that are no matrix products,
-#   about twice as fast. 3 (2407.08608, July 2024): Hopper; copies, products and softmax overlap, and FP8. 4
-#   (2603.05451, March 2026): Blackwell, whose products are twice as fast and whose exponentials are not; so a part of
-#   the exponentials becomes polynomials, and the state is rescaled only when the maximum has moved far.
+# - *Versions.* Version 2 (2307.08691, July 2023) is parallel over queries too, does less work outside matrix
+#   products, and is about twice as fast. Version 3 (2407.08608, July 2024) is for Hopper: it overlaps copies,
+#   products and softmax, and it has FP8. Version 4 (2603.05451, March 2026) is for Blackwell, whose products are
+#   twice as fast and whose exponentials are not. So it computes a part of the exponentials as polynomials, and it
+#   rescales the state only when the maximum has moved far.
 # - *Flash decoding.* One query has no rows to spread over a GPU, so the **keys** are split and the states merged, as
 #   `merge` does above.
 #

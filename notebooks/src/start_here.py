@@ -9,7 +9,7 @@
 # Reading time: 12 minutes. The six notebooks take 40 to 55 minutes each, without the time to think; the short path at
 # the top of each takes a third of that. Grade what you have written: `python grader.py`
 #
-# ([中文](zh/start_here.ipynb): this page and the derivations)
+# (This page and the derivations are also in Chinese: [中文](zh/start_here.ipynb).)
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -85,8 +85,8 @@ show(
 # %% [markdown]
 # ## Six equalities
 #
-# Each step keeps the one before as a special case. If you can say why these lines hold, you know the subject; the
-# notebooks are their proofs.
+# Each line after the first ties one kata to an earlier one. If you can say why the six lines hold, you know the
+# subject. The notebooks prove them.
 #
 # | | equality | notebook |
 # |---|---|---|
@@ -129,9 +129,9 @@ assert all(equalities.values())
 print(equalities)
 
 # %% [markdown]
-# **Two statements that look just as plausible and are false.** Key heads repeated as a tile (0 1 0 1 0 1 instead of 0
-# 0 0 1 1 1) give the right shape and wrong numbers. So does PyTorch's `is_causal=True` for two new tokens over five
-# keys: its triangle starts at the top left, and a cache needs it at the bottom right.
+# **Two shortcuts look just as plausible and are wrong.** If you repeat the key heads as a tile (0 1 0 1 0 1 instead
+# of 0 0 0 1 1 1), the shape is right and the numbers are wrong. The same holds for PyTorch's `is_causal=True` with
+# two new tokens over five keys: its triangle starts at the top left, and a cache needs it at the bottom right.
 
 # %%
 tiled = attend(q, k.repeat(3, 1, 1), v.repeat(3, 1, 1), see)
@@ -148,9 +148,9 @@ print("same shapes, other numbers:", True)
 #
 # 1. Open `problems/sdpa.py`. The text at its top is the whole contract.
 # 2. Write the body against the clock, without the notebook: 10 to 30 minutes, each stub says how many.
-# 3. Grade. A failure shows the call, what was wanted and what came. A *cause*, where there is one, is proven;
-#    `docs/mistakes.md` names it and the notebook section that explains it.
-# 4. Stuck? Ask for a hint. Each call gives one more, three in all, and never the code.
+# 3. Grade. A failure shows the call, the result that was wanted and the result that came. It names a *cause* only if
+#    a known mistake gives exactly your numbers; `docs/mistakes.md` names the notebook section that explains it.
+# 4. Stuck? Ask for a hint. Each call gives one more hint, three in all, and none shows the code.
 # 5. Passed? Compare with the reference. Then read the notebook: write each *prediction* down before you look at the
 #    cell below it, do the exercises, write the kata again in the graded cell at its end, and answer the questions
 #    aloud.
@@ -171,10 +171,10 @@ print("same shapes, other numbers:", True)
 #
 # | minutes | do |
 # |---|---|
-# | 0-10 | write sdpa from memory, with a mask; say aloud what a query sees that may attend to nothing |
+# | 0-10 | write sdpa from memory, with a mask; say aloud what attention returns for a query that may see no key |
 # | 10-25 | write gqa; K = H and K = 1 give you mha and mqa |
 # | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](gqa_kv_cache.ipynb) |
-# | 35-60 | the questions at the end of each notebook, one of each, aloud |
+# | 35-60 | take one question from the end of each notebook and answer it aloud |
 
 # %% [markdown]
 # ## One page
@@ -185,9 +185,9 @@ print("same shapes, other numbers:", True)
 # | mask of L new rows over S keys | $j\le i+S-L$ |
 # | a layer | $\sum_hA_hXW_V^hW_O^h$ |
 # | its weights | $D^2(2+2K/H)$ |
-# | FLOPs of N tokens | $4ND^2+4NDKE+4N^2D$; with the feed-forward layer both halves are equal at $N=6D$ |
+# | FLOPs of N tokens | $4ND^2+4NDKE+4N^2D$; with $K=H$ and feed-forward, weights and scores are equal at $N=6D$ |
 # | cache of a token | $2\cdot\text{layers}\cdot K\cdot E\cdot b$ bytes |
-# | FLOP per byte in decoding | $2H/(Kb)$ |
+# | FLOP per byte of cache read in decoding | $2H/(Kb)$ |
 #
 # Five numbers to know by heart, and where they come from:
 
@@ -221,17 +221,17 @@ assert 24 * 4096**2 == 4 * (6 * 4096) * 4096  # FLOPs a token: weights against s
 # %% [markdown]
 # ## What the sources get wrong
 #
-# The katas grew out of five tutorials that many people learn from, called A to E here. Their code was run, their
-# claims were measured. Most of it is right, and these are the errors worth knowing, for interviewers have read the
-# same pages:
+# The katas grew out of five tutorials that many people learn from, called A to E here. We ran their code and measured
+# their claims. Most of what they say is right. The table lists the errors worth knowing, because interviewers have
+# read the same pages:
 #
 # | source | it says or does | in fact | treated in |
 # |---|---|---|---|
-# | A | a mask gets `unsqueeze(1)` whatever its shape | with L = H each head gets a query's mask | [mha](mha.ipynb) |
+# | A | a mask gets `unsqueeze(1)` whatever its shape | with L = H, head h gets query h's row | [mha](mha.ipynb) |
 # | B | grouped attention takes a mask | and ignores it | [gqa](gqa.ipynb) |
-# | C | FlashAttention is 2-4x faster | version 1 is, in attention alone | [sdpa](sdpa.ipynb#Online-softmax) |
+# | C | FlashAttention is 2-4x faster | that is version 1, and attention alone | [sdpa](sdpa.ipynb#Online-softmax) |
 # | D | `F.scaled_dot_product_attention` on (B, L, H, E) | tokens never mix | [sdpa](sdpa.ipynb#Heads-as-positions) |
-# | D | an einsum for grouped scores | sums the group's queries | [gqa](gqa.ipynb) |
+# | D | an einsum computes grouped scores | it sums over the queries of a group | [gqa](gqa.ipynb) |
 # | E | cross-attention: queries from the encoder | from the decoder | [mha](mha.ipynb) |
 # | E | multi-query is fast because it has fewer parameters | because it reads a smaller cache | [mqa](mqa.ipynb) |
 #
@@ -239,9 +239,10 @@ assert 24 * 4096**2 == 4 * (6 * 4096) * 4096  # FLOPs a token: weights against s
 # section that deals with it.
 #
 # The einsum has a story. It comes from a public implementation of grouped attention that was wrong from its first
-# draft, in July 2023, until May of the next year. It had tests, and they passed: they looked at shapes, and one of
-# them asserted the bug's own. This is why the graders here compare numbers, with sizes that are all different, and
+# draft, in July 2023, until May 2024. Its tests passed, because they looked at shapes, and one of them asserted the
+# wrong shape that the bug makes. This is why the graders here compare numbers, with sizes that are all different, and
 # why the numbers in these notebooks are asserted where they are printed.
 #
-# **Further reading.** Vaswani et al. 2017 (1706.03762), the paper itself. Pope et al. 2022 (2211.05102), what decoding
-# costs. Dao et al. 2022 (2205.14135), why bytes and not FLOPs. Next: [scaled dot-product attention](sdpa.ipynb).
+# **Further reading.** Vaswani et al. 2017 (1706.03762) is the paper itself. Pope et al. 2022 (2211.05102) show what
+# decoding costs. Dao et al. 2022 (2205.14135) show why bytes count and not FLOPs. Next: [scaled dot-product
+# attention](sdpa.ipynb).
