@@ -30,17 +30,19 @@ class Explained:
 
     def __init__(self, search: Search, options: Sequence[Combination]) -> None:
         self._search = search
-        self._alternatives = frozenset(each for option in options[:ALTERNATIVES] for each in named(option))
-        proven = [self._proven(option) for option in options[:ALTERNATIVES]]
+        self._found = options[:ALTERNATIVES]
+        self._alternatives = frozenset(each for option in self._found for each in named(option))
+        proven = [self._proven(option) for option in self._found]
         self.options = list({named(option): option for option in reversed(proven) if named(option)}.values())[::-1]
         self.facts = list(self._facts(self.options[0] if self.options else ()))
 
     def _proven(self, combination: Combination) -> Combination:
         """Without the mistakes that are not needed, or that could as well be others."""
+        kept = combination
         for kind in combination:
-            if not self.explains(combination, kind) or (not is_style(kind) and not self._sure(combination, kind)):
-                combination = without(combination, kind)
-        return combination
+            if not self.explains(kept, kind) or (not is_style(kind) and not self._sure(kept, kind)):
+                kept = without(kept, kind)
+        return kept if kept == combination else self._proven(kept)  # what rested on those that are gone goes, too
 
     def explains(self, combination: Combination, kind: Kind) -> list[Check]:
         """The failed checks that the combination explains and would not without this mistake."""
@@ -54,9 +56,11 @@ class Explained:
         if self._refuted(combination, kind, explained or every):
             return False
         if not any(check.telling for check in explained) and 2 * len(explained) < len(every):
-            # shapes do not fit, in words that many mistakes end in: one must explain it alone
-            most = len(every) > 2 and len(every) >= MOST_OF_ALL * len(failed)
-            return most and self._alternatives == {name(kind)} and not self._others(combination, kind, every)
+            # shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them
+            words = {check.steps[-1].error for check in every if check.shapes_raised}
+            alone = all(name(kind) in named(option) for option in self._found)
+            many = len(words) > 2 or 2 < len(every) >= MOST_OF_ALL * len(failed)
+            return alone and many and not self._others(combination, kind, every)
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
             return False  # one check of many, beside other mistakes: that may be chance
         if any(check.telling for check in explained):
