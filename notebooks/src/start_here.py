@@ -3,10 +3,10 @@
 #
 # <!-- badge -->
 #
-# The six katas are one idea. **After this page you can** say how each follows from the one before, grade what you have
+# The core katas are one idea. **After this page you can** say how each follows from the one before, grade what you have
 # written, look a formula or a letter up, and plan the hour before an interview.
 #
-# Reading time: 12 minutes. The six notebooks take 40 to 55 minutes each, without the time to think; the short path at
+# Reading time: 12 minutes. Their notebooks take 40 to 55 minutes each, without the time to think; the short path at
 # the top of each takes a third of that. Grade what you have written: `python grader.py`
 #
 # (This page and the derivations are also in Chinese: [中文](zh/start_here.ipynb).)
@@ -78,7 +78,7 @@ ax.set(xlim=(-0.55, 4.3), ylim=(-0.7, 1.25))
 ax.axis("off")
 show(
     fig,
-    "Map of the six katas. From sdpa one road leads over causal_mask to gqa_kv_cache, the other over mha and gqa to "
+    "Map of the core katas. From sdpa one road leads over causal_mask to gqa_kv_cache, the other over mha and gqa to "
     "gqa_kv_cache and to mqa.",
 )
 
