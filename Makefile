@@ -23,7 +23,7 @@ notebooks: $(VENV)/notebooks
 	$(BIN)/python -m jupyterlab notebooks/start_here.ipynb
 
 test: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks/*.ipynb
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks/*.ipynb notebooks/zh/*.ipynb
 	$(BIN)/python docs/screens.py --check
 	$(BIN)/python -m pytest -q --candidate solutions
 

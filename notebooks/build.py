@@ -3,11 +3,15 @@
     python notebooks/build.py                 every notebook
     python notebooks/build.py --check         build in memory; exit 1 where the committed file differs
     python notebooks/build.py --fresh         do not carry timings over
+    python notebooks/build.py zh/mha          the Chinese one of mha
 
 What is the same in all of them, or stands elsewhere, is put in here: the set-up (a cell tagged `setup`), the Colab
 badge (`<!-- badge -->`), the interview questions of katas/<kata>/questions.toml (`<!-- questions -->`), the code of a
 drawing in drawings.py (`# drawing: NAME` in a cell tagged `drawing`), and the stub of the kata as a cell that is graded
 (a cell tagged `graded`).
+
+A notebook in zh/ has the sections of the English one whose prose notebooks/src/zh/NAME.md has in Chinese, with the same
+code. There a line `<!-- cell: 1a2b3c4d -->` stands before the translation of the English cell with this digest.
 
 The outputs of a cell tagged `slider` are left out: they are nothing without a kernel.
 
@@ -18,6 +22,7 @@ and those of the cells before it stand as they are, the set-up aside: it compute
 
 import argparse
 import ast
+import hashlib
 import os
 import re
 import subprocess
@@ -65,6 +70,11 @@ def stems() -> list[str]:
     return [stem for stem in (START, *Catalog().stems) if (SOURCES / f"{stem}.py").exists()]
 
 
+def translated() -> list[str]:
+    """The notebooks in Chinese, as folder/stem."""
+    return [f"zh/{stem}" for stem in stems() if (SOURCES / "zh" / f"{stem}.md").exists()]
+
+
 def target(stem: str) -> Path:
     """Where the notebook of a stem is kept."""
     return FOLDER / f"{stem}.ipynb"
@@ -86,22 +96,21 @@ def repository_in(setup: str) -> str:
 
 def read_source(stem: str, name: str):
     """The notebook that a percent script describes: all of it there, ids and metadata set, nothing executed."""
-    import jupytext
     from nbformat.v4 import new_notebook
 
-    cells = jupytext.read(SOURCES / f"{stem}.py", fmt="py:percent").cells
+    kata, cells = stem.rpartition("/")[2], read_cells(stem)
     drawn: set[str] = set()  # the parts of drawings.py that a cell before has
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number:02d}"
         tags = cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":
-            cell.source = _with_badge(cell.source, stem, name).replace("<!-- questions -->", folded_questions(stem))
+            cell.source = _with_badge(cell.source, stem, name).replace("<!-- questions -->", folded_questions(kata))
         elif "setup" in tags:
             cell.source = SETUP.format(address=f"https://github.com/{name}" if name else "")
         elif "drawing" in tags:
             cell.source = _drawing(cell.source.removeprefix("# drawing: "), drawn)
         elif "graded" in tags:
-            cell.source = f"%%kata {stem}\n{_stub(stem)}"
+            cell.source = f"%%kata {kata}\n{_stub(kata)}"
         cell.metadata = ({"tags": tags} if tags else {}) | (
             {"jupyter": {"source_hidden": True}} if _folds(cell) else {}
         )
@@ -110,6 +119,50 @@ def read_source(stem: str, name: str):
         "language_info": {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"},
     }
     return new_notebook(cells=cells, metadata=metadata)
+
+
+def read_cells(stem: str) -> list:
+    """The cells of a percent script; for zh/NAME those of the sections that are translated, in Chinese."""
+    import jupytext
+
+    folder, _, kata = stem.rpartition("/")
+    cells = jupytext.read(SOURCES / f"{kata}.py", fmt="py:percent").cells
+    return _in_other_words(cells, translations(stem)) if folder else cells
+
+
+def translations(stem: str) -> dict[str, str]:
+    """Digest of a cell of English prose -> its translation."""
+    pieces = re.split(
+        r"^<!-- cell: (\w+) -->\n", (SOURCES / f"{stem}.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    return {key: text.strip() for key, text in zip(pieces[1::2], pieces[2::2], strict=True)}
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def sections(cells: list) -> list[list]:
+    """What stands before the first heading of level 2, then the cells of each section with such a heading."""
+    found: list[list] = [[]]
+    for cell in cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            found.append([])
+        found[-1].append(cell)
+    return found
+
+
+def _in_other_words(cells: list, prose: dict[str, str]) -> list:
+    """The cells of the sections that `prose` has, with its words; a section of which it has only a part is an error."""
+    kept = [section for section in sections(cells) if any(digest(cell.source) in prose for cell in section)]
+    missing = []
+    for cell in (cell for section in kept for cell in section if cell.cell_type == "markdown"):
+        key = digest(cell.source)
+        missing += [] if key in prose else [f"<!-- cell: {key} -->\n{cell.source}\n"]
+        cell.source = prose.get(key, "")
+    if missing:
+        raise SystemExit("not translated, or changed since:\n" + "\n".join(missing))
+    return [cell for section in kept for cell in section]
 
 
 def _with_badge(text: str, stem: str, name: str) -> str:
@@ -232,7 +285,7 @@ def build(stem: str, fresh: bool = False) -> str:
 
 def chosen(names: list[str]) -> list[str]:
     """The notebooks of these names, all where there are none, in their order."""
-    known = stems()
+    known = [*stems(), *translated()]
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no such notebook: {' '.join(unknown)}; there are {' '.join(known)}")
     return [stem for stem in known if not names or stem in names]

@@ -49,11 +49,14 @@ class Explained:
 
     def _sure(self, combination: Combination, kind: Kind) -> bool:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
-        # where shapes do not fit, the error and its line say all that is sure
-        explained = [check for check in self.explains(combination, kind) if not check.shapes_raised]
-        failed = self._search.failed
-        if not explained or self._refuted(combination, kind, explained):
+        every, failed = self.explains(combination, kind), self._search.failed
+        explained = [check for check in every if not check.shapes_raised]
+        if self._refuted(combination, kind, explained or every):
             return False
+        if not any(check.telling for check in explained) and 2 * len(explained) < len(every):
+            # shapes do not fit, in words that many mistakes end in: one must explain it alone
+            most = len(every) > 2 and len(every) >= MOST_OF_ALL * len(failed)
+            return most and self._alternatives == {name(kind)} and not self._others(combination, kind, every)
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
             return False  # one check of many, beside other mistakes: that may be chance
         if any(check.telling for check in explained):

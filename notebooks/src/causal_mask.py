@@ -64,7 +64,8 @@ def distance(a, b):
 #
 # The one-line triangle most people write gives three rows that start at the wrong column. Nothing raises, and the
 # usual test, generating token by token and comparing shapes, passes.
-#
+
+# %% [markdown]
 # ## Three tokens by hand
 #
 # Head size 1, so that no scaling is needed. All three queries are 1, the keys are $0, \ln 2, \ln 3$ and the values
@@ -98,7 +99,8 @@ print("causal", [round(x) for x in causal.tolist()], "  last query alone, is_cau
 # %% [markdown]
 # Six, not seven. PyTorch's `is_causal=True` took the single query for position **0**. The next section says which
 # position it really has.
-#
+
+# %% [markdown]
 # ## Where the triangle sits
 #
 # Position $p$ may see position $j$ when $j \le p$: the lower triangle, **with** the diagonal. (Source A calls its
@@ -183,7 +185,8 @@ show(
 # %% [markdown]
 # A top-left mask does not leak; it **blinds**. The newest token attends to the oldest keys and not to itself, and the
 # shapes are perfect.
-#
+
+# %% [markdown]
 # ## Why minus infinity
 #
 # Let $M$ be the allowed keys of a row (the Trues of that row of the mask) and subtract $c$ from every other score:
@@ -252,7 +255,8 @@ show(
 # gives 5/6 to the future and row 4 gives 1/6. Middle: the future is read through the whole first half of the sequence.
 # Right: no leak, but early positions return a scaled-down output. Only the left one is attention over
 # the allowed keys.
-#
+
+# %% [markdown]
 # ## The row that sees nothing
 #
 # If $M$ is empty the limit does not exist, and [every fill invents its own answer](sdpa.ipynb#Empty-rows): a finite
@@ -285,7 +289,8 @@ for name, rows in dead.items():
 
 # %% [markdown]
 # Padding on the left is what batched generation uses, so decoders do meet dead rows.
-#
+
+# %% [markdown]
 # ## The additive form and its dtype
 #
 # Booleans say what is meant; 0 and $-\infty$ are what kernels add to scores. Source C builds the additive form
@@ -350,7 +355,8 @@ print("our mask handed to nn.MultiheadAttention as it is: the past is hidden", T
 # Handed over as it is, our mask hides the past and shows the future, and all rows but the last look healthy. Crossing
 # from one API to the other takes one `~`. To check it, look at row 0: it may see key 0 alone, so each head must return
 # the first value.
-#
+
+# %% [markdown]
 # ## Prefixes do not change
 #
 # Layer $\ell$ computes $h^\ell_t = \phi_\ell\big(h^{\ell-1}_t,\ \sum_{j \le t} a^\ell_{tj} v^\ell_j\big)$, where keys
@@ -523,7 +529,8 @@ show(
 # shuffled order) and a query stream with $<$ that reads it, and $< \circ \le\ =\ <$: no leak at any depth. BERT
 # instead *replaces* the word by `[MASK]`: with its content gone from the input, every path may stay open, and the
 # slot can still be written to and read from.
-#
+
+# %% [markdown]
 # ## Which test sees a wrong mask
 #
 # Source A decodes token by token with the row slice `mask[i, :i+1]` and checks shapes. That slice is all True: no mask
@@ -588,7 +595,8 @@ show(
 # **Explain.** Each of the two popular tests has its own blind spot: single steps cannot see a missing mask, one pass
 # cannot see a top-left mask ($S=L$). Source A used the first. Only chunks longer than one **after** a filled cache see
 # both.
-#
+
+# %% [markdown]
 # ## The loss that is too good
 #
 # An off-by-one that looks *forward* is worse: training rewards it. Tokens drawn at random cannot be predicted, so no
@@ -651,7 +659,8 @@ assert floor / length - 0.02 < min(cheating) < 0.3
 # **Explain.** Only the last position has no key to cheat with: $\frac{1}{12}\ln8=0.17$. The cheat shines in training
 # and has no next token to copy in generation. A loss below the entropy of the data is a bug report, and random tokens
 # are the cheapest leak test there is.
-#
+
+# %% [markdown]
 # ## Break it
 #
 # Four queries over seven keys. Blue and white are right; a cross is a leak, a ring a key that the query lost.
@@ -830,7 +839,8 @@ assert score_flops(64, 512, 8, block=1) == 2 * 64 * 65 * 512  # no block at all:
 # %% [markdown]
 # The layer's parameters do not know about masks: $4D^2$ with or without. Decoding one token at a time needs no mask
 # at all, and long prompts should pass a flag (`is_causal` with $S = L$) and not a tensor.
-#
+
+# %% [markdown]
 # ## Interview questions
 #
 # <!-- questions -->
@@ -902,7 +912,8 @@ assert round(score_flops(4096, 4096, 32, block=128) / score_flops(4096, 4096, 32
 # shape $(B,1,L,S)$. The first `pad[b]` rows of sample $b$ are empty.
 #
 # </details>
-#
+
+# %% [markdown]
 # ## Write it
 #
 # The stub of the kata. Write the bodies and run the cell: it is graded as a file would be.

@@ -121,7 +121,8 @@ print("tiled              ", [f"{x:.3g}" for x in tiled.tolist()])
 # %% [markdown]
 # The second line is the classic mistake: the kv heads were laid out 0 1 0 1 instead of 0 0 1 1. The first and the
 # last head come out right either way: a test that looks at head 0 sees nothing.
-#
+
+# %% [markdown]
 # ## Derivation
 #
 # For $h = 0, \dots, H-1$ and $g(h) = \lfloor h / r \rfloor$,
@@ -274,7 +275,8 @@ print(f"mean total variation inside a group {inside:.2f}, between groups {betwee
 # **Explain.** No difference at all: 0.52 both times. They share $k$, not $q$. The heads of a group share what is
 # looked *at* (keys, values and so the cache), not where they *look*. And there are still H maps of L x S scores to
 # compute: the complexity of the scores is untouched (counted [below](#Cost)).
-#
+
+# %% [markdown]
 # ## Experiment 2 - the einsum that sums a group away
 #
 # Source D, following a popular repository, computes scores with the pattern `b g h n d, b h s d -> b h n s`: the
@@ -383,7 +385,8 @@ assert all(one[place, where].min() > 0.9 for one, where in zip(maps, asked, stri
 # lived from July 2023 to May 2024, because its tests asserted the number of heads in the output to be K, the bug
 # itself; what ended it was a comparison with `repeat_interleave` and `F.scaled_dot_product_attention`. Shapes are not a
 # test. (PyTorch has had `enable_gqa` since 2.5; "there is no official GQA" is out of date.)
-#
+
+# %% [markdown]
 # ## Experiment 3 - converting a multi-head checkpoint
 #
 # The paper converts a trained model: each new kv head is the **mean** of the r old ones. For the *weights* of one
@@ -520,7 +523,8 @@ assert max(lost["aligned first"]) < 1e-20
 # %% [markdown]
 # **Explain.** Three quarters, as if they were independent; aligned, nothing. So "converted models work because trained
 # heads are alike" cannot be read off raw weights. What is bought at this price?
-#
+
+# %% [markdown]
 # ## Experiment 4 - does sharing survive the repeat
 #
 # The usual implementation repeats the kv heads up to H and goes on as multi-head attention. Source B's comment
@@ -551,7 +555,8 @@ for name, tensor in (("kv heads", kv), ("repeat_interleave", repeated), ("expand
 # every number is read, written r times, and those r are read again: up to $1+2r$ times the bytes, 9 for r = 4. A
 # kernel (FlashAttention with fewer kv heads) indexes the shared head instead. [Measured
 # here](gqa_kv_cache.ipynb#What-copies-cost).
-#
+
+# %% [markdown]
 # ## Break it
 #
 # Five ways to lose this kata. Three change the map: on the left which kv head each head of the output should read,
@@ -685,7 +690,8 @@ show(
 #
 # Source B's forward takes `attention_mask` and never reads it (a remark says so; the signature
 # does not). Every K shows it, as soon as one test has a mask.
-#
+
+# %% [markdown]
 # ## Edge cases
 #
 # One key makes the softmax 1, so each head must return the value of its kv head, whatever the scores. Let kv head
@@ -856,7 +862,8 @@ assert curves["KV cache"][0][3] == 1 / 8
 # So a model that goes from K = H to K = H/8 gives up 7/8 of its keys and values, saves less than
 # half of the layer's parameters and none of the score FLOPs. If decoding becomes faster, it is because of
 # **bytes**; source B says this best of the five.
-#
+
+# %% [markdown]
 # ## What the paper measured
 #
 # Source D claims quality near multi-head "at 3x the speed". Table 1 of the GQA paper (Ainslie et al. 2023,
@@ -896,7 +903,8 @@ for name in speedup:
 # ([MLA](mqa.ipynb#Latent-attention)). **Time**: a window, or blocks of tokens compressed into one entry; DeepSeek-V4
 # (April 2026) does that and states a tenth of V3.2's cache at a million tokens. None of these reduces the number of
 # attention maps.
-#
+
+# %% [markdown]
 # ## Interview questions
 #
 # <!-- questions -->
@@ -977,7 +985,8 @@ assert 8 // 4 == 2
 # the reason to align first and to train on.
 #
 # </details>
-#
+
+# %% [markdown]
 # ## Write it
 #
 # The stub of the kata. Write the body and run the cell: it is graded as a file would be. Avoid the repeat if you can.

@@ -62,7 +62,8 @@ def distance(a, b):
 # > *Write `forward(x, kv_cache)`. I will hand you a sequence in pieces of any size and compare with one pass.
 # > Then: why may you keep K and V and throw Q away? How many bytes is that for a 70B model at 32k tokens? Is it
 # > FLOPs or bytes that we save?*
-#
+
+# %% [markdown]
 # ## Three tokens by hand
 #
 # One head of size 1; every query is 1, so a weight is proportional to $e^{k}$.
@@ -103,7 +104,8 @@ for name, got in (("one pass", one_pass), ("after a cache", chunk), ("top left",
 # %% [markdown]
 # Top left gives the right answers, one token late. (Source C's story starts at token 1 and leaves out the **prompt**,
 # which is the longest piece of all: one pass that fills the cache.)
-#
+
+# %% [markdown]
 # ## Derivation
 #
 # **Claim** ([proved](causal_mask.ipynb#Prefixes-do-not-change) in the notebook on masks, by induction over layers):
@@ -324,7 +326,8 @@ for name, row in (
 
 # %% [markdown]
 # If every piece counts its positions from 0, the distances to the cached keys are wrong.
-#
+
+# %% [markdown]
 # ## Experiment 1 - how many FLOPs
 #
 # One attention layer over N tokens costs $F(N) = 4ND^2 + 4NDKE + 4N^2D$ (projections, then scores and values). A
@@ -1086,7 +1089,8 @@ assert not seen["cache-not-extended"]["5 then 7"]
 # $200\cdot\lceil1500/16\rceil=200\cdot94=18{,}800$ pages, 36.7 GiB.
 #
 # </details>
-#
+
+# %% [markdown]
 # ## Write it
 #
 # The stub of the kata. Draw the mask for 3 new tokens on 4 old ones first. Then write the body and run the cell.

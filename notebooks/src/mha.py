@@ -62,7 +62,8 @@ def distance(a, b):
 #
 # The first half shows who has multiplied the formula out. The second has a popular wrong answer ("more capacity"),
 # and a right one that can be proved in three lines.
-#
+
+# %% [markdown]
 # ## Three tokens by hand
 #
 # Model width 2, two heads of size 1, so no scaling. The last token asks; its query is 1 in both heads.
@@ -497,7 +498,8 @@ print("                           encoder shuffled:", [float(f"{r:.2f}") for r i
 # %% [markdown]
 # The output moves with the rows of $Y$, ignores the order of $C$, needs no causal mask, and the keys and values of $C$
 # are computed once: a cache that never grows.
-#
+
+# %% [markdown]
 # ## Padding
 #
 # Source E asks and leaves the answer to a link. Mask the padded **keys**: $M_{ij} = [\,j < \text{len}\,]$, as
@@ -559,7 +561,8 @@ show(
 
 # %% [markdown]
 # Only the mask on keys. Zero embeddings have a weight of $e^0=1$ each; masked query rows protect nobody.
-#
+
+# %% [markdown]
 # ## How many heads
 #
 # The Transformer paper's table (base model, EN-DE dev set, same parameters in each row; source E prints it in an item
@@ -922,7 +925,8 @@ assert [row[2:] for row in table.values()] == [(512, 512), (2560, 320), (512, 12
 # %% [markdown]
 # Of the four only Llama-2-7B is built as in this notebook. The right-hand column is why, and [grouped-query
 # attention](gqa.ipynb) is how.
-#
+
+# %% [markdown]
 # ## Interview questions
 #
 # <!-- questions -->
@@ -1006,7 +1010,8 @@ assert 512 // 32 == 16
 # heads explain at most $H$ of $n$ independent sources: $1-H/n$.
 #
 # </details>
-#
+
+# %% [markdown]
 # ## Write it
 #
 # The stub of the kata. Write the body and run the cell: it is graded as a file would be. Once yours passes,

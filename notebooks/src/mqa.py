@@ -460,7 +460,8 @@ assert round(100 * (math.exp(1.439 - 1.424) - 1), 1) == 1.5  # per cent of perpl
 # on T5 XXL against 0.1 for eight groups, and models that were trained as MQA from the start were unstable on long
 # inputs (its appendix A). Models that do use MQA: PaLM (2204.02311), Falcon-7B (2311.16867), StarCoder (2305.06161),
 # Gemma-2B (2403.08295), most of them small or of 2022 to 2024.
-#
+
+# %% [markdown]
 # ## Several GPUs
 #
 # Tensor parallelism (Megatron-LM, 1909.08053) deals the *heads* out to GPUs: $W_Q$, $W_K$ and $W_V$ by columns, $W_O$
@@ -503,7 +504,8 @@ show(fig, "Cache per token and GPU against GPUs: MQA is flat at 40 KiB, GQA-8 fa
 # fits on one card and has 8, and the [GQA table](gqa.ipynb#What-the-paper-measured) has the other reason. (One can
 # also split an MQA cache along the batch, as Pope et al. did for PaLM, 2211.05102, or along the tokens, and merge as
 # the [online softmax](sdpa.ipynb#Online-softmax) does.)
-#
+
+# %% [markdown]
 # ## Latent attention
 #
 # Multi-head latent attention (MLA; DeepSeek-V2, 2405.04434) stores one vector $c_j$ of 512 numbers for each token, from
@@ -846,7 +848,8 @@ assert round(100 * (1 - cost["Llama-2-7B", 1][1] / cost["Llama-2-7B", 32][1])) =
 # kept. If they are equal, half of the variance is lost instead of 7/8; if they fall off, less.
 #
 # </details>
-#
+
+# %% [markdown]
 # ## Write it
 #
 # The stub of the kata. Aim at 15 minutes with the page above out of sight.

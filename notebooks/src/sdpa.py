@@ -506,7 +506,8 @@ for name, s in (("as it is", plain_scores), ("QK-norm", normed), ("capped at 50"
 
 # %% [markdown]
 # At most 8. (A learned gain on the norm lets the model ask for more; the root stays in all three.)
-#
+
+# %% [markdown]
 # ## Empty rows
 #
 # For a non-empty set $M$ of allowed keys,
@@ -1124,7 +1125,8 @@ assert round(274_877_906_944 / 1e9) == 275
 # All scores are 0, so all exponentials are 1. Any set of equal scores does it: for example keys that are all alike.
 #
 # </details>
-#
+
+# %% [markdown]
 # ## Write it
 #
 # The stub of the kata. Write the body and run the cell: it is graded as a file would be.

@@ -8,6 +8,8 @@
 #
 # Reading time: 12 minutes. The six notebooks take 40 to 55 minutes each, without the time to think; the short path at
 # the top of each takes a third of that. Grade what you have written: `python grader.py`
+#
+# ([中文](zh/start_here.ipynb): this page and the derivations)
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -163,7 +165,8 @@ print("same shapes, other numbers:", True)
 # | `python grader.py reset sdpa` | puts the empty stub back; yours is kept in `.kata/backups/` |
 #
 # The tests are in `tests/`; reading them is allowed.
-#
+
+# %% [markdown]
 # ## One hour before the interview
 #
 # | minutes | do |
@@ -172,7 +175,8 @@ print("same shapes, other numbers:", True)
 # | 10-25 | write gqa; K = H and K = 1 give you mha and mqa |
 # | 25-35 | draw the mask of 3 new tokens over 7 keys; then [what the cache needs](gqa_kv_cache.ipynb) |
 # | 35-60 | the questions at the end of each notebook, one of each, aloud |
-#
+
+# %% [markdown]
 # ## One page
 #
 # | what | formula |

@@ -7,24 +7,15 @@ import sys
 import pytest
 import torch
 
+from grading.authoring.submissions import header
 from grading.candidate.meter import count, peak_bytes
 from grading.catalog import ROOT, Catalog
 from grading.diagnosis.knowledge import knowledge
 from grading.reports.terminal import board
-from tests.engine.katas import CACHED, GROUPS, HEADS, ONE_KV_HEAD
+from tests.engine.katas import CACHED, GROUPS, HEADS
 
 RIGHT = ROOT / "tests" / "submissions" / "right"
 
-# by reading them: besides those that call repeat_interleave, these copy each key/value head for its query heads
-# (repeat, expand and reshape, indexing, expanded weights) or have PyTorch do it (a broadcasting matmul, vmap over the
-# heads of a group)
-COPYING = {
-    GROUPS: """broadcast_five_dim expand_and_reshape index_buffer_gather online_softmax_hooks repeat_interleave_float32
-        vmap_over_groups weights_expanded_at_call style_litgpt style_repeat_kv style_torchtune""",
-    CACHED: """detached_clone_cache growing_slices named_tuple_cache preallocated_buffer
-        style_dynamic_cache style_gpt_fast style_llama_generate""",
-    ONE_KV_HEAD: "expand_with_config safe_softmax_by_hand unsqueeze_broadcast vmap_with_shared_kv",
-}
 STARS = {kata.stem: star for kata in Catalog().katas if (star := getattr(knowledge(kata), "star", None))}
 FILES = [path for stem in STARS for path in (*sorted((RIGHT / stem).glob("*.py")), ROOT / "solutions" / f"{stem}.py")]
 
@@ -35,10 +26,12 @@ def stem_of(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_the_star_is_for_those_that_copy_nothing(examine, path):
+    """A file says `# star: none` where, by reading it, each key/value head is copied for its query heads: by repeat,
+    expand and reshape, indexing, expanded weights, or by PyTorch (a broadcasting matmul, vmap over a group's heads).
+    """
     stem = stem_of(path)
     result = examine(stem, path)
-    named = path.parent.name != "solutions" and path.stem in COPYING[stem].split()
-    copies = named or "repeat_interleave(" in path.read_text(encoding="utf-8")
+    copies = header(path, "star") == "none"
     assert result.outcome == "passed"
     assert result.star.given is not copies, result.star
     # a bound that is nearly reached would be one that a right answer may miss by a little

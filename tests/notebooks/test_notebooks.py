@@ -87,6 +87,7 @@ def words(text: str) -> int:
 
 
 each_notebook = pytest.mark.parametrize("stem", STEMS)
+in_each_language = pytest.mark.parametrize("stem", [*STEMS, *build.translated()])
 each_kata_notebook = pytest.mark.parametrize("stem", [stem for stem in STEMS if stem != START])
 
 
@@ -99,7 +100,7 @@ def test_every_source_is_that_of_the_map_or_of_a_kata_and_every_notebook_has_one
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == sorted(STEMS)
 
 
-@each_notebook
+@in_each_language
 def test_source_and_notebook_agree(stem):
     got = load(stem)
     wanted = build.read_source(stem, build.repository_in(source(got["cells"][1])))
@@ -109,13 +110,13 @@ def test_source_and_notebook_agree(stem):
     assert got["metadata"] == wanted.metadata
 
 
-@each_notebook
+@in_each_language
 def test_every_code_cell_was_run_once_and_in_order(stem):
     counts = [cell["execution_count"] for cell in code_cells(stem)]
     assert counts == list(range(1, len(counts) + 1))
 
 
-@each_notebook
+@in_each_language
 def test_outputs_are_text_and_png_and_nothing_went_wrong(stem):
     for cell in code_cells(stem):
         for output in cell["outputs"]:
@@ -125,7 +126,7 @@ def test_outputs_are_text_and_png_and_nothing_went_wrong(stem):
             assert set(output.get("data", {})) <= {"text/plain", "image/png"} | html, source(cell)
 
 
-@each_notebook
+@in_each_language
 def test_no_path_or_address_of_a_machine(stem):
     notebook = load(stem)
     text = "\n".join([*map(source, notebook["cells"]), *map(printed, code_cells(stem)), str(notebook["metadata"])])
@@ -133,7 +134,7 @@ def test_no_path_or_address_of_a_machine(stem):
     assert not found
 
 
-@each_notebook
+@in_each_language
 def test_time_is_measured_only_where_outputs_are_not_compared(stem):
     for cell in code_cells(stem):
         if "nbval-ignore-output" not in tags(cell):
@@ -142,7 +143,7 @@ def test_time_is_measured_only_where_outputs_are_not_compared(stem):
         assert not re.search(r"assert .*(seconds|elapsed|\btime)", source(cell)), "never assert a time"
 
 
-@each_notebook
+@in_each_language
 def test_printed_floats_have_at_most_three_significant_digits(stem):
     """More digits than that differ between processors and versions of PyTorch."""
     for cell in code_cells(stem):
@@ -153,7 +154,7 @@ def test_printed_floats_have_at_most_three_significant_digits(stem):
             assert len(digits) <= 3 or number.endswith(".0"), f"{number} in:\n{printed(cell)}"
 
 
-@each_notebook
+@in_each_language
 def test_file_is_small(stem):
     assert (NOTEBOOKS / f"{stem}.ipynb").stat().st_size <= MOST_BYTES
 
@@ -166,7 +167,7 @@ def test_length(stem):
     assert all(limits[what][0] <= number <= limits[what][1] for what, number in counted.items()), counted
 
 
-@each_notebook
+@in_each_language
 def test_every_picture_says_what_it_shows_and_to_everybody(stem):
     """Few viewers show an alt text: the caption is printed too."""
     for cell in code_cells(stem):
@@ -185,12 +186,12 @@ def test_every_drawing_stands_in_one_notebook_with_its_code_folded():
     assert all(cell["metadata"]["jupyter"] == {"source_hidden": True} for cell in cells)
 
 
-@each_notebook
+@in_each_language
 def test_set_up_and_plotting_are_folded_and_what_they_plot_is_not(stem):
     for cell in code_cells(stem):
         folded = cell["metadata"].get("jupyter", {}).get("source_hidden", False)
         assert folded == bool(re.search(r"plt\.subplots\(|def show\(|^show\(|sys\.path", source(cell), re.MULTILINE))
-        if "plt.subplots(" in source(cell) and "drawing" not in tags(cell) and stem != START:
+        if "plt.subplots(" in source(cell) and "drawing" not in tags(cell) and build.START not in stem:
             assert re.match(r"fig, |def \w+_picture\(", source(cell))
 
 

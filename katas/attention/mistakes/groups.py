@@ -95,20 +95,17 @@ class FeaturesRepeated(Groups):
 
 
 class PositionsRepeated(Groups):
-    """repeat_interleave runs over the positions instead of over the heads: tokens are repeated
+    """repeat_interleave runs over the positions instead of over the heads, and a reshape makes heads of the result
 
-    The heads do not fit, or each key counts several times.
+    A head has some tokens twice and lacks others.
     """
 
     def share(self) -> None:
         group = self.heads // self.kv_heads
-        self.key, self.value = (x.repeat_interleave(group, dim=2) for x in (self.key, self.value))
-
-
-class _RepeatedAndReshaped(PositionsRepeated):
-    def share(self) -> None:
-        super().share()
-        self.key, self.value = (x.reshape(x.size(0), self.heads, -1, x.size(-1)) for x in (self.key, self.value))
+        self.key, self.value = (
+            x.repeat_interleave(group, dim=2).reshape(x.size(0), self.heads, -1, x.size(-1))
+            for x in (self.key, self.value)
+        )
 
 
 class FirstValueHeadForAll(Groups):
@@ -200,13 +197,19 @@ class _SummedAndReshaped(GroupSummedAway):
 
 
 class KvHeadsNotRepeated(Groups):
-    """num_heads query heads meet num_kv_heads key/value heads that were not repeated for their group
+    """num_heads query heads meet num_kv_heads key/value heads: these are not repeated, or their positions are instead
 
     The product of queries and keys does not fit.
     """
 
     def share(self) -> None:
         """Left out."""
+
+
+class _PositionsInstead(KvHeadsNotRepeated):
+    def share(self) -> None:
+        group = self.heads // self.kv_heads
+        self.key, self.value = (x.repeat_interleave(group, dim=2) for x in (self.key, self.value))
 
 
 class KvHeadsRepeatedTooOften(Groups):

@@ -1,4 +1,5 @@
 """Five dimensions (B, K, G, L, S) and broadcasting: keys and values are never copied."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Dropout is a second mask by hand: what it keeps is divided by 1-p, and nothing is kept with p=1."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """repeat_kv by expand and reshape, additive mask in the dtype of the scores, clamp against double -inf."""
+# star: none
 
 import torch
 from torch import nn

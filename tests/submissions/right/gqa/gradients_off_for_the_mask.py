@@ -1,4 +1,5 @@
 """What is made of the mask is made under no_grad, which ends with its block."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A non-persistent integer buffer maps query heads to key/value heads; keys and values are gathered by it."""
+# star: none
 
 import math
 

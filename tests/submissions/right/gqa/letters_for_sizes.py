@@ -1,4 +1,5 @@
 """Sizes by letters, key and value heads repeated, the scale before the product."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Self-attention takes one product for all projections, and the queries are scaled in a new tensor."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A base class with hooks, online softmax over keys one at a time, dropout by a hand-made Bernoulli mask."""
+# star: none
 
 import abc
 import math

@@ -1,4 +1,5 @@
 """The types are promoted, so that half precision is worked out in float32."""
+# star: none
 
 import math
 import torch

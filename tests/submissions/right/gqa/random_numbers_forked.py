@@ -1,4 +1,5 @@
 """Dropout is tried in a fork of the random numbers, which leaves the caller's seed as it was."""
+# star: none
 
 import math
 

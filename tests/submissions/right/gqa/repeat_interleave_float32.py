@@ -1,4 +1,5 @@
 """repeat_interleave of keys and values, the softmax taken in float32 for half types."""
+# star: none
 
 import math
 from typing import Optional

@@ -1,4 +1,5 @@
 """Scores are multiplied by the mask, and the fill is added where it is False."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """In the style of a training recipe library: a Config with class methods and checks, q_per_kv, typing everywhere."""
+# star: none
 
 import math
 from copy import deepcopy

@@ -1,4 +1,5 @@
 """In the style of a model library: repeat_kv, eager_attention_forward chosen from a dictionary, float32 softmax."""
+# star: none
 
 import math
 import warnings

@@ -1,4 +1,5 @@
 """In the style of a fine-tuning library: long docstrings, keyword-only inner layer, b s_x n_kv shapes, a test class."""
+# star: none
 
 import logging
 import math

@@ -1,4 +1,5 @@
 """The heads unflattened, two einsums, rows that see nothing left alone and zeroed."""
+# star: none
 
 import torch
 import torch.nn.functional as F

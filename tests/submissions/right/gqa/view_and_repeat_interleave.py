@@ -1,4 +1,5 @@
 """The heads viewed and transposed, key and value heads repeated in place."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Nested vmap: over the batch, over key/value heads, and over the queries heads of a group that share them."""
+# star: none
 
 import torch
 from torch import nn, vmap

@@ -1,4 +1,5 @@
 """The key/value weights repeated to all heads at call time, after which it is plain multi-head attention."""
+# star: none
 
 import torch
 import torch.nn as nn

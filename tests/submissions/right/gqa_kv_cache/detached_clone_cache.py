@@ -1,4 +1,5 @@
 """The returned cache is a detached copy, keys and values expanded for the heads only inside forward."""
+# star: none
 
 import math
 from typing import Optional, Tuple

@@ -1,4 +1,5 @@
 """The cache and the new tokens are copied into a buffer of the right size."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A loop over the new queries, each against a growing slice of the keys; no mask, heads by index lists."""
+# star: none
 
 import torch
 from torch import nn

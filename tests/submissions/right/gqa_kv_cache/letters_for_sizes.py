@@ -1,4 +1,5 @@
 """Sizes by letters, the scale before the product, a triangle moved by the length of the past."""
+# star: none
 
 import math
 

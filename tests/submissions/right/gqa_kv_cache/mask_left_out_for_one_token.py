@@ -1,4 +1,5 @@
 """A single new token sees everything, and gets no mask."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The cache is a NamedTuple with a method that returns a longer one."""
+# star: none
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """A buffer of exactly past + L is allocated at each step and filled by slices; index arithmetic for the mask."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The cache grows into storage of twice the size, which no other state of it shares."""
+# star: none
 
 import math
 import torch

@@ -1,4 +1,5 @@
 """In the style of a model library: a DynamicCache object inside, cache_position, a sliding minimum dtype, deprecations."""
+# star: none
 
 import copy
 import functools

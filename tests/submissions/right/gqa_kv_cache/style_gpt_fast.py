@@ -1,4 +1,5 @@
 """In the style of a fast minimal decoder: a KVCache with update, input_pos, a boolean mask that is indexed by position."""
+# star: none
 
 import itertools
 import math

@@ -1,4 +1,5 @@
 """In the style of a released model: start_pos, a causal mask built with triu and hstack, repeat_kv, a loop below."""
+# star: none
 
 import json
 import math

@@ -1,4 +1,5 @@
 """The heads viewed and transposed, the cache joined before the heads are repeated."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Queries and keys are each multiplied by the fourth root of 1/head_dim before the einsum."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """A NamedTuple config, a keyword-only helper, keys and values expanded (not copied) to all heads."""
+# star: none
 
 from typing import NamedTuple, Optional
 

@@ -1,4 +1,5 @@
 """Masked scores are replaced before the exponential, so that nothing overflows that is dropped."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Half of the lowest number is added to masked scores, which leaves room for scores of either sign."""
+# star: none
 
 import math
 

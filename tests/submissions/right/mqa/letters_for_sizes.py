@@ -1,4 +1,5 @@
 """Sizes by letters, the scale before the product."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Every mask is brought to (B, H, L, S) first."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """Written for groups of heads, with one group; half precision is worked out in float32."""
+# star: none
 
 import math
 import torch

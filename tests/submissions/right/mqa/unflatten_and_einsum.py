@@ -1,4 +1,5 @@
 """The heads unflattened, the one key and value head expanded, two einsums."""
+# star: none
 
 import torch
 import torch.nn.functional as F

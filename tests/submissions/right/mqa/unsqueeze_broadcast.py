@@ -1,4 +1,5 @@
 """The key/value head gets a head dimension of one and matmul broadcasts it."""
+# star: none
 
 import math
 

@@ -1,4 +1,5 @@
 """The query heads viewed and transposed; the one key and value head has an axis of length one."""
+# star: none
 
 import math
 

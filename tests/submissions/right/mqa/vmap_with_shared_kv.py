@@ -1,4 +1,5 @@
 """vmap over the heads of the query, with keys and values held fixed by in_dims=None."""
+# star: none
 
 import torch
 import torch.nn as nn

@@ -1,5 +1,5 @@
 """num_heads query heads meet num_kv_heads key/value heads that were not repeated for their group."""
-# cause: kv-heads-not-repeated
+# cause: none
 
 import math
 

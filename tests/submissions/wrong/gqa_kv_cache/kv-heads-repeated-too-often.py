@@ -1,5 +1,5 @@
 """Each key/value head is repeated num_kv_heads times instead of num_heads // num_kv_heads times."""
-# cause: kv-heads-repeated-too-often
+# cause: none
 
 import math
 

@@ -1,5 +1,5 @@
 """The dropout does not look at self.training and drops in evaluation too."""
-# cause: none
+# cause: dropout-in-evaluation
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,5 @@
 """Dropout acts where gradients are recorded, in eval mode too."""
-# cause: none
+# cause: dropout-in-evaluation
 
 import math
 

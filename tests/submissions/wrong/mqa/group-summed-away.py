@@ -1,5 +1,5 @@
 """Only num_kv_heads heads reach o_proj: the query heads of a group were merged into one."""
-# cause: group-summed-away
+# cause: none
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,5 @@
 """The softmax has a 1 in its denominator for attending to nothing."""
-# cause: none
+# cause: softmax-plus-one
 
 import math
 

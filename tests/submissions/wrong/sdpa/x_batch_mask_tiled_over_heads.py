@@ -1,5 +1,5 @@
 """A (B, 1, L, S) mask is tiled over the folded heads instead of repeated in place."""
-# cause: none
+# cause: mask-tiled-over-leading
 
 import torch
 
