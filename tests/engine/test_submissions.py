@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ def test_right_submission_passes(examine, path):
 
 @pytest.mark.parametrize("path", [*files("wrong")[::25], *FOLDER.glob("wrong/*/noise_*.py")], ids=name_of)
 def test_the_same_seed_gives_the_same_report(examine, path):
-    """Whatever the learner's code draws, too."""
-    assert len({str(examine(path.parent.name, path, seed=5)) for _ in range(2)}) == 1
+    """Whatever the learner's code draws, too. The first words that are printed may be ascribed to the check before."""
+    first, second = (examine(path.parent.name, path, seed=5) for _ in range(2))
+    assert [replace(check, printed="") for check in first.checks] == [replace(c, printed="") for c in second.checks]
+    assert (first.outcome, first.causes) == (second.outcome, second.causes)
 
 
 CAUSES: list[tuple[str, set[str], set[str]]] = []  # of each wrong submission: its name, causes missed, untrue ones
