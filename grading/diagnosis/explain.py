@@ -18,10 +18,9 @@ from grading.diagnosis.mistake import (
 )
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
-from grading.diagnosis.search import Search, joined, named, test_of
+from grading.diagnosis.search import MOST_OF_ALL, Search, joined, named, test_of
 from grading.records import Cause
 
-MOST_OF_ALL = 0.8  # of the failed checks: what NaN or one error may rest on
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
 

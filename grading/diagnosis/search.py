@@ -15,7 +15,7 @@ from grading.diagnosis.replay import Check
 
 MOST = 4  # mistakes that are named together
 WIDTH = 5  # combinations that are grown further,
-MOST_OF_ALL = 0.8  # or only the best, where they explain as much as that
+MOST_OF_ALL = 0.8  # or only the best, where they explain as much as that: on so much NaN or one error may rest, too
 TELLING = 3  # of them by their numbers; the others by the rule that they look at
 TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked

@@ -124,21 +124,22 @@ class _StrictButTheFirst(CausalMaskStrict):
         self.mask[0, 0] |= self.past is None
 
 
-class CausalMaskStrictWithCache(Chunk):
+class CausalMaskStrictWithCache(Band):
     """a new token does not attend to itself when there is a cache
 
     The first chunk is right.
     """
 
     def align_causal(self) -> None:
-        L, S = self.scores.shape[-2:]
-        self.mask = torch.ones(L, S, dtype=torch.bool).tril(S - L - (self.past is not None))
+        self.moved = 0 if self.past is None else -1
+        super().align_causal()
 
 
 class _StrictUnlessCacheIsEmpty(CausalMaskStrictWithCache):
     def align_causal(self) -> None:
         L, S = self.scores.shape[-2:]
-        self.mask = torch.ones(L, S, dtype=torch.bool).tril(S - L - (S > L))
+        self.moved = -1 if S > L else 0
+        super(CausalMaskStrictWithCache, self).align_causal()
 
 
 class CausalMaskOneAhead(Band):

@@ -101,10 +101,8 @@ class PositionsRepeated(Groups):
     """
 
     def share(self) -> None:
-        group = self.heads // self.kv_heads
         self.key, self.value = (
-            x.repeat_interleave(group, dim=2).reshape(x.size(0), self.heads, -1, x.size(-1))
-            for x in (self.key, self.value)
+            _positions_repeated(self, x).reshape(x.size(0), self.heads, -1, x.size(-1)) for x in (self.key, self.value)
         )
 
 
@@ -208,8 +206,7 @@ class KvHeadsNotRepeated(Groups):
 
 class _PositionsInstead(KvHeadsNotRepeated):
     def share(self) -> None:
-        group = self.heads // self.kv_heads
-        self.key, self.value = (x.repeat_interleave(group, dim=2) for x in (self.key, self.value))
+        self.key, self.value = _positions_repeated(self, self.key), _positions_repeated(self, self.value)
 
 
 class KvHeadsRepeatedTooOften(Groups):
@@ -246,8 +243,7 @@ class QueriesGroupedInWrongOrder(Groups):
     """
 
     def share(self) -> None:
-        order = torch.arange(self.heads).reshape(-1, self.kv_heads).T.flatten()
-        self.query = self.query[:, order]
+        self.query = self.query[:, _groups_outermost(self)]
         self.key, self.value = _repeated(self, self.key), _repeated(self, self.value)
 
 
@@ -274,11 +270,20 @@ class MaskGroupsInWrongOrder(Groups):
     def align(self) -> None:
         super().align()  # type: ignore[misc]
         if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) == self.heads:
-            self.mask = self.mask[:, torch.arange(self.heads).reshape(-1, self.kv_heads).T.flatten()]
+            self.mask = self.mask[:, _groups_outermost(self)]
 
 
 def _repeated(program: Projected, x: Tensor) -> Tensor:
     return x.repeat_interleave(program.heads // program.kv_heads, dim=1)
+
+
+def _positions_repeated(program: Projected, x: Tensor) -> Tensor:
+    return x.repeat_interleave(program.heads // program.kv_heads, dim=2)
+
+
+def _groups_outermost(program: Projected) -> Tensor:
+    """The query heads in the order of (H / K, K) groups instead of (K, H / K)."""
+    return torch.arange(program.heads).reshape(-1, program.kv_heads).T.flatten()
 
 
 def _tiled(program: Projected, x: Tensor) -> Tensor:

@@ -217,15 +217,12 @@ class SoftmaxPlusOne(Softmax):
     """
 
     def normalise(self) -> None:
-        largest = self.scores.amax(dim=-1, keepdim=True)
-        powers = (self.scores - largest).exp()
-        self.weights = powers / (1.0 + powers.sum(dim=-1, keepdim=True))
+        self.weights = _ratio(self.scores - self.scores.amax(dim=-1, keepdim=True), 1.0)
 
 
 class _PlusOneAtZero(SoftmaxPlusOne):
     def normalise(self) -> None:
-        powers = self.scores.exp()
-        self.weights = powers / (1.0 + powers.sum(dim=-1, keepdim=True))
+        self.weights = _ratio(self.scores, 1.0)
 
 
 class SoftmaxInFloat32(Softmax):
@@ -300,5 +297,7 @@ class _AllCast(_HalfCast):
         self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
 
-def _ratio(scores: Tensor) -> Tensor:
-    return scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
+def _ratio(scores: Tensor, more: float = 0.0) -> Tensor:
+    """The powers over their sum, to which `more` is added."""
+    powers = scores.exp()
+    return powers / (powers.sum(dim=-1, keepdim=True) + more)
