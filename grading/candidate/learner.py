@@ -144,6 +144,11 @@ class _Callable:
         """The FLOPs of the matrix products in a call."""
         return int(self._ahead(args, kwargs, meter=True).wait()["flops"])
 
+    def peak(self, *args: Any) -> int:
+        """The most bytes that a call holds at a time in inference, without its arguments, which may come expanded."""
+        request = {"do": "peak", "layer": self.number, "symbol": self.symbol, "args": list(args)}
+        return int(self._learner.ask(request, lambda: self._call(args, {}), self.symbol).wait()["peak"])
+
     def _ahead(
         self,
         args: tuple[Any, ...],
@@ -219,11 +224,6 @@ class Layer(_Callable):
         if shapes != wanted:
             message = "the layers have other parameters than the contract lists"
             raise self._learner.failed(message, odd_ones(wanted, shapes), odd_ones(shapes, wanted))
-
-    def peak(self, *args: Any) -> int:
-        """The most bytes that a call holds at a time in inference, without its arguments, which may come expanded."""
-        request = {"do": "peak", "layer": self.number, "args": list(args)}
-        return int(self._learner.ask(request, lambda: self._call(args, {}), self.symbol).wait()["peak"])
 
 
 def _shapes(made: dict[str, Any]) -> dict[str, tuple[int, ...]]:

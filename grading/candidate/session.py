@@ -150,10 +150,10 @@ class Session:
 
     def _peak(self, request: dict[str, Any]) -> dict[str, Any]:
         """The memory that a call takes. What comes expanded, to be small on the way, is made solid before."""
-        layer = self.layers[request["layer"]]
+        target, layer = self._target(request), self.layers.get(request["layer"], nn.Module())
         args = [_solid(arg) for arg in request["args"]]
         given = [*layer.parameters(), *layer.buffers(), *_tensors(args)]
-        return {"value": None, "peak": peak_bytes(lambda: layer(*args), given)}
+        return {"value": None, "peak": peak_bytes(lambda: target(*args), given)}
 
     def _gradients(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
         given = [each for each in _tensors(request["args"]) if each.is_floating_point()]
