@@ -30,7 +30,10 @@ START = build.START
 
 STEMS = build.stems()
 # words of markdown that is not folded, code cells, plots: (least, most)
-LIMITS = {"words": (1200, 3600), "code cells": (20, 50), "plots": (3, 9)}
+LIMITS = {
+    "core": {"words": (1200, 3600), "code cells": (20, 50), "plots": (3, 9)},
+    "further": {"words": (900, 1600), "code cells": (8, 30), "plots": (2, 5)},
+}
 START_LIMITS = {"words": (300, 1500), "code cells": (2, 12), "plots": (1, 3)}
 MOST_BYTES = 600 * 1024
 
@@ -161,7 +164,7 @@ def test_file_is_small(stem):
 
 @each_notebook
 def test_length(stem):
-    limits = START_LIMITS if stem == START else LIMITS
+    limits = START_LIMITS if stem == START else LIMITS[Catalog()[stem].track]
     unfolded = re.sub("<details>.*?</details>", "", markdown(stem), flags=re.DOTALL)
     counted = {"words": words(unfolded), "code cells": len(code_cells(stem)), "plots": len(pictures(stem))}
     assert all(limits[what][0] <= number <= limits[what][1] for what, number in counted.items()), counted
