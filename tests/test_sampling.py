@@ -11,8 +11,8 @@ from katas.sampling.oracle import drawn, logs, named, parts, wanted
 
 HALF = {torch.float16: 2e-3, torch.bfloat16: 1.6e-2}  # two roundings of a number near 1
 SIZES = [(2, 5), (1, 4), (4, 3)]
-ROWS = logs([2, 8, 1, 4, 3], [1, 3, 7, 2, 11], [5, 1, 9, 4, 6])
-OTHERS = logs([2, 8, 1, 4, 3], [3, 4, 10, 2, 6], [5, 1, 9, 4, 6])
+ROWS = logs([2, 8, 1, 4, 3], [1, 3, 7, 2, 11], [5, 1, 9, 4, 7])
+OTHERS = logs([2, 8, 1, 4, 3], [3, 4, 10, 2, 6], [5, 1, 9, 4, 7])
 EIGHT = torch.tensor([0.05, 0.2, 0.6, 0.65, 0.7, 0.9, 0.95, 0.99], dtype=torch.float64)
 
 
@@ -127,7 +127,7 @@ def test_top_p_of_one(learner, draw, dtype):
 # ---------------------------------------------------------------------------------------------------------- together
 
 
-@pytest.mark.parametrize("options", [(1.0, 2, 0.6), (1.0, 3, 0.8)], ids=named)
+@pytest.mark.parametrize("options", [(1.0, 2, 0.6), (1.0, 3, 0.7)], ids=named)
 def test_top_p_of_what_top_k_left(learner, options):
     """top_p counts the probabilities of what top_k left, which sum to 1"""
     filtered(learner, OTHERS, *options)
@@ -142,7 +142,7 @@ def test_temperature_comes_first(learner, options):
 @pytest.mark.parametrize("options", [(1.0, 2), (1.0, None, 0.7)], ids=named)
 def test_each_row_by_itself(learner, options):
     """each row is filtered by itself"""
-    rows = ([2, 8, 1, 4, 3], [100, 1, 1.5, 2, 3], [5, 1, 9, 4, 6], [1, 2, 30, 3, 4], [9, 7, 8, 6, 5])
+    rows = ([2, 8, 1, 4, 3], [100, 1, 1.5, 2, 3], [5, 1, 9, 4, 7], [1, 2, 30, 3, 4], [9, 7, 8, 6, 5])
     filtered(learner, logs(*rows), *options)
 
 

@@ -1,42 +1,8 @@
-"""What the diagnosis knows of this kata: its program in steps, and what people do wrong in them.
+"""What the diagnosis knows of this kata: the two functions in steps, and what people do wrong in them."""
 
-TODO: a method for each step that can be done wrong, and a class for each way of doing it wrong.
-"""
+from grading.diagnosis.mistake import mistakes_in
+from katas.sampling import draw_mistakes, filter_mistakes, nucleus_mistakes, share_mistakes
+from katas.sampling.program import NextTokenProbs, Sample
 
-import sys
-
-from torch import Tensor
-
-from grading.diagnosis.mistake import Mistake, mistakes_in
-from grading.diagnosis.program import Program
-
-
-class Twice(Program):
-    x: Tensor
-    output: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.x = x
-        self.double()
-        return self.output
-
-    def double(self) -> None:
-        self.output = 2 * self.x
-
-
-PROGRAMS = {"twice": Twice}
-
-
-class SamplingSquared(Mistake, Twice):
-    """the input is squared instead of doubled
-
-    Right for 0 and 2 alone.
-    """
-
-    see = "sampling#By-hand"
-
-    def double(self) -> None:
-        self.output = self.x * self.x
-
-
-MISTAKES = mistakes_in(sys.modules[__name__])
+PROGRAMS = {"next_token_probs": NextTokenProbs, "sample": Sample}
+MISTAKES = mistakes_in(filter_mistakes, nucleus_mistakes, share_mistakes, draw_mistakes)
