@@ -80,9 +80,10 @@ def test_top_k_above_the_vocabulary(learner, draw, top_k):
     filtered(learner, draw(3, 5), 1.0, top_k)
 
 
-def test_top_k_ties(learner):
+@pytest.mark.parametrize("top_k", [4, 3], ids="top_k={}".format)
+def test_top_k_ties(learner, top_k):
     """of tokens with equal logits, top_k keeps those with the lower ids"""
-    filtered(learner, logs([2, 8, 1, 4, 1], [3, 3, 3, 3, 3], [1, 1, 5, 1, 7], [7, 2, 2, 2, 9]), 1.0, 4)
+    filtered(learner, logs([2, 8, 1, 4, 1], [3, 3, 3, 3, 3], [1, 1, 5, 1, 7], [7, 2, 2, 2, 9]), 1.0, top_k)
 
 
 # ------------------------------------------------------------------------------------------------------------ top-p
@@ -100,10 +101,10 @@ def test_top_p_keeps_one(learner, top_p):
     filtered(learner, ROWS, 1.0, None, top_p)
 
 
-def test_top_p_is_reached(learner):
+@pytest.mark.parametrize(("tokens", "top_p"), [(4, 0.5), (8, 0.625)], ids=str)
+def test_top_p_is_reached(learner, tokens, top_p):
     """a token is kept while the probability before it is below top_p, and not when it is top_p"""
-    filtered(learner, torch.zeros(1, 4), 1.0, None, 0.5)
-    filtered(learner, torch.full((2, 8), 3.0), 1.0, None, 0.625)
+    filtered(learner, torch.zeros(2, tokens), 1.0, None, top_p)
 
 
 @pytest.mark.parametrize("top_p", [0.7, 0.2], ids="top_p={}".format)
@@ -114,10 +115,15 @@ def test_top_p_ties(learner, top_p):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=short)
 def test_top_p_of_one(learner, draw, dtype):
-    """a top_p of 1 drops nothing, although sums of floats end below 1 or reach it too early"""
+    """a top_p of 1 drops nothing, although a sum of floats may end below 1"""
     equal = logs(*([3] * count + [0] * (12 - count) for count in range(1, 13)))
-    filtered(learner, equal.to(dtype), 1.0, None, 1.0)
-    logits = torch.cat([draw(3, 12), 20 - 6 * draw(3, 12).argsort(-1)]).to(dtype)
+    filtered(learner, torch.cat([equal, draw(8, 12)]).to(dtype), 1.0, None, 1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=short)
+def test_top_p_of_one_and_small_probabilities(learner, draw, dtype):
+    """a top_p of 1 drops nothing, although a sum of floats reaches 1 too early"""
+    logits = (20 - 6.0 * draw(3, 12).argsort(-1)).to(dtype)
     got = learner.next_token_probs(logits, 1.0, None, 1.0)
     close(got, wanted(logits), "the distribution")
     dropped = int((got == 0).sum())
@@ -165,10 +171,17 @@ def test_minus_infinity(learner, draw, options):
     filtered(learner, logits, *options)
 
 
-@pytest.mark.parametrize("options", [(1.0,), (0.01, 3), (100.0, None, 0.8)], ids=named)
+def test_top_p_is_reached_in_few(learner):
+    """top_p is reached among two tokens, among four, and among more, where the others have -inf"""
+    equal = [[1] * 2**power + [0] * (64 - 2**power) for power in range(1, 7)]
+    filtered(learner, logs(*equal, *(row[::-1] for row in equal)), 1.0, None, 0.5)
+
+
+@pytest.mark.parametrize("options", [(1.0,), (0.01,), (100.0, None, 0.7)], ids=named)
 def test_large_logits(learner, draw, options):
     """logits of a thousand are safe, and temperatures of 0.01 and 100"""
-    filtered(learner, torch.cat([draw(2, 5) + 1000, draw(2, 5) * 300, draw(2, 5) - 1000]), *options)
+    ranks = draw(6, 5).argsort(-1) / 2
+    filtered(learner, torch.cat([ranks[:2] + 1000, ranks[2:4] * 800 - 900, ranks[4:] - 1000]).double(), *options)
 
 
 def test_keywords(learner, draw):
@@ -176,6 +189,15 @@ def test_keywords(learner, draw):
     logits = draw(3, 7)
     got = learner.next_token_probs.ahead(top_p=0.8, top_k=4, temperature=1.5, logits=logits)
     close(got, wanted(logits, 1.5, 4, 0.8), "the distribution")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=short)
+def test_logits_are_not_modified(learner, draw, dtype):
+    """the logits handed in are not modified"""
+    logits = draw(3, 6, dtype=dtype)
+    for options in ((0.5,), (1.0, 3), (0.7, 4, 0.8)):
+        _, (after, *_), _ = learner.next_token_probs.echo(logits, *options)
+        holds(torch.equal(after, logits), "the logits were modified in place", "as they were", "other numbers")
 
 
 def test_slices(learner, draw):
@@ -198,7 +220,7 @@ def test_large_vocabulary(learner, draw):
 def test_sample_shape(learner, draw):
     """there is one id for each row"""
     for size in SIZES:
-        shaped(learner.sample.ahead(draw(*size).softmax(-1), torch.full(size[:1], 0.5)), size[:1], "the ids")
+        shaped(learner.sample.ahead(draw(*size).softmax(-1), torch.full(size[:1], 0.5).double()), size[:1], "the ids")
 
 
 def test_sample_dtype(learner):
@@ -230,6 +252,13 @@ def test_sample_of_probability_zero(learner):
     u = torch.tensor([0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.99], dtype=torch.float64)
     picked(learner, eight_times(0, 0, 1, 0, 1, 2, 0, 0), u, [2, 2, 4, 4, 5, 5, 5, 5])
     picked(learner, eight_times(1, 1, 2, 0, 0), u, [0, 0, 1, 1, 2, 2, 2, 2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=short)
+def test_sample_of_two_dtypes(learner, dtype):
+    """u may have another dtype than the probabilities"""
+    u = EIGHT.float() if dtype is torch.float64 else EIGHT
+    picked(learner, eight_times(2, 8, 1, 4, 1).to(dtype), u, [0, 1, 1, 2, 3, 3, 4, 4])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF], ids=short)
@@ -264,13 +293,6 @@ def test_sample_of_one_token(learner):
 def test_sample_keywords(learner):
     """the arguments of sample are named probs and u"""
     same(learner.sample.ahead(u=torch.full((8,), 0.5), probs=torch.eye(8)), torch.arange(8), "the ids")
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=short)
-def test_sample_of_two_dtypes(learner, dtype):
-    """u may have another dtype than the probabilities"""
-    u = EIGHT.float() if dtype is torch.float64 else EIGHT
-    picked(learner, eight_times(2, 8, 1, 4, 1).to(dtype), u, [0, 1, 1, 2, 3, 3, 4, 4])
 
 
 def test_sample_of_what_was_filtered(learner, draw):
@@ -325,15 +347,6 @@ def test_sample_double_precision(learner):
     """float64 probabilities are summed in float64"""
     first = 0.5 + 1e-10 * torch.tensor([1, -1, 2, 3, -2, 4, -5, 1], dtype=torch.float64)
     picked(learner, torch.stack([first, 1 - first], -1), torch.full((8,), 0.5).double(), [0, 1, 0, 0, 1, 0, 1, 0])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=short)
-def test_logits_are_not_modified(learner, draw, dtype):
-    """the logits handed in are not modified"""
-    logits = draw(3, 6, dtype=dtype)
-    for options in ((0.5,), (1.0, 3), (0.7, 4, 0.8)):
-        _, (after, *_), _ = learner.next_token_probs.echo(logits, *options)
-        holds(torch.equal(after, logits), "the logits were modified in place", "as they were", "other numbers")
 
 
 def test_probabilities_are_not_modified(learner):

@@ -65,8 +65,8 @@ class TemperatureOnProbabilities(Temperature):
         self.probs = self.probs / self.temperature
 
 
-class TemperatureInHalf(Temperature):
-    """logits in half precision are divided by the temperature in half precision
+class WorkInHalf(Temperature):
+    """logits in half precision are worked on in half precision: the division by the temperature, or the sums, too
 
     A quotient near 100 is off by 0.03 in float16 and by 0.25 in bfloat16, a probability by as large a share.
     """
@@ -76,21 +76,13 @@ class TemperatureInHalf(Temperature):
     def widen(self) -> None:
         pass
 
+
+class _DivisionInHalf(WorkInHalf):
     def cool(self) -> None:
         self.scores = at_least_float32(self.scores / self.temperature)
 
 
-class WorkInHalf(TemperatureInHalf):
-    """everything is done in the half precision of the logits: the division by the temperature, and the sums
-
-    A sum in bfloat16 does not notice a probability below 1/256.
-    """
-
-    def cool(self) -> None:
-        self.scores = self.scores / self.temperature
-
-
-class WorkInFloat32(TemperatureInHalf):
+class WorkInFloat32(WorkInHalf):
     """float64 logits are worked on in float32
 
     The probabilities have 7 digits instead of 16.
@@ -98,9 +90,6 @@ class WorkInFloat32(TemperatureInHalf):
 
     def widen(self) -> None:
         self.scores = self.scores.float()
-
-    def cool(self) -> None:
-        self.scores = self.scores / self.temperature
 
 
 class LogitsModified(Temperature):
@@ -193,8 +182,14 @@ class TopKLowest(TopK):
     """
 
     def cut_k(self, top_k: int) -> None:
+        size = self.order.size(1)
+        self.allowed = self.by_id(torch.arange(size).expand_as(self.order) >= size - top_k)
+
+
+class _TopKAscending(TopKLowest):
+    def cut_k(self, top_k: int) -> None:
         self.order = self.scores.argsort(dim=-1, stable=True)
-        super().cut_k(top_k)
+        super(TopKLowest, self).cut_k(top_k)
 
 
 class TopKFirstIds(TopK):
@@ -232,6 +227,11 @@ class TopKOfBatch(TopK):
 
     def cut_k(self, top_k: int) -> None:
         self.allowed = self.scores >= self.scores.flatten().sort(descending=True).values[:top_k][-1]
+
+
+class _AtMostTheVocabulary(TopKOfBatch):
+    def cut_k(self, top_k: int) -> None:
+        super().cut_k(min(top_k, self.scores.size(-1)))
 
 
 class TopKAboveVocabulary(TopK):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
+from grading.diagnosis.program import Program
+from grading.diagnosis.replay import Check
 from katas.sampling.program import NextTokenProbs
 
 
@@ -171,20 +173,22 @@ class TopPOverBatch(Ids):
 class TopPOneRange(TopP):
     """a top_p of 1 drops tokens: a sum of floats decides
 
-    It reaches 1 before the last tokens, whose probability it does not notice.
+    It reaches 1 before the last tokens, whose probability it does not notice, or never, so that only the first is kept.
     """
 
     see = "sampling#Rounding"
 
-    def spare(self, top_p: float) -> None:
-        pass
-
-
-class _NoneReachesOne(TopPOneRange):
-    def spare(self, top_p: float) -> None:
-        reached = (self.mass.cumsum(-1) >= top_p).long()
-        last = reached.argmax(-1, keepdim=True)
-        self.nucleus = torch.arange(self.mass.size(-1)) <= last
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        call = check.calls()[-1]
+        wanted = call.run(right)
+        if call.arguments.get("top_p") != 1 or not isinstance(call.got, Tensor) or not isinstance(wanted, Tensor):
+            return False
+        if call.got.shape != wanted.shape:
+            return False
+        dropped = (call.got == 0) & (wanted > 0)
+        small = (wanted * dropped).sum(-1) < 1e-6
+        return bool(dropped.any()) and bool((small | (call.got.amax(-1) == 1)).all())
 
 
 class NucleusByGather(Ids):
@@ -197,6 +201,17 @@ class NucleusByGather(Ids):
         self.allowed = self.allowed & self.nucleus.gather(-1, self.order)
 
 
+class _ByTheFirstOrder(NucleusByGather):
+    def place(self) -> None:
+        first = self.cooled.argsort(dim=-1, descending=True, stable=True)
+        self.allowed = self.allowed & self.nucleus.gather(-1, first)
+
+
+class _ByGatherAscending(NucleusByGather):
+    def place(self) -> None:
+        self.allowed = self.allowed & self.nucleus.flip(-1).gather(-1, self.order.flip(-1))
+
+
 class NucleusByRank(Ids):
     """what top_p keeps by rank is taken for ids
 
@@ -205,6 +220,11 @@ class NucleusByRank(Ids):
 
     def place(self) -> None:
         self.allowed = self.allowed & self.nucleus
+
+
+class _ByRankAscending(NucleusByRank):
+    def place(self) -> None:
+        self.allowed = self.allowed & self.nucleus.flip(-1)
 
 
 class NucleusOfBatch(Ids):

@@ -62,7 +62,8 @@ class NextTokenProbs(Program):
 
     def refuse(self) -> None:
         """Options out of range."""
-        if self.temperature <= 0 or (self.top_k or 1) < 1 or not 0 < (1 if self.top_p is None else self.top_p) <= 1:
+        top_k, top_p = (1 if each is None else each for each in (self.top_k, self.top_p))
+        if self.temperature <= 0 or top_k < 1 or not 0 < top_p <= 1:
             raise ValueError("an option is out of range")
 
     def widen(self) -> None:

@@ -26,14 +26,14 @@ class NotRenormalised(Left):
         self.probs = self.cooled.softmax(-1) * (self.scores > -math.inf)
 
 
-class _OnlyAfterTopK(NotRenormalised):
-    def share(self) -> None:
-        left = self.probs_of_k if self.top_p is not None and self.top_k is not None else self.cooled
-        self.probs = left.softmax(-1) * (self.scores > -math.inf)
-
+class _WhatTopPLeft(NotRenormalised):
     def arrange_p(self) -> None:
-        self.probs_of_k = self.scores
+        self.before_top_p = self.scores
         super().arrange_p()
+
+    def share(self) -> None:
+        before = self.scores if self.top_p is None else self.before_top_p
+        self.probs = before.softmax(-1) * (self.scores > -math.inf)
 
 
 class _WhatTopKLeft(NotRenormalised):
@@ -118,6 +118,12 @@ class ExpWithoutMaximum(Left):
         self.probs = weights / weights.sum(-1, keepdim=True)
 
 
+class _ExpOfAll(ExpWithoutMaximum):
+    def share(self) -> None:
+        weights = self.cooled.exp() * (self.scores > -math.inf)
+        self.probs = weights / weights.sum(-1, keepdim=True)
+
+
 class GreedyWithFilter(Left):
     """the most probable token gets 1 as soon as there is a filter
 
@@ -168,6 +174,12 @@ class _SortedForFilters(SortNotUndone):
 class _SortedForTopP(SortNotUndone):
     def restore(self) -> None:
         if self.top_p is not None:
+            super().restore()
+
+
+class _SortedForTopPBelowOne(SortNotUndone):
+    def restore(self) -> None:
+        if self.top_p is not None and self.top_p < 1:
             super().restore()
 
 
