@@ -13,6 +13,7 @@ HALF = {torch.float16: 2e-3, torch.bfloat16: 1.6e-2}  # two roundings of a numbe
 SIZES = [(2, 5), (1, 4), (4, 3)]
 ROWS = logs([2, 8, 1, 4, 3], [1, 3, 7, 2, 11], [5, 1, 9, 4, 7])
 OTHERS = logs([2, 8, 1, 4, 3], [3, 4, 10, 2, 6], [5, 1, 9, 4, 7])
+MIXED = logs([2, 8, 1, 4, 3], [100, 1, 1.5, 2, 3], [5, 1, 9, 4, 7], [1, 2, 30, 3, 4], [9, 7, 8, 6, 5])
 EIGHT = torch.tensor([0.05, 0.2, 0.6, 0.65, 0.7, 0.9, 0.95, 0.99], dtype=torch.float64)
 
 
@@ -57,12 +58,14 @@ def test_temperature(learner, temperature):
     filtered(learner, ROWS, temperature)
 
 
-@pytest.mark.parametrize("options", [(1.0, 3), (1.0, None, 0.8)], ids=named)
-def test_what_is_left_sums_to_one(learner, options):
-    """what is left of a row sums to 1"""
-    got = learner.next_token_probs(ROWS, *options)
-    shaped(got, (3, 5), "the probabilities")
-    close(got.sum(-1).double(), torch.ones(3, dtype=torch.float64), "the sum of each row")
+def test_what_top_k_leaves_sums_to_one(learner):
+    """what top_k leaves of a row sums to 1"""
+    close(learner.next_token_probs(ROWS, 1.0, 3).sum(-1), torch.ones(3).double(), "the sum of each row")
+
+
+def test_what_top_p_leaves_sums_to_one(learner):
+    """what top_p leaves of a row sums to 1"""
+    close(learner.next_token_probs(ROWS, 1.0, None, 0.8).sum(-1), torch.ones(3).double(), "the sum of each row")
 
 
 # ------------------------------------------------------------------------------------------------------------ top-k
@@ -133,42 +136,75 @@ def test_top_p_of_one_and_small_probabilities(learner, draw, dtype):
 # ---------------------------------------------------------------------------------------------------------- together
 
 
-@pytest.mark.parametrize("options", [(1.0, 2, 0.6), (1.0, 3, 0.7)], ids=named)
+@pytest.mark.parametrize("options", [(1.0, 2, 0.58), (1.0, 3, 0.78)], ids=named)
 def test_top_p_of_what_top_k_left(learner, options):
     """top_p counts the probabilities of what top_k left, which sum to 1"""
     filtered(learner, OTHERS, *options)
 
 
-@pytest.mark.parametrize("options", [(2.0, None, 0.6), (0.5, 4, 0.7)], ids=named)
+@pytest.mark.parametrize("options", [(2.0, None, 0.53), (0.5, None, 0.57)], ids=named)
 def test_temperature_comes_first(learner, options):
     """the temperature comes first: top_p counts the probabilities that it gives"""
     filtered(learner, OTHERS, *options)
 
 
-@pytest.mark.parametrize("options", [(1.0, 2), (1.0, None, 0.7)], ids=named)
-def test_each_row_by_itself(learner, options):
-    """each row is filtered by itself"""
-    rows = ([2, 8, 1, 4, 3], [100, 1, 1.5, 2, 3], [5, 1, 9, 4, 7], [1, 2, 30, 3, 4], [9, 7, 8, 6, 5])
-    filtered(learner, logs(*rows), *options)
+def test_each_row_has_its_own_top_k(learner):
+    """top_k looks at each row by itself"""
+    filtered(learner, MIXED, 1.0, 2)
 
 
-OPTIONS = [(1.0,), (0.6,), (0.8, 4), (1.3, None, 0.75), (1.7, 5, 0.8)]
+def test_each_row_has_its_own_top_p(learner):
+    """top_p looks at each row by itself"""
+    filtered(learner, MIXED, 1.0, None, 0.7)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=named)
-def test_numbers(learner, draw, options):
-    """the distribution is right on random logits"""
-    for size in ((1, 9), (7, 4), (5, 5), (3, 7)):
+def on_random_logits(learner, draw, *options):
+    """On logits of several sizes, as many rows as tokens among them."""
+    for size in ((1, 9), (7, 6), (5, 5), (3, 7)):
         filtered(learner, draw(*size, scale=2.0), *options)
 
 
-@pytest.mark.parametrize("options", [(1.0,), (0.5, 6), (1.0, None, 0.9)], ids=named)
-def test_minus_infinity(learner, draw, options):
-    """a token whose logit is -inf has probability 0, and the others as if it were not there"""
+@pytest.mark.parametrize("temperature", [1.0, 0.6], ids="T={}".format)
+def test_numbers(learner, draw, temperature):
+    """the distribution is right on random logits"""
+    on_random_logits(learner, draw, temperature)
+
+
+def test_numbers_with_top_k(learner, draw):
+    """the distribution with top_k is right on random logits"""
+    on_random_logits(learner, draw, 0.8, 4)
+
+
+def test_numbers_with_top_p(learner, draw):
+    """the distribution with top_p is right on random logits"""
+    on_random_logits(learner, draw, 1.3, None, 0.75)
+
+
+def test_numbers_with_both(learner, draw):
+    """the distribution with top_k and top_p is right on random logits"""
+    on_random_logits(learner, draw, 1.7, 5, 0.8)
+
+
+def with_minus_infinity(draw):
+    """Logits of which some are -inf in each row, and all but two in the first."""
     logits = draw(4, 7).masked_fill(~draw.mask(4, 7), -math.inf)
-    logits[0, :4] = -math.inf
-    logits[0, 5] = 0.5
-    filtered(learner, logits, *options)
+    logits[0] = torch.tensor([0.5] + [-math.inf] * 5 + [1.5])
+    return logits
+
+
+def test_minus_infinity(learner, draw):
+    """a token whose logit is -inf has probability 0, and the others as if it were not there"""
+    filtered(learner, with_minus_infinity(draw))
+
+
+def test_minus_infinity_and_top_k(learner, draw):
+    """a token whose logit is -inf has probability 0 with a top_k that reaches to it, too"""
+    filtered(learner, with_minus_infinity(draw), 1.0, 6)
+
+
+def test_minus_infinity_and_top_p(learner, draw):
+    """a token whose logit is -inf has probability 0 with top_p, too"""
+    filtered(learner, with_minus_infinity(draw), 1.0, None, 0.9)
 
 
 def test_top_p_is_reached_in_few(learner):
@@ -177,11 +213,11 @@ def test_top_p_is_reached_in_few(learner):
     filtered(learner, logs(*equal, *(row[::-1] for row in equal)), 1.0, None, 0.5)
 
 
-@pytest.mark.parametrize("options", [(1.0,), (0.01,), (100.0, None, 0.7)], ids=named)
-def test_large_logits(learner, draw, options):
+@pytest.mark.parametrize("temperature", [1.0, 0.01, 100.0], ids="T={}".format)
+def test_large_logits(learner, draw, temperature):
     """logits of a thousand are safe, and temperatures of 0.01 and 100"""
     ranks = draw(6, 5).argsort(-1) / 2
-    filtered(learner, torch.cat([ranks[:2] + 1000, ranks[2:4] * 800 - 900, ranks[4:] - 1000]).double(), *options)
+    filtered(learner, torch.cat([ranks[:2] + 1000, ranks[2:4] * 800 - 900, ranks[4:] - 1000]).double(), temperature)
 
 
 def test_keywords(learner, draw):

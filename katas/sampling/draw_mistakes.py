@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from grading.diagnosis.mistake import Mistake
@@ -240,7 +242,14 @@ class DrawDtypesDiffer(Draw):
     def shows(check: Check, right: type[Program]) -> bool:
         asked = check.calls()[-1].arguments
         probs, u = asked.get("probs"), asked.get("u")
-        return bool(check.raised()) and probs is not None and u is not None and probs.dtype != u.dtype
+        if probs is None or u is None or probs.dtype == u.dtype or not check.raised():
+            return False
+        return bool(re.search(r"\b(dtype|Float|Double|Half|BFloat16|float|double)|float(16|32|64)", _message(check)))
+
+
+def _message(check: Check) -> str:
+    error = check.steps[-1].error
+    return error.message if error else ""
 
 
 class ProbabilitiesModified(Draw):

@@ -175,6 +175,32 @@ class TopKTiesKept(TopK):
         self.allowed = self.scores >= values[:, -1:]
 
 
+class TiesFromTheEnd(TopK):
+    """of tokens with equal logits, those with the higher ids come first
+
+    An order from the least to the most probable that is read from the end turns ties round.
+    """
+
+    def arrange(self) -> None:
+        self.order = self._from_the_end()
+
+    def _from_the_end(self) -> torch.Tensor:
+        return self.scores.argsort(dim=-1, stable=True).flip(-1)
+
+
+class _TiesFromTheEndInTopP(TiesFromTheEnd):
+    def arrange(self) -> None:
+        super(TiesFromTheEnd, self).arrange()
+
+    def arrange_p(self) -> None:
+        self.order = self._from_the_end()
+
+
+class _TiesFromTheEndInTopK(TiesFromTheEnd):
+    def arrange_p(self) -> None:
+        super(TiesFromTheEnd, self).arrange()
+
+
 class TopKLowest(TopK):
     """top_k keeps the tokens of the lowest logits
 
@@ -226,12 +252,15 @@ class TopKOfBatch(TopK):
     see = "sampling#Back-to-ids"
 
     def cut_k(self, top_k: int) -> None:
+        self._above(min(top_k, self.scores.size(-1)))
+
+    def _above(self, top_k: int) -> None:
         self.allowed = self.scores >= self.scores.flatten().sort(descending=True).values[:top_k][-1]
 
 
-class _AtMostTheVocabulary(TopKOfBatch):
+class _BeyondTheVocabulary(TopKOfBatch):
     def cut_k(self, top_k: int) -> None:
-        super().cut_k(min(top_k, self.scores.size(-1)))
+        self._above(top_k)
 
 
 class TopKAboveVocabulary(TopK):

@@ -129,16 +129,6 @@ class TopPUnsorted(TopP):
         self.order = torch.arange(self.scores.size(-1)).expand_as(self.scores)
 
 
-class TopPTiesFromTheEnd(TopP):
-    """of tokens with equal logits, top_p takes those with the higher ids first
-
-    An ascending sort that is read from the end turns ties round.
-    """
-
-    def arrange_p(self) -> None:
-        self.order = self.scores.argsort(dim=-1, stable=True).flip(-1)
-
-
 class TopPTiesKept(TopP):
     """of tokens with equal logits, top_p keeps all where it keeps one
 
@@ -158,6 +148,17 @@ class TopPOfAll(TopP):
 
     def measure(self) -> None:
         self.mass = self.cooled.softmax(-1).gather(-1, self.order)
+
+
+class TopPOneCount(Ids):
+    """as many tokens are kept in every row as in the row that keeps most
+
+    One cut of the sorted columns serves all rows; right for a batch of one.
+    """
+
+    def cut_p(self, top_p: float) -> None:
+        super().cut_p(top_p)
+        self.nucleus = self.nucleus.any(0).expand_as(self.nucleus)
 
 
 class TopPOverBatch(Ids):

@@ -162,31 +162,60 @@ class SortNotUndone(Left):
     see = "sampling#Back-to-ids"
 
     def restore(self) -> None:
-        self.probs = self.probs.gather(-1, self.cooled.argsort(dim=-1, descending=True, stable=True))
+        if self._sorted():
+            self._misplace()
+
+    def _sorted(self) -> bool:
+        return True
+
+    def _misplace(self) -> None:
+        self.probs = self.probs.gather(-1, self._ranked())
+
+    def _ranked(self) -> torch.Tensor:
+        return self.cooled.argsort(dim=-1, descending=True, stable=True)
 
 
-class _SortedForFilters(SortNotUndone):
-    def restore(self) -> None:
-        if self.top_k is not None or self.top_p is not None:
-            super().restore()
+class _ForFilters(SortNotUndone):
+    def _sorted(self) -> bool:
+        return self.top_k is not None or self.top_p is not None
 
 
-class _SortedForTopP(SortNotUndone):
-    def restore(self) -> None:
-        if self.top_p is not None:
-            super().restore()
+class _ForTopP(SortNotUndone):
+    def _sorted(self) -> bool:
+        return self.top_p is not None
 
 
-class _SortedForTopPBelowOne(SortNotUndone):
-    def restore(self) -> None:
-        if self.top_p is not None and self.top_p < 1:
-            super().restore()
+class _ForTopPBelowOne(SortNotUndone):
+    def _sorted(self) -> bool:
+        return self.top_p is not None and self.top_p < 1
 
 
-class _SortedForTopK(SortNotUndone):
-    def restore(self) -> None:
-        if self.top_k is not None:
-            super().restore()
+class _ForTopK(SortNotUndone):
+    def _sorted(self) -> bool:
+        return self.top_k is not None
+
+
+class SortUndoneByGather(SortNotUndone):
+    """sorted probabilities are brought back to ids by gather with the order, which is not its inverse
+
+    Right where the order is its own inverse, as for two tokens; scatter is the inverse of gather.
+    """
+
+    def _misplace(self) -> None:
+        order = self._ranked()
+        self.probs = self.probs.gather(-1, order).gather(-1, order)
+
+
+class _GatherForFilters(SortUndoneByGather, _ForFilters):
+    pass
+
+
+class _GatherForTopP(SortUndoneByGather, _ForTopP):
+    pass
+
+
+class _GatherForTopPBelowOne(SortUndoneByGather, _ForTopPBelowOne):
+    pass
 
 
 class AlwaysFloat32(Left):

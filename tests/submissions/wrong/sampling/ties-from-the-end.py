@@ -1,5 +1,5 @@
 """Ascending, and stable: of equal scores the higher id comes last."""
-# cause: top-p-ties-from-the-end
+# cause: ties-from-the-end
 
 
 import torch

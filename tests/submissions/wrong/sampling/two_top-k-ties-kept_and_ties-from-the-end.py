@@ -1,5 +1,5 @@
 """The library as it is."""
-# cause: top-k-ties-kept, top-p-ties-from-the-end
+# cause: top-k-ties-kept, ties-from-the-end
 
 
 import torch
