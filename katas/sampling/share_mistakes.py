@@ -53,7 +53,7 @@ class ZeroForDropped(Left):
         self.scores = self.scores.masked_fill(~self.allowed, 0.0)
 
 
-class SoftmaxTwice(Left):
+class SoftmaxOfProbabilities(Left):
     """the softmax is taken of probabilities: it is applied twice
 
     All that is left is nearly equally probable, for probabilities differ by less than 1.
@@ -64,18 +64,18 @@ class SoftmaxTwice(Left):
         self.probs = probs.softmax(-1)
 
 
-class _OfWhatIsLeft(SoftmaxTwice):
+class _OfWhatIsLeft(SoftmaxOfProbabilities):
     def share(self) -> None:
         probs = self.scores.softmax(-1).masked_fill(self.scores == -math.inf, -math.inf)
         self.probs = probs.softmax(-1)
 
 
-class _OfAll(SoftmaxTwice):
+class _OfAll(SoftmaxOfProbabilities):
     def share(self) -> None:
         self.probs = self.scores.softmax(-1).softmax(-1)
 
 
-class SoftmaxOverBatch(Left):
+class SoftmaxOverRows(Left):
     """the softmax is taken over the rows of the batch, and not over the tokens
 
     Each token's column sums to 1.

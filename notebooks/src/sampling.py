@@ -8,9 +8,9 @@
 # reason, get back from ranks to ids, draw a token from a single uniform number, and name the two roundings that crash
 # a server once in a million steps.
 #
-# Short of time? 6 minutes: [Top-p](#Top-p), [Back to ids](#Back-to-ids), [The draw](#The-draw).
+# Short of time? 5 minutes: [Top-p](#Top-p), [Back to ids](#Back-to-ids), [The draw](#The-draw).
 #
-# Reading time: 16 minutes. Kata: `python grader.py check sampling`
+# Reading time: 13 minutes. Kata: `python grader.py check sampling`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -238,8 +238,8 @@ assert twice.max() / twice.min() < math.e
 
 # %% [markdown]
 # Those that were dropped (*zero-for-dropped*): $e^0 = 1$ is more than $e^{-1}$. Filtering **probabilities** and taking
-# a softmax again (*softmax-twice*) cannot give ratios above $e$. *not-renormalised* rows sum to less than one, and a
-# draw beyond their end falls on the last token. Also: *softmax-over-batch*, *logits-returned*, *log-probs-returned*,
+# a softmax again (*softmax-of-probabilities*) cannot give ratios above $e$. *not-renormalised* rows sum to less than one, and a
+# draw beyond their end falls on the last token. Also: *softmax-over-rows*, *logits-returned*, *log-probs-returned*,
 # and *greedy-with-filter*, an argmax that a judge of samples may let pass.
 
 # %% [markdown]

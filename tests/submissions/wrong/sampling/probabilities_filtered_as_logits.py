@@ -1,5 +1,5 @@
 """The softmax comes first, and the filters and another one after it."""
-# cause: softmax-twice
+# cause: softmax-of-probabilities
 
 
 import torch

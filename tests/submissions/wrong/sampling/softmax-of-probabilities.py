@@ -1,5 +1,5 @@
 """The softmax of the softmax."""
-# cause: softmax-twice
+# cause: softmax-of-probabilities
 
 import math
 

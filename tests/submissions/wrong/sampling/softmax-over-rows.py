@@ -1,5 +1,5 @@
 """The softmax is taken over dimension 0."""
-# cause: softmax-over-batch
+# cause: softmax-over-rows
 
 
 import torch
