@@ -64,10 +64,13 @@ class Search:
         self._inert: dict[str, set[Kind]] = {}
         for check in self.failed:
             check.compare_with(program)
-            idle = program.idle(check)
-            self._inert[check.name] = {kind for kind in fitting if steps(kind) <= idle and not proves(kind)}
+            self._inert[check.name] = {kind for kind in fitting if self._is_inert(kind, check) and not proves(kind)}
         self._sound: dict[Combination, bool] = {}
         self._right: dict[str, bool] = {}
+
+    def _is_inert(self, kind: Kind, check: Check) -> bool:
+        """Whether the mistake alone cannot be seen in a check: in no step that it has, or behind random numbers."""
+        return steps(kind) <= self.program.idle(check) or (check.random and not steps(kind) & self.program.draws)
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
