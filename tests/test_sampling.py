@@ -376,7 +376,8 @@ def test_half_sample(learner, dtype):
 def test_double_precision(learner, draw):
     """float64 logits give the precision of float64"""
     logits = draw(3, 7)
-    precise(learner.next_token_probs.ahead(logits, 0.7, 5, 0.9), wanted(logits, 0.7, 5, 0.9), "the distribution")
+    got = learner.next_token_probs.ahead(logits, 0.7, 5, 0.9)
+    precise(got, wanted(logits, 0.7, 5, 0.9), "the distribution", "the temperature, the softmax")
 
 
 def test_sample_double_precision(learner):
