@@ -300,10 +300,10 @@ def test_sample_of_two_dtypes(learner, dtype):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF], ids=short)
 def test_sample_beyond_the_sum(learner, dtype):
     """where the sum of a row ends at or below u, the id is the last that has a probability"""
-    probs = parts(*([3] * count + [0] * (12 - count) for count in range(1, 12))).to(dtype)
+    probs = parts(*([1] + [3] * count + [0] * (11 - count) for count in range(1, 11))).to(dtype)
     double = dtype is torch.float64
-    u = torch.full((11,), 1 - 2**-53 if double else 1 - 2**-24, dtype=torch.float64 if double else torch.float32)
-    picked(learner, probs, u, range(11))
+    u = torch.full((10,), 1 - 2**-53 if double else 1 - 2**-24, dtype=torch.float64 if double else torch.float32)
+    picked(learner, probs, u, range(1, 11))
 
 
 def test_sample_random(learner, draw):

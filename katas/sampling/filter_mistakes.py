@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from grading.diagnosis.mistake import Mistake
@@ -273,4 +275,6 @@ class TopKAboveVocabulary(TopK):
     def shows(check: Check, right: type[Program]) -> bool:
         asked = check.calls()[-1].arguments
         top_k, logits = asked.get("top_k"), asked.get("logits")
-        return bool(top_k and logits is not None and top_k > logits.size(-1) and check.raised())
+        error = check.steps[-1].error
+        beyond = error is not None and re.search("out of (range|bounds)", error.message)
+        return bool(beyond and top_k and logits is not None and top_k > logits.size(-1))

@@ -3,10 +3,10 @@
 #
 # <!-- badge -->
 #
-# Between the logits and the text stand twenty lines that nobody tests, for they are random. **After this notebook you
-# can** say what temperature, top-k and top-p do to a distribution and to its entropy, put them in an order for a
-# reason, get back from ranks to ids, draw a token from a single uniform number, and name the two roundings that crash
-# a server once in a million steps.
+# Between the logits and the text stand twenty lines that nobody tests, for they are random.
+# **After this notebook you can** say what temperature, top-k and top-p do to a distribution and to its entropy, put
+# them in an order for a reason, get back from ranks to ids, draw a token from a single uniform number, and name the
+# two roundings that crash a server once in a million steps.
 #
 # Short of time? 5 minutes: [Top-p](#Top-p), [Back to ids](#Back-to-ids), [The draw](#The-draw).
 #
@@ -384,7 +384,7 @@ assert f"{1 - 2**-24:.8f}" == "0.99999994"
 # %%
 # checks: half-sums, sort-back, kth-ties
 assert torch.finfo(torch.bfloat16).eps == 2**-7  # 8 bits with the hidden one: steps of 1/256 in [1/2, 1)
-assert torch.tensor(100.3, dtype=torch.bfloat16) == 100.5
+assert torch.nextafter(torch.tensor(100.0).bfloat16(), torch.tensor(200.0).bfloat16()) == 100 + 0.5
 assert running[4096 - 1] == 0.0625
 assert f"{1 / 128256:.1e}" == "7.8e-06"
 assert round(1 / 256, 4) == 0.0039
