@@ -116,7 +116,8 @@ for T in (0.5, 1.0, 3.0):
 assert (curve.diff() > 0).all()
 assert curve[0] < 1e-6
 assert curve[-1] < math.log(8)
-print("entropy at T = 0.05, 1, 6:", [float(f"{x:.3g}") for x in (curve[0], entropy(logits.softmax(-1)), curve[-1])])
+shown = [entropy((logits / T).softmax(-1)).item() for T in (0.5, 1, 6)]
+print("entropy at T = 0.5, 1, 6:", [float(f"{x:.3g}") for x in shown])
 
 # %%
 fig, ax = plt.subplots(constrained_layout=True)
@@ -191,13 +192,13 @@ axes[1].set(xlabel="top_p", ylabel="entropy [nats]")
 axes[0].legend()
 show(
     fig,
-    "Tokens kept and entropy against top_p. Where the model is unsure the nucleus grows almost linearly to 50 tokens, "
+    "Tokens kept and entropy against top_p. Where the model is unsure the nucleus grows ever faster to 50 tokens, "
     "where it is sure it stays at a few tokens; the entropy is a staircase below that of the whole row.",
 )
 
 # %% [markdown]
 # Two and 33. The number follows the distribution, and k = 10 is wrong for both rows: eight tokens of noise in one, half
-# of the good ones gone in the other. Entropy only falls, and in steps: top-p is a set, and not a smooth knob.
+# of the probability gone in the other. Entropy only falls, and in steps: top-p is a set, and not a smooth knob.
 #
 # Which probabilities are summed? Those of what top-k left, **renormalised**, after the temperature.
 #
@@ -238,9 +239,9 @@ assert twice.max() / twice.min() < math.e
 
 # %% [markdown]
 # Those that were dropped (*zero-for-dropped*): $e^0 = 1$ is more than $e^{-1}$. Filtering **probabilities** and taking
-# a softmax again (*softmax-of-probabilities*) cannot give ratios above $e$. *not-renormalised* rows sum to less than one, and a
-# draw beyond their end falls on the last token. Also: *softmax-over-rows*, *logits-returned*, *log-probs-returned*,
-# and *greedy-with-filter*, an argmax that a judge of samples may let pass.
+# a softmax again (*softmax-of-probabilities*) cannot give ratios above $e$. *not-renormalised* rows sum to less than
+# one, and a draw beyond their end falls on the last token. Also: *softmax-over-rows*, *logits-returned*,
+# *log-probs-returned*, and *greedy-with-filter*, an argmax that a judge of samples may let pass.
 
 # %% [markdown]
 # ## Back to ids
