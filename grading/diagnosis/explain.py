@@ -71,9 +71,10 @@ class Explained:
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
         if not errors and 2 * sum(check.blank for check in explained) > len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
-        if errors and all(check.raised() for check in explained):  # in words that no other mistake ends in
+        raised = sum(bool(check.raised()) for check in explained)
+        if raised == len(explained):  # in words that no other mistake ends in
             return len(explained) > 2
-        if errors:
+        if 2 * raised > len(explained):
             return len(errors) > 1
         return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
 
@@ -82,7 +83,8 @@ class Explained:
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
         left = [check for check in self._search.failed if not self._search.explains(combination, check)]
         alike = (check for check in left if test_of(check) in tests and not (check.half or check.has_mask))
-        numbers = any(check.telling and not check.raised() for check in alike)
+        few = 10 * len(explained) < len(self._search.failed)
+        numbers = any((check.telling or few) and not check.raised() for check in alike)
         return numbers or any(kind.refuted(check, program) for check in left)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
