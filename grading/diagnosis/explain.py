@@ -57,7 +57,7 @@ class Explained:
         if not any(check.telling for check in explained) and 2 * len(explained) < len(every):
             # shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them
             words = {check.steps[-1].error for check in every if check.shapes_raised}
-            alone = all(name(kind) in named(option) for option in self._found)
+            alone = all(named(option) == {name(kind)} for option in self._found)
             many = len(words) > 2 or 2 < len(every) >= MOST_OF_ALL * len(failed)
             return alone and many and not self._others(combination, kind, every)
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
