@@ -38,7 +38,8 @@ class Explained:
     def _proven(self, combination: Combination) -> Combination:
         """Without the mistakes that are not needed, or that could as well be others."""
         kept = combination
-        for kind in combination:
+        # what rests on errors comes last, when those that are not proven are gone
+        for kind in sorted(combination, key=lambda kind: all(c.raised() for c in self.explains(combination, kind))):
             if not self.explains(kept, kind) or (not is_style(kind) and not self._sure(kept, kind)):
                 kept = without(kept, kind)
         return kept if kept == combination else self._proven(kept)  # what rested on those that are gone goes, too
@@ -57,7 +58,7 @@ class Explained:
         if not any(check.telling for check in explained) and 2 * len(explained) < len(every):
             # shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them
             words = {check.steps[-1].error for check in every if check.shapes_raised}
-            alone = all(named(option) == {name(kind)} for option in self._found)
+            alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
             many = len(words) > 2 or 2 < len(every) >= MOST_OF_ALL * len(failed)
             return alone and many and not self._others(combination, kind, every)
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
