@@ -75,10 +75,10 @@ def test_output_dtype(learner, draw, dtype):
 @in_each_layout
 def test_position_zero_turns_nothing(learner, interleaved):
     """position 0 turns nothing"""
-    x = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]], dtype=torch.float64)
-    out = learner.apply_rope(x, torch.zeros(2, dtype=torch.int64), 10000.0, interleaved)
-    shaped(out, (2, 4))
-    numbers(out.flatten().tolist(), list(range(1, 9)), "x itself", "the output at position 0 is not x")
+    x = torch.tensor([[1.0, 2.0, 3.0, 4.0]], dtype=torch.float64)
+    out = learner.apply_rope(x, torch.tensor([0]), 10000.0, interleaved)
+    shaped(out, (1, 4))
+    numbers(out.flatten().tolist(), [1, 2, 3, 4], "x itself", "the output at position 0 is not x")
 
 
 @pytest.mark.parametrize("pair", [(1.0, 0.0), (0.0, 1.0)], ids=["(1, 0)", "(0, 1)"])
@@ -102,7 +102,7 @@ def partners(learner, size, interleaved):
     x = torch.eye(size, dtype=torch.float64)[:, None].expand(size, 2, size)
     out = learner.apply_rope(x.contiguous(), torch.arange(2), 10000.0, interleaved)
     shaped(out, (size, 2, size))
-    held = (out[:, 1].abs() > 1e-9) & ~torch.eye(size, dtype=torch.bool)
+    held = (out[:, 1].abs() > 1e-20) & ~torch.eye(size, dtype=torch.bool)
     return [row.nonzero().flatten().tolist() for row in held]
 
 
@@ -270,16 +270,56 @@ def test_numbers_in_each_dtype(learner, draw, dtype, interleaved):
 @pytest.mark.parametrize("place", [2048, 8192, 131064], ids="from {}".format)
 def test_large_positions(learner, draw, place):
     """positions up to 131,071 are told apart"""
-    given = draw(2, 8, 8), torch.arange(place, place + 8)
-    close(learner.apply_rope.ahead(*given), rope(*given), tolerance=FAR)
+    # with one pair the angle is the position, which float32 has exactly
+    given = draw(2, 8, 2), torch.arange(place, place + 8)
+    close(learner.apply_rope.ahead(*given), rope(*given), tolerance=WORK)
 
 
-@pytest.mark.parametrize("dtype", list(HALF)[:3], ids=short)
-def test_large_positions_in_each_dtype(learner, draw, dtype):
-    """positions up to 131,071 are told apart in float16, bfloat16 and float32"""
+@pytest.mark.parametrize("dtype", list(HALF)[:2], ids=short)
+def test_large_positions_in_half_precision(learner, draw, dtype):
+    """positions up to 131,071 are told apart in float16 and bfloat16"""
     x, positions = draw(2, 6, 64).to(dtype), torch.tensor([2049, 4099, 8193, 20001, 65541, 131071])
     wanted = rope(x.double(), positions).to(dtype)
     close(learner.apply_rope.ahead(x, positions), wanted, tolerance=FAR)
+
+
+def test_large_positions_in_float32(learner, draw):
+    """positions up to 131,071 are told apart in float32"""
+    x, positions = draw(2, 6, 2).float(), torch.tensor([2049, 4099, 8193, 20001, 65541, 131071])
+    close(learner.apply_rope.ahead(x, positions), rope(x, positions), tolerance=WORK)
+
+
+# ------------------------------------------------------------------------------- inputs as they come
+
+
+@in_each_layout
+def test_inputs_are_not_modified(learner, draw, interleaved):
+    """x and positions are not modified"""
+    for x, positions in ((draw(2, 3, 5, 4), places(draw, 5)), (draw(2, 3, 5, 4).float(), places(draw, 2, 5))):
+        _, after, _ = learner.apply_rope.echo(x, positions, 10000.0, interleaved)
+        for name, was, now in zip(("x", "positions"), (x, positions), after, strict=False):
+            holds(was.shape == now.shape, f"{name} changed its shape", str(tuple(was.shape)), str(tuple(now.shape)))
+            holds(
+                torch.equal(was, now) and was.dtype == now.dtype,
+                f"{name} was modified in place",
+                "as it was",
+                "other numbers",
+            )
+
+
+@in_each_layout
+def test_strides_do_not_matter(learner, draw, interleaved):
+    """heads that were split off, parts of a fused projection and expanded inputs are taken as they are"""
+    fused = draw(2, 5, 3 * 12).view(2, 5, 3, 3, 4)
+    inputs = [
+        (draw(2, 5, 3, 8).transpose(1, 2), places(draw, 5, 2).T),
+        (fused[:, :, 1].transpose(1, 2), places(draw, 10)[::2]),
+        (draw(1, 1, 5, 4).expand(2, 3, 5, 4), places(draw, 1).expand(5)),
+        (draw(2, 3, 8, 5).transpose(2, 3), places(draw, 1, 5).expand(2, 5)),
+    ]
+    for x, positions in inputs:
+        asked = learner.apply_rope.ahead(x, positions, 10000.0, interleaved)
+        close(asked, rope(x, positions, 10000.0, interleaved), tolerance=WORK)
 
 
 # -------------------------------------------------------------------------------------------- gradients
@@ -316,21 +356,6 @@ def test_gradients_in_each_dtype(learner, draw, dtype):
 # -------------------------------------------------------------------------------------------------- use
 
 
-@in_each_layout
-def test_inputs_are_not_modified(learner, draw, interleaved):
-    """x and positions are not modified"""
-    for x, positions in ((draw(2, 3, 5, 4), places(draw, 5)), (draw(2, 3, 5, 4).float(), places(draw, 2, 5))):
-        _, after, _ = learner.apply_rope.echo(x, positions, 10000.0, interleaved)
-        for name, was, now in zip(("x", "positions"), (x, positions), after, strict=False):
-            holds(was.shape == now.shape, f"{name} changed its shape", str(tuple(was.shape)), str(tuple(now.shape)))
-            holds(
-                torch.equal(was, now) and was.dtype == now.dtype,
-                f"{name} was modified in place",
-                "as it was",
-                "other numbers",
-            )
-
-
 def test_a_call_changes_nothing(learner, draw):
     """a call leaves PyTorch's settings as they were"""
     changed = learner.apply_rope.changes(draw(2, 3, 5, 4), torch.arange(5))
@@ -358,21 +383,6 @@ def test_each_output_is_its_own(learner, draw):
     """each call returns a tensor of its own: what is written into one shows in no other"""
     calls = [(draw(3, 5, 8), place) for place in (torch.arange(5), torch.zeros(5, dtype=torch.int64), torch.arange(5))]
     close_each(learner.apply_rope.several(*calls, spoil=True), [rope(*call) for call in calls], tolerance=WORK)
-
-
-@in_each_layout
-def test_strides_do_not_matter(learner, draw, interleaved):
-    """heads that were split off, parts of a fused projection and expanded inputs are taken as they are"""
-    fused = draw(2, 5, 3 * 12).view(2, 5, 3, 3, 4)
-    inputs = [
-        (draw(2, 5, 3, 8).transpose(1, 2), places(draw, 5, 2).T),
-        (fused[:, :, 1].transpose(1, 2), places(draw, 10)[::2]),
-        (draw(1, 1, 5, 4).expand(2, 3, 5, 4), places(draw, 1).expand(5)),
-        (draw(2, 3, 8, 5).transpose(2, 3), places(draw, 1, 5).expand(2, 5)),
-    ]
-    for x, positions in inputs:
-        asked = learner.apply_rope.ahead(x, positions, 10000.0, interleaved)
-        close(asked, rope(x, positions, 10000.0, interleaved), tolerance=WORK)
 
 
 def test_arguments_by_keyword(learner, draw):
