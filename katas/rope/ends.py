@@ -9,7 +9,7 @@ from katas.rope.program import Rotation
 
 
 class Ends(Mistake, Rotation):
-    see = "rope#Precision"
+    see = "rope#Inputs-and-errors"
 
 
 class RotationNotCastBack(Ends):
@@ -33,8 +33,6 @@ class OddWidthUnchecked(Ends):
     It ends in an error about shapes, or in features that are left out.
     """
 
-    see = "rope#One-pair"
-
     def validate_width(self) -> None:
         """Nothing is checked."""
 
@@ -49,7 +47,6 @@ class AssertOnOddWidth(Ends):
     python -O takes the check away.
     """
 
-    see = "rope#One-pair"
     needs = ("validate_width",)
 
     @staticmethod
