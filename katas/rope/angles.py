@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -134,6 +135,17 @@ class OneFrequency(Frequencies):
 
     def find_frequencies(self) -> None:
         self.frequency = torch.ones(self.width // 2, dtype=self.work)
+
+
+class AnglesInTurns(Frequencies):
+    """the angles are 2 pi times what they should be: whole turns instead of radians
+
+    The first pair makes a whole turn at each position, and tells no position from another.
+    """
+
+    def find_frequencies(self) -> None:
+        super().find_frequencies()
+        self.frequency = 2 * math.pi * self.frequency
 
 
 class BaseIgnored(Frequencies):

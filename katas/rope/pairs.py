@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
+from grading.diagnosis.program import Program
+from grading.diagnosis.replay import Check
 from katas.rope.program import Rotation, apart, halves, neighbours
 
 
@@ -157,6 +159,13 @@ class NothingTurned(Turn):
     def turn(self) -> None:
         self.turned = self.x
 
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        """An output that is not x itself: a pair that makes whole turns only looks as if it had made none."""
+        step = check.steps[-1]
+        got, given = step.reply.get("value"), step.request.get("args") or [None]
+        return isinstance(got, Tensor) and got.shape == given[0].shape and not torch.equal(got, given[0])
+
 
 class TurnedBackwards(Turn):
     """every pair is turned by minus its angle: (a cos + b sin, b cos - a sin)
@@ -167,6 +176,18 @@ class TurnedBackwards(Turn):
     def find_partners(self) -> None:
         super().find_partners()
         self.partner = -self.partner
+
+
+class _TurnedBackwardsInHalves(TurnedBackwards):
+    def find_partners(self) -> None:
+        a, b = self.pairs()
+        self.partner = neighbours(-b, a) if self.interleaved else halves(b, -a)
+
+
+class _TurnedBackwardsInNeighbours(TurnedBackwards):
+    def find_partners(self) -> None:
+        a, b = self.pairs()
+        self.partner = neighbours(b, -a) if self.interleaved else halves(-b, a)
 
 
 class MinusForgotten(Turn):

@@ -199,6 +199,7 @@ show(
 # | `1 / base ** arange / E`: a bracket is missing | `exponent-undivided` |
 # | `base ** (2i/E)`, or the slowest first | `frequencies-inverted`, `frequencies-reversed` |
 # | a frequency for each *feature*, or one for all | `frequency-per-feature`, `one-frequency` |
+# | frequencies in turns, times $2\pi$ | `angles-in-turns` |
 # | 10,000 in the body | `base-ignored` |
 
 # %% [markdown]
