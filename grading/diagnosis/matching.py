@@ -83,8 +83,6 @@ def is_telling(got: Any, right: Any, strict: bool = False) -> bool:
 
 
 def _tells(got: Tensor, right: Tensor | None, strict: bool) -> bool:
-    if not got.numel():
-        return False
     comparable = right is not None and right.shape == got.shape
     if right is not None and comparable and torch.equal(got, right.to(got.dtype)):
         return False
