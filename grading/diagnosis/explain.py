@@ -74,7 +74,8 @@ class Explained:
         if errors and all(check.raised() for check in explained):  # in words that no other mistake ends in
             return len(explained) > 2
         if errors:
-            return len(errors) > 1
+            values = [check for check in explained if not check.raised()]
+            return len(errors) > 1 or 2 < len(values) >= MOST_OF_ALL * len(failed)
         return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
 
     def _refuted(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
