@@ -321,8 +321,8 @@ print("NaN by hand:", by_hand.isnan().sum().item(), "  in the library:", library
 # *query-len-ignored* returns all S rows, *keys-cut-to-queries* forgets the cache's columns. *one-query-sees-pads*: a
 # single query needs no causal part, but it needs the other.
 #
-# **Predict.** Seven tokens in one pass, in chunks of 4 and 3, and as 5 and two single steps: which of these splits shows
-# the first mistake, and which the last?
+# **Predict.** Seven tokens in one pass, in chunks of 4 and 3, and as 5 and two single steps: which of these splits
+# shows the first mistake, and which the last?
 
 
 # %%
