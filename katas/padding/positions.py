@@ -78,7 +78,7 @@ class PositionsRunOn(Count):
 class PadsNotCleared(Fill):
     """pads keep what the running sum gives them instead of 0
 
-    Counted from 0 that is -1 on the left, an index error or the last row of a table, and on the right the last position.
+    Counted from 0 that is -1 on the left, an index error or a table's last row, and on the right the last position.
     """
 
     def fill_pads(self) -> None:
@@ -86,13 +86,28 @@ class PadsNotCleared(Fill):
 
 
 class PadsClamped(Fill):
-    """negative positions are raised to 0, and pads on the right keep the position of the last token
+    """negative positions alone are replaced, and pads on the right keep the position of the last token
 
     Right for padding on the left.
     """
 
     def fill_pads(self) -> None:
         self.position = self.position.clamp(min=0)
+
+
+class _NegativeOnesToOne(PadsClamped):
+    def fill_pads(self) -> None:
+        self.position = self.position.masked_fill(self.position < 0, 1)
+
+
+class RealTokensCleared(Fill):
+    """real tokens have position 0 instead of pads, which keep what the running sum gives them
+
+    All tokens of a row are at one place.
+    """
+
+    def fill_pads(self) -> None:
+        self.position = self.position.masked_fill(self.real, 0)
 
 
 class PadsHavePositionOne(Fill):

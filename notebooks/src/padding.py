@@ -172,8 +172,8 @@ print(f"three tokens by position, the fourth by slot: rotation off by {off_mixed
 # Nobody reads them, so any index that the table has would do; the contract says 0. *pads-not-cleared*: the running sum
 # less one is $-1$ before the first real token. *pads-have-position-minus-one* asks for it. *pads-clamped* mends only
 # the left, as on the right the sum stands still at its last value. *pads-have-position-one* is what Hugging Face fills
-# in, *pads-counted* gives pads their number of tokens before them, *pads-go-on* lets positions run on behind the last
-# token.
+# in, *real-tokens-cleared* fills where the mask is 1 and not where it is 0, *pads-counted* gives pads their number of
+# tokens before them, *pads-go-on* lets positions run on behind the last token.
 
 # %%
 try:

@@ -1,4 +1,4 @@
-"""Negative positions are raised to 0, and pads on the right keep the position of the last token."""
+"""Negative positions alone are replaced, and pads on the right keep the position of the last token."""
 # cause: pads-clamped
 
 import torch

@@ -1,4 +1,4 @@
-"""Negative positions are raised to 0, and pads on the right keep the position of the last token;
+"""Negative positions alone are replaced, and pads on the right keep the position of the last token;
 the queries are
 taken for the first of the slots (top-left) and not for the last (bottom-right)."""
 # cause: pads-clamped, padded-triangle-top-left
