@@ -217,7 +217,7 @@ def test_mask_without_padding(learner):
     allowed(learner.padding_causal_mask.ahead(mask), visible(mask))
 
 
-@pytest.mark.parametrize("query_len", [2, 1], ids="query_len={}".format)
+@pytest.mark.parametrize("query_len", [2, 1, 4], ids="query_len={}".format)
 def test_queries_are_the_last_slots(learner, query_len):
     """with fewer queries than keys, the queries are the last slots"""
     mask = padded(5, 0, 0)
