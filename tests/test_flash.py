@@ -151,7 +151,7 @@ def test_scores_are_scaled_by_the_root_of_head_dim(learner):
     found = []
     for head_dim in (4, 9, 16):
         key = torch.tensor([[-0.5], [0.5]]).double().expand(2, head_dim) * math.log(3) / math.sqrt(head_dim)
-        got = learner.blockwise_attention(torch.ones(1, head_dim).double(), key, torch.eye(2).double())
+        got = learner.blockwise_attention(torch.ones(1, head_dim).double(), key, torch.eye(2).double(), None, 2)
         output, _ = pair(got, "blockwise_attention")
         shaped(output, (1, 2))
         found.append(output[0, 1].item())
@@ -185,6 +185,18 @@ def test_rising_scores(learner):
     """a later block with larger scores counts more, and what was summed before counts less"""
     found = [weighed(learner, [1.0, 2.0, 5.0], [8.0, 0.0, 16.0], size)[0] for size in (1, 2)]
     numbers(found, [11] * 2, "(1*8 + 2*0 + 5*16) / 8, in blocks of 1 and 2", "the weights of earlier keys are wrong")
+
+
+def test_scores_far_below(learner):
+    """a later block with scores far below those before it changes nothing"""
+    key = torch.tensor([[0.0], [-800.0], [-1600.0]], dtype=torch.float64)
+    query, value = torch.ones(1, 1, dtype=torch.float64), torch.tensor([[3.0], [5.0], [7.0]], dtype=torch.float64)
+    for block_size in (1, 2):
+        output, lse = pair(learner.blockwise_attention(query, key, value, None, block_size), "blockwise_attention")
+        shaped(output, (1, 1))
+        shaped(lse, (1,), "lse")
+        meaning = "the first value, and a first score of 0"
+        numbers([output.item(), lse.item()], [3, 0], meaning, "small scores that come late are not safe")
 
 
 def test_lse_of_several_blocks(learner):
@@ -367,6 +379,25 @@ def test_queries_far_apart(learner, draw):
         both_are(learner.blockwise_attention.ahead(query, key, value, None, block_size), wanted, 1e-5)
 
 
+# -------------------------------------------------------------------------------------------------- inputs
+
+
+def unchanged(asked, given, names):
+    _, after, _ = asked.echo(*given)
+    for name, was, now in zip(names, given, after, strict=False):
+        kept = not isinstance(was, torch.Tensor) or (was.dtype == now.dtype and torch.equal(was, now))
+        holds(kept, f"{name} was modified in place", "as it was", "other numbers")
+
+
+def test_inputs_are_not_modified(learner, draw):
+    """the inputs are not modified"""
+    query, key, value = drawn(draw)
+    mask = draw.mask(5, 7)
+    mask[2] = False
+    for given in ((query, key, value, None, 2), (query.float(), key.float(), value.float(), mask, 7)):
+        unchanged(learner.blockwise_attention, given, ("query", "key", "value", "mask"))
+
+
 # -------------------------------------------------------------------------------------------- gradients
 
 
@@ -422,22 +453,6 @@ def test_gradients_in_each_dtype(learner, draw, dtype):
 
 
 # -------------------------------------------------------------------------------------------------- use
-
-
-def unchanged(asked, given, names):
-    _, after, _ = asked.echo(*given)
-    for name, was, now in zip(names, given, after, strict=False):
-        kept = not isinstance(was, torch.Tensor) or (was.dtype == now.dtype and torch.equal(was, now))
-        holds(kept, f"{name} was modified in place", "as it was", "other numbers")
-
-
-def test_inputs_are_not_modified(learner, draw):
-    """the inputs are not modified"""
-    query, key, value = drawn(draw)
-    mask = draw.mask(5, 7)
-    mask[2] = False
-    for given in ((query, key, value, None, 2), (query.float(), key.float(), value.float(), mask, 7)):
-        unchanged(learner.blockwise_attention, given, ("query", "key", "value", "mask"))
 
 
 def test_a_call_changes_nothing(learner, draw):

@@ -120,6 +120,8 @@ class Search:
         """The best, and its equals under other names."""
         chosen: list[Combination] = []
         for each in ranked:
+            if self.contradicted(each):  # as what gives a part of a check may be
+                continue
             if chosen and self.rank(each)[:2] != self.rank(chosen[0])[:2]:
                 break
             if named(each) and named(each) not in map(named, chosen):

@@ -8,6 +8,7 @@ import sys
 
 import torch
 
+from grading.diagnosis.matching import tensors
 from grading.diagnosis.mistake import Kind, Mistake, mistakes_in, original
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
@@ -250,9 +251,20 @@ class PaddedKeysCount(Cutting):
     """
 
     def look(self) -> None:
+        self._fill_up()
+
+    def _fill_up(self) -> None:
         block = self.scores[..., self.start : self.stop]
         self.block = torch.nn.functional.pad(block, (0, self.block_size - block.size(-1)))
         self.larger = torch.maximum(self.top, self.block.detach().amax(dim=-1, keepdim=True))
+
+
+class _HiddenByAMask(PaddedKeysCount):
+    def look(self) -> None:
+        if self.mask is None:
+            self._fill_up()
+        else:
+            Blockwise.look(self)
 
 
 class BlockSizeUnchecked(Cutting):
@@ -326,6 +338,11 @@ class _RepairedBoth(_RepairedOutput):
         self.lse = torch.where(self.total > 0, self.top + self.total.log(), -math.inf)
 
 
+class _InTheOutputAlone(HiddenBlockNan):
+    def log_sum(self) -> None:
+        self.lse = self.scores.logsumexp(dim=-1, keepdim=True)
+
+
 class EmptyRowDivided(Hiding):
     """the output of a query that may attend to nothing is divided by its sum, which is 0, and 0 / 0 is NaN
 
@@ -333,30 +350,23 @@ class EmptyRowDivided(Hiding):
     """
 
     def divide(self) -> None:
-        self.weights = self.counts / self.total
+        self.weights = self.counts
+
+    def weigh(self) -> None:
+        self.output = self.weights @ self.value / self.total
 
 
 class EmptyRowRepairedLate(Hiding):
-    """the 0 / 0, or the log of 0, of a query that may attend to nothing is repaired when it is there: its gradient is NaN
+    """the 0 / 0 of a query that may attend to nothing is repaired when it is there: its gradient stays NaN
 
     The output is right, and one training step makes all weights NaN.
     """
 
     def divide(self) -> None:
-        self.weights = torch.where(self.total == 0, 0.0, self.counts / self.total)
+        self.weights = self.counts
 
-    def log_sum(self) -> None:
-        self.lse = self.top + self.total.log()
-
-
-class _OnlyTheLog(EmptyRowRepairedLate):
-    def divide(self) -> None:
-        super(EmptyRowRepairedLate, self).divide()
-
-
-class _OnlyTheQuotient(EmptyRowRepairedLate):
-    def log_sum(self) -> None:
-        super(EmptyRowRepairedLate, self).log_sum()
+    def weigh(self) -> None:
+        self.output = torch.where(self.total == 0, 0.0, self.weights @ self.value / self.total)
 
 
 # ------------------------------------------------------------------------------------------------------ lse
@@ -416,7 +426,7 @@ class _Base2Throughout(LseBase2):
 
 
 class LseSign(Lse):
-    """one of the two terms of lse has the wrong sign: it is the maximum minus the log of the sum, or the other way round
+    """one of the two terms of lse has the wrong sign: the maximum minus the log of the sum, or the reverse
 
     It is right for neither many keys nor large scores.
     """
@@ -533,10 +543,11 @@ class FloatThroughout(Precision):
     def receive(self) -> None:
         self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
-
-class _LseCastBack(FloatThroughout):
-    def shape_lse(self) -> None:
-        self.lse = self.lse.squeeze(-1).to(torch.promote_types(self.dtype, torch.float32))
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        """float64 outputs that are float32 numbers all, where a check asks for more digits than those have."""
+        outputs = [each for each in tensors(check.steps[-1].reply.get("value")) if each.dtype == torch.float64]
+        return check.strict and any(torch.equal(each, each.float().double()) for each in outputs)
 
 
 SHARED = {

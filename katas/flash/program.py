@@ -57,7 +57,8 @@ class Blockwise(Attention):
         """All the blocks, and the division at the end."""
         self.begin()
         self.cut()
-        for self.start, self.stop in self.blocks:
+        for start, stop in self.blocks:
+            self.start, self.stop = start, stop
             self.look()
             self.exponentiate()
             self.compare()
@@ -168,7 +169,9 @@ class Merge(Program):
 
     def mix(self) -> None:
         total = self.total.masked_fill(self.total == 0, 1.0)
-        self.output = (self.part_a / total)[..., None] * self.output_a + (self.part_b / total)[..., None] * self.output_b
+        self.output = (self.part_a / total)[..., None] * self.output_a + (self.part_b / total)[
+            ..., None
+        ] * self.output_b
 
     def merge_lse(self) -> None:
         total = self.total.masked_fill(self.total == 0, 1.0)

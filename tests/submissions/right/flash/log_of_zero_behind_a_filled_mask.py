@@ -1,5 +1,4 @@
-"""The division is guarded, the log is repaired when it is -inf already."""
-# cause: empty-row-repaired-late
+"""Padded blocks, and log(0) where a row is empty: the filled mask behind it clears the gradient."""
 
 import math
 
