@@ -18,6 +18,15 @@ class Idea(Mistake):
     see = "flash#Merging"
 
 
+class LargerWithGradient(Mistake, Merge):
+    """The larger lse has a gradient: it cancels, unless a mistake leaves one of the results at another one."""
+
+    sound = True
+
+    def larger(self) -> torch.Tensor:
+        return torch.maximum(self.lse_a, self.lse_b)
+
+
 class ByMerging(Mistake, Blockwise):
     """Blocks with a softmax of their own, which are merged one after the other in the way of a mistake.
 
@@ -267,7 +276,7 @@ class MergeEmptyNan(Idea):
 
 class _EmptyNanParts(MergeEmptyNan, Merge):
     def find_larger(self) -> None:
-        self.shift = torch.maximum(self.lse_a, self.lse_b).detach()
+        self.shift = self.larger()
 
     def merge_lse(self) -> None:
         self.lse = self.shift + self.total.log()

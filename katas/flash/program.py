@@ -81,7 +81,11 @@ class Blockwise(Attention):
     def look(self) -> None:
         """The scores of the block, and the maximum with it."""
         self.block = self.scores[..., self.start : self.stop]
-        self.larger = torch.maximum(self.top, self.block.detach().amax(dim=-1, keepdim=True))
+        self.larger = torch.maximum(self.top, self.largest())
+
+    def largest(self) -> Tensor:
+        """Of the block, without a gradient: in the end it cancels."""
+        return self.block.detach().amax(dim=-1, keepdim=True)
 
     def exponentiate(self) -> None:
         self.powers = (self.block - self.shift(self.larger)).exp()
@@ -158,8 +162,12 @@ class Merge(Program):
         return self.output.to(output_a.dtype), self.lse
 
     def find_larger(self) -> None:
-        larger = torch.maximum(self.lse_a, self.lse_b).detach()
+        larger = self.larger()
         self.shift = larger.masked_fill(larger == -math.inf, 0.0)
+
+    def larger(self) -> Tensor:
+        """Of the two, without a gradient: in the end it cancels."""
+        return torch.maximum(self.lse_a, self.lse_b).detach()
 
     def count_parts(self) -> None:
         self.part_a, self.part_b = (self.lse_a - self.shift).exp(), (self.lse_b - self.shift).exp()
