@@ -3,14 +3,14 @@
 #
 # <!-- badge -->
 #
-# FlashAttention computes the very function of the first kata and never holds its weights. **After this notebook you
-# can** derive the update that reads keys once, say which test finds a missing rescale, merge two parts over disjoint
-# keys, count the bytes that tiles save, and get the weights back in the backward pass from one number a query.
+# FlashAttention computes the very function of the first kata and never holds its weights. **After this notebook
+# you can** derive the update that reads keys once, say which test finds a missing rescale, merge two parts over
+# disjoint keys, count the bytes that tiles save, and get the weights back in the backward pass from one number a query.
 #
-# Short of time? 5 minutes: [Rescaling](#Rescaling), [Merging](#Merging), [Tiles and traffic](#Tiles-and-traffic), and
+# Short of time? 7 minutes: [Rescaling](#Rescaling), [Merging](#Merging), [Tiles and traffic](#Tiles-and-traffic), and
 # then the questions.
 #
-# Reading time: 20 minutes. Kata: `python grader.py check flash`
+# Reading time: 22 minutes. Kata: `python grader.py check flash`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -440,6 +440,7 @@ print("grad of key 0, tiles:   ", [float(f"{x:.2f}") for x in grad_k[0][0, :4].t
 assert math.isclose(1.5 * 0.4 + 1, 1.6)
 assert math.isclose(4 * 0.4 + 16, 17.6)
 assert math.isclose(17.6 / 1.6, 11)
+assert torch.tensor(89.0, dtype=torch.float32).exp().isinf()
 rising = torch.arange(8.0)
 assert all(error[10] < 1e-12 for error in errors.values())
 assert round((rising.softmax(0) @ numbers).item(), 1) == 7.4
@@ -462,7 +463,9 @@ assert round(100 * (7 / 6 - 1)) == 17
 
 # %%
 # checks: flash-versions, sums-in-float32
-assert round(100 * 740 / 989) == 75
+reported = {1: (25, 40), 2: (50, 73), 3: (round(100 * 740 / 989),) * 2}  # percent of the peak, from the papers
+assert reported[3] == (75, 75)
+assert sorted(reported.values()) == list(reported.values())
 assert list(stops.values()) == [2048, 256]
 
 # %% [markdown]
