@@ -86,7 +86,7 @@ class Run:
         pairs = [(output, each) for output, each in weighted(value, request["cotangent"]) if output.requires_grad]
         if pairs:
             sum((output * each).sum() for output, each in pairs).backward()  # type: ignore[union-attr]
-        inputs = [x.grad for x in given if isinstance(x, Tensor) and x.is_floating_point()]
+        inputs = [x.grad for x in tensors(given) if x.is_floating_point()]
         grads = {name: leaf.grad for name, leaf in parameters.items()}
         return {"value": value, "input_grads": inputs, "parameter_grads": grads}
 

@@ -7,7 +7,7 @@
 # you can** derive the update that reads keys once, say which test finds a missing rescale, merge two parts over
 # disjoint keys, count the bytes that tiles save, and get the weights back in the backward pass from one number a query.
 #
-# Short of time? 7 minutes: [Rescaling](#Rescaling), [Merging](#Merging), [Tiles and traffic](#Tiles-and-traffic), and
+# Short of time? 8 minutes: [Rescaling](#Rescaling), [Merging](#Merging), [Tiles and traffic](#Tiles-and-traffic), and
 # then the questions.
 #
 # Reading time: 22 minutes. Kata: `python grader.py check flash`
