@@ -10,6 +10,7 @@ from benchmarks.diagnosis import Made, generated, transcripts
 from grading.catalog import Catalog
 from grading.diagnosis.knowledge import catalogue, knowledge
 from grading.diagnosis.mistake import compatible, is_style, name, of_program, proves, sentence, steps, symptom
+from grading.diagnosis.search import Search
 
 SEED = 20261129
 KNOWN = {kata.stem: knowledge(kata) for kata in Catalog().katas if knowledge(kata)}
@@ -78,3 +79,14 @@ def test_a_step_is_overridden_once():
     clashing = [pair for pair in itertools.combinations(kinds, 2) if steps(pair[0]) & steps(pair[1])]
     assert clashing
     assert not any(compatible((first,), second) for first, second in clashing)
+
+
+def test_what_a_passed_check_contradicts_is_not_found(made, monkeypatch):
+    """Nor its equals: what gives a part of a check only is grown further, and may be all that there is in the end."""
+    search = Search(made.program, kinds_of(made), [], [])
+    single = [(kind,) for kind in search.kinds]
+    monkeypatch.setattr(search, "contradicted", lambda combination: combination == single[0])
+    monkeypatch.setattr(search, "rank", lambda combination: (0.0, 1, 1, ()))
+    assert single[0] not in search._simplest(single)
+    assert search._simplest(single)
+    assert not search._simplest(single[:1])
