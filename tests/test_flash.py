@@ -20,7 +20,7 @@ MASKS = [(7,), (1, 7), (5, 7), (3, 5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (2, 3, 5, 
 # leading dimensions, L, S, E, Ev: all different, then the sizes that coincide
 SIZES = [((2, 3), 5, 7, 4, 6), ((3,), 4, 9, 6, 2), ((), 5, 7, 4, 6), ((2,), 1, 8, 3, 5)]
 SIZES += [((4, 4), 4, 4, 4, 4), ((1,), 3, 1, 2, 3)]
-NUMBERS = "the numbers of the contract's worked example are others"
+NUMBERS = "the output is not the weighted mean of the values"
 
 
 def drawn(draw, lead=(2, 3), length=5, keys=7, head_dim=4, value_dim=6):
