@@ -84,10 +84,6 @@ class _AddsParts(MergeAdds, Merge):
         self.output = self.output_a + self.output_b
 
 
-class _AddsBlocks(MergeAdds, ByMerging):
-    way = _AddsParts
-
-
 class MergeExchanged(Idea):
     """in a merge each output has the weight of the other
 
