@@ -6,7 +6,7 @@ Attention never has to hold all its weights. Of the keys read so far it keeps, f
 their values and `lse`, the log of the sum of the exponentials of their scores. With both, two parts over disjoint keys
 can be merged exactly: one is what two devices have to exchange that hold different keys.
 
-- The scores are the dot products of queries and keys, times 1/sqrt(E); L and S are at least 1.
+- The scores are the dot products of queries and keys, times 1/sqrt(E); L and S are at least 1, all inputs are finite.
 - A query that sees no key gets zeros in the output and -inf in lse.
 - output has the dtype of the query. All work is done in at least float32, on half inputs too, and in float64 on float64
   inputs; lse is float64 for float64 inputs and float32 for all others.
@@ -31,8 +31,9 @@ def blockwise_attention(
 ) -> tuple[Tensor, Tensor]:
     """Attention of query over key and value, with the keys and values read block by block.
 
-    In a pass without gradients no floating-point tensor has as many as L x S elements for each index of the leading
-    dimensions. Which scheme does that is free: a running maximum, merged parts, blocks of queries too.
+    In a pass without gradients, where S is well above block_size, E and Ev, no floating-point tensor has as many as
+    L x S elements for each index of the leading dimensions. Which scheme does that is free: a running maximum, merged
+    parts, blocks of queries too.
 
     Args:
         query: (..., L, E), floating point; key and value have the same leading dimensions and dtype.
