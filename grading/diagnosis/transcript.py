@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from grading.diagnosis.matching import same, tensors
 from grading.records import Event
 
 TOO_LARGE = 1 << 21  # bytes of a check's tensors: its calls are not worth the time
+ASIDE = ("make", "build", "look")  # requests that call nothing
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -74,7 +75,7 @@ class Transcript:
 
     @cached_property
     def steps(self) -> list[Step]:
-        found = [Step(wire.decode(event.request, strided=True), event.reply or {}) for event in self.events]
+        found = [Step(wire.decode(event.request, request=True), event.reply or {}) for event in self.events]
         return [part for step in found for part in apart(step)]
 
     @cached_property
@@ -86,7 +87,7 @@ class Transcript:
     @cached_property
     def cost(self) -> int:
         """How many calls a run of it takes."""
-        calls = [step.request for step in self.steps if step.request["do"] != "make"]
+        calls = [step.request for step in self.steps if step.request["do"] not in ASIDE]
         return max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls[:4]))
 
     @cached_property
@@ -117,7 +118,7 @@ class Transcript:
     @cached_property
     def symbol(self) -> str:
         """The class or function that it is about."""
-        requests = (wire.decode(event.request, strided=True) for event in self.events)
+        requests = (wire.decode(event.request, request=True) for event in self.events)
         return str(next((request["symbol"] for request in requests if "symbol" in request), ""))
 
     # --------------------------------------------------------------------------------------------- facts
@@ -145,6 +146,12 @@ class Transcript:
             for step, right in pairs
             if step.request["do"] == "make" and isinstance(step.reply.get("value"), dict) and isinstance(right, dict)
         ]
+
+    def looks(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """What was seen when the check looked at objects, and what there is to be seen after a right answer's calls."""
+        for step, right in zip(self.steps, self._right, strict=False):
+            if step.request["do"] == "look" and "moved" in step.reply and isinstance(right, dict):
+                yield step.reply, right
 
     def raised(self) -> str:
         """The class of the error that came last, "" for none."""
