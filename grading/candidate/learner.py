@@ -244,6 +244,10 @@ class Object(Reference):
     def __str__(self) -> str:
         return f"made as {self._made}"
 
+    def assign(self, **fields: Any) -> None:
+        """Give fields other values, over there."""
+        self._learner.ask({"do": "assign", "object": self.number, "kwargs": fields}, *self._learner.called)
+
     def look(self) -> Pending:
         """What it holds after all that was asked before: an answer, a State."""
         asked = self._learner.ask({"do": "look", "object": self.number}, *self._learner.called)

@@ -26,6 +26,12 @@ class Objects:
             name: each.detach() if isinstance(each, Tensor) else each for name, each in fields.items()
         }
 
+    def assign(self, number: int, fields: Mapping[str, Any]) -> None:
+        """Give fields other values, as a caller may who starts afresh."""
+        for name, value in fields.items():
+            setattr(self._made[number], name, value)
+        self.keep(number, self._made[number], {**self._given[number], **fields})
+
     def resolved(self, value: Any) -> Any:
         """The value with the objects in the place of their numbers."""
         if isinstance(value, Reference):
@@ -45,6 +51,13 @@ class Objects:
     def tensors(self) -> list[Tensor]:
         """The tensors that the objects were made with."""
         return [each for given in self._given.values() for each in given.values() if isinstance(each, Tensor)]
+
+
+def solid(value: Any) -> Any:
+    """A tensor that comes expanded, to be small on the way, with memory for each of its numbers."""
+    if isinstance(value, Tensor) and any(s == 0 < n - 1 for s, n in zip(value.stride(), value.shape, strict=True)):
+        return value.contiguous()
+    return value
 
 
 def _in_place(now: Any, was: Tensor) -> bool:

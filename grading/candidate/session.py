@@ -23,12 +23,12 @@ from grading.candidate.deadline import OutOfTime, deadline, loop_around
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
 from grading.candidate.misfit import Misfit, lazy_layer, other_given, other_signature, other_symbol
-from grading.candidate.objects import Objects
+from grading.candidate.objects import Objects, solid
 from grading.candidate.surroundings import begin_random_numbers, differences, settle, surroundings
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
-UNSIGNED = ("load", "decode", "look")  # requests whose arguments have no signature
+UNSIGNED = ("load", "decode", "look", "assign")  # requests whose arguments have no signature
 HOLD_OBJECTS = {"args", "kwargs", "calls"}  # the parts of a request in which objects are referred to
 
 
@@ -110,8 +110,12 @@ class Session:
 
     def _build(self, request: dict[str, Any]) -> dict[str, Any]:
         """An object of a class that the stub gives: requests that come after it refer to it by its number."""
-        made = getattr(self.module, request["class"])(**request["kwargs"])
-        self.objects.keep(request["object"], made, request["kwargs"])
+        fields = {name: solid(value) for name, value in request["kwargs"].items()}
+        self.objects.keep(request["object"], getattr(self.module, request["class"])(**fields), fields)
+        return {"value": None}
+
+    def _assign(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.objects.assign(request["object"], request["kwargs"])
         return {"value": None}
 
     def _look(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grading.candidate.objects import Objects
+from grading.candidate.objects import Objects, solid
 from grading.diagnosis.matching import same, tensors
 from grading.diagnosis.program import Program
 from grading.diagnosis.transcript import ASIDE, Shapes, caught
@@ -62,8 +62,11 @@ class Run:
 
     def _build(self, request: dict[str, Any]) -> None:
         """An object with the fields and nothing else: that is how programs see what the stub gives."""
-        fields = {name: _copied(value) for name, value in request["kwargs"].items()}
+        fields = {name: _copied(solid(value)) for name, value in request["kwargs"].items()}
         self.objects.keep(request["object"], SimpleNamespace(**fields), fields)
+
+    def _assign(self, request: dict[str, Any]) -> None:
+        self.objects.assign(request["object"], request["kwargs"])
 
     def _look(self, request: dict[str, Any]) -> dict[str, Any]:
         found = self.objects.look(request["object"])

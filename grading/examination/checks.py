@@ -144,17 +144,23 @@ def same(got: Any, wanted: Tensor, what: str = "the mask") -> None:
 
 
 @on_arrival
-def kept(got: State, wanted: Mapping[str, Any], what: str) -> None:
-    """An object of a class that the stub gives holds what is wanted: its tensors in the memory that they had.
-
-    Args:
-        wanted: each field by name. A tensor that is NaN somewhere has to be NaN there, and there alone.
-        what: the object, as a parameter of the learner's is called.
-    """
+def in_place(got: State, what: str) -> None:
+    """The tensors of an object of a class that the stub gives are those that it was made with."""
     for name in got.moved:
         where = "the memory of the tensor that was handed in"
         message = f"{what}.{name} is not the tensor that was handed in: write into that one, in place"
         raise CheckFailed(Failure(message, where, f"{_shown(got.fields[name])}, elsewhere"))
+
+
+@on_arrival
+def kept(got: State, wanted: Mapping[str, Any], what: str) -> None:
+    """An object of a class that the stub gives holds what is wanted, and its tensors are those that it was made with.
+
+    Args:
+        wanted: by field. A tensor that is NaN somewhere has to be NaN there, and there alone.
+        what: the object, as a parameter of the learner's is called.
+    """
+    in_place(got, what)
     if got.added:
         message = f"{what} has attributes that its class does not list"
         raise CheckFailed(Failure(message, ", ".join(wanted), ", ".join((*wanted, *got.added))))

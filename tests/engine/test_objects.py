@@ -153,6 +153,25 @@ def test_two_objects_in_turns(learner):
     learner.settle()
 
 
+def test_a_caller_may_start_afresh(learner):
+    learner = learner()
+    layer, given = learner.Writer().set({}), buffer(learner)
+    layer.ahead(X, given)
+    given.assign(length=1)
+    close(layer.ahead(X[:1], given), torch.tensor([[2.0, 4.0]]).double())
+    kept(given.look(), {"rows": written((1, 2), (1, 2)), "length": 2}, "buffer")
+    learner.settle()
+
+
+def test_what_is_expanded_to_be_small_on_the_way_has_memory_over_there(learner):
+    learner = learner()
+    layer, given = learner.Writer().set({}), learner.Buffer(torch.zeros(1, 1).double().expand(5, 2), 0)
+    layer.ahead(X, given)
+    wanted = torch.cat([X, torch.zeros(3, 2).double()])
+    kept(given.look(), {"rows": wanted, "length": 2}, "buffer")
+    learner.settle()
+
+
 def test_what_an_object_holds_is_not_counted_as_allocated(learner):
     learner = learner()
     rows = torch.zeros(2000, 2).double()
@@ -328,7 +347,8 @@ def test_programs_replay_what_becomes_of_an_object(learner, change):
     for given, x in ((one, X), (other, X[1:]), (one, X[:1] * 3)):
         layer.ahead(x, given)
         given.look()
-    layer.several((X[:1], other), (X[:1], other))
+    one.assign(length=1)
+    layer.several((X[:1], other), (X[:1], one))
     other.look()
     learner.settle()
     check = Check("test_it", events, KATA.signatures)
