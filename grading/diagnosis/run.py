@@ -53,6 +53,7 @@ class Run:
             return self._backward(request, target, args)
         with torch.no_grad():
             value = target(*args, **kwargs)
+        args = [None if isinstance(arg, SimpleNamespace) else arg for arg in args]  # objects are looked at
         return {"value": value, "echo": args} if request.get("echo") else value
 
     def _several(self, request: dict[str, Any]) -> Any:

@@ -147,11 +147,18 @@ class Transcript:
             if step.request["do"] == "make" and isinstance(step.reply.get("value"), dict) and isinstance(right, dict)
         ]
 
-    def looks(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """What was seen when the check looked at objects, and what there is to be seen after a right answer's calls."""
+    def looks(self, after_error: bool = False) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """What was seen when the check looked at objects, and what there is to be seen after a right answer's calls.
+
+        Args:
+            after_error: only where the request before rightly ended in an error.
+        """
+        failed = False
         for step, right in zip(self.steps, self._right, strict=False):
-            if step.request["do"] == "look" and "moved" in step.reply and isinstance(right, dict):
+            seen = step.request["do"] == "look" and "moved" in step.reply and isinstance(right, dict)
+            if seen and (failed or not after_error):
                 yield step.reply, right
+            failed = step.error is not None and isinstance(right, Raised) and step.error.type == right.type
 
     def raised(self) -> str:
         """The class of the error that came last, "" for none."""
