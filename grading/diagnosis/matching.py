@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grading.candidate.wire import Opaque
+
 # of the largest number: float32 work on float64 inputs, and other orders of summation in the half types
 PRECISION = {torch.float64: 2e-6, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 STRICT = 1e-9
-PLAIN = (int, bool, float, str, type(None))
+PLAIN = (int, bool, float, str, type(None), Opaque)
 NEARER = 0.02  # what reproduces a deviation is so much nearer to the learner's numbers than the right ones are
 
 

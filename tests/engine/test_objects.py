@@ -17,6 +17,7 @@ from grading.catalog import Kata
 from grading.diagnosis.mistake import Mistake, mixed
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
+from grading.diagnosis.transcript import Refused, caught
 from grading.examination.checks import close, kept
 from grading.examination.plugin import KEY
 from grading.records import CheckFailed
@@ -300,6 +301,14 @@ class Writing(Program):
         end = self.buffer.length + self.x.size(0)
         self.buffer.rows[self.buffer.length : end] = self.x
         self.buffer.length = end
+
+
+def test_an_error_of_the_contract_is_in_words_of_an_answers_own():
+    given, other = caught(Refused("no room")), caught(ValueError("full"))
+    assert given.like(other)
+    assert other.like(given)
+    assert not given.like(caught(TypeError("full")))
+    assert not other.like(caught(ValueError("no room")))
 
 
 class WrittenAtTheBeginning(Mistake, Writing):
