@@ -5,15 +5,16 @@ What all layers can do wrong (projections, heads, groups, scale, softmax, the ma
 
 import math
 import sys
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from grading.diagnosis.mistake import Mistake, mistakes_in, mixed
+from grading.candidate.wire import Opaque
+from grading.diagnosis.mistake import Mistake, mistakes_in
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
-from grading.diagnosis.run import Run
-from grading.diagnosis.transcript import Raised
+from grading.diagnosis.transcript import Refused
 from katas.attention.mistakes import chunks, fills, groups, heads, layers, projections, scale, softmax
 from katas.attention.program import split_heads
 from katas.static_kv_cache.program import StaticLayer, StaticStar, turned
@@ -647,9 +648,21 @@ class CacheReplaced(Writing):
     Every step copies the whole cache, and whoever holds the memory that was handed in sees nothing.
     """
 
-    @staticmethod
-    def shows(check: Check, right: type[Program]) -> bool:
-        return any(seen["moved"] and not wanted["moved"] for seen, wanted in check.looks())
+    def write(self) -> None:
+        self.store.keys, self.store.values = self.store.keys.clone(), self.store.values.clone()
+        super().write()
+
+
+class _OnlyWhatIsWritten(CacheReplaced):
+    def write(self) -> None:
+        self.store.keys = torch.cat([self.store.keys[:, :, : self.begin], self.key], dim=2)
+        self.store.values = torch.cat([self.store.values[:, :, : self.begin], self.value], dim=2)
+
+
+class _BehindAllSlots(CacheReplaced):
+    def write(self) -> None:
+        self.store.keys = torch.cat([self.store.keys, self.key], dim=2)
+        self.store.values = torch.cat([self.store.values, self.value], dim=2)
 
 
 class LengthAsATensor(Writing):
@@ -680,9 +693,13 @@ class CacheReturnedToo(Writing):
     The cache is the caller's already.
     """
 
-    @staticmethod
-    def shows(check: Check, right: type[Program]) -> bool:
-        return any(isinstance(call.got, tuple) and isinstance(call.got[0], Tensor) for call in check.calls())
+    def answer(self) -> tuple[Tensor, Any]:
+        return self.output, Opaque("learner.KVCache")
+
+
+class _AsTensors(CacheReturnedToo):
+    def answer(self) -> tuple[Tensor, Any]:
+        return self.output, (self.store.keys, self.store.values)
 
 
 # --------------------------------------------------------------------------------------------- reading
@@ -711,6 +728,12 @@ class _AsIfTheCacheWereFull(UnwrittenSlotsSeen):
     def align_causal(self) -> None:
         L, S = self.scores.shape[-2:]
         self.mask = torch.ones(L, S, dtype=torch.bool).tril(S - L)
+
+
+class _BehindTheMask(UnwrittenSlotsSeen):
+    def align_causal(self) -> None:
+        self.mask = torch.ones(self.scores.shape[-2:], dtype=torch.bool).tril(self.begin)
+        self.mask[:, self.end :] = True
 
 
 class _WhereOneTokenIsNew(UnwrittenSlotsSeen):
@@ -753,15 +776,7 @@ class FullCacheRefused(Room):
 
     def fit(self) -> None:
         if self.end >= self.store.keys.size(2):
-            raise ValueError("the tokens do not fit into the cache")
-
-    @staticmethod
-    def shows(check: Check, right: type[Program]) -> bool:
-        full = right if issubclass(right, FullCacheRefused) else mixed(right, (FullCacheRefused,))
-        runs = Run(full), Run(right)
-        given = [(step.error, *(run.step(step.request) for run in runs)) for step in check.steps]
-        refused = [(error, full) for error, full, taken in given if error and not isinstance(taken, Raised)]
-        return bool(refused) and all(isinstance(full, Raised) and full.type == error.type for error, full in refused)
+            raise Refused("the tokens do not fit into the cache")
 
 
 class RoomCheckedTooLate(Room):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from grading.candidate.learner import Learner
-from grading.diagnosis.transcript import Transcript
+from grading.diagnosis.transcript import Refused, Transcript
 from katas.attention.program import Continued
 from katas.attention.star import CONTEXT, LLAMA_KV_HEADS, MemoryStar, cache_gib
 
@@ -83,7 +83,7 @@ class StaticLayer(Continued):
     def fit(self) -> None:
         """The new tokens have to fit into the slots that are left."""
         if self.end > self.store.keys.size(2):
-            raise ValueError("the tokens do not fit into the cache")
+            raise Refused("the tokens do not fit into the cache")
 
     def locate(self) -> None:
         """The positions of the new tokens go on from those that are written."""
