@@ -8,7 +8,7 @@
 # the one number that fixes slots, positions, mask and what is read, and say which mistakes in it a test of outputs
 # cannot see.
 #
-# Short of time? 4 minutes: [Positions](#Positions), [What is read](#What-is-read), and then the questions.
+# Short of time? 3 minutes: [Positions](#Positions), [What is read](#What-is-read), and then the questions.
 #
 # Reading time: 11 minutes. Kata: `python grader.py check static_kv_cache`
 
