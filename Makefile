@@ -57,6 +57,6 @@ $(VENV)/notebooks: requirements-notebooks.txt $(VENV)/grade
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/notebooks
-	@echo "Setting up tests and lint: 20 packages, 40 MB to download and 110 MB on the disk."
+	@echo "Setting up tests and lint: 22 packages, 40 MB to download and 110 MB on the disk."
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

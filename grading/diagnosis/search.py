@@ -8,6 +8,7 @@ that the same answers get the same causes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 from grading.diagnosis.mistake import Combination, Kind, compatible, is_style, mixed, name, of_program, proves, steps
@@ -22,6 +23,7 @@ TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
 FURTHER = 8  # checks more, of those that the best combination does not explain
 CALLS = 3500  # of programs in all: about 0.2 ms each
+CALLS_TO_BEGIN = 1500  # for the first mistakes: what is larger is grown from them, and takes the rest
 CALLS_FOR_PAIRS = 700
 PARTS = 6  # combinations that are grown further though they explain a part only
 
@@ -35,6 +37,16 @@ class Budget:
     def spend(self, calls: int) -> bool:
         self.left -= calls
         return self.left >= 0
+
+    @contextmanager
+    def no_more_than(self, calls: int) -> Iterator[None]:
+        """Only so many of them in here."""
+        kept = max(self.left - calls, 0)
+        self.left -= kept
+        try:
+            yield
+        finally:
+            self.left += kept
 
 
 class Search:
@@ -99,12 +111,17 @@ class Search:
     def _begun(self) -> list[Combination]:
         """Single mistakes; with the style in which they show, where no single one does much; two, where none does."""
         left = self._left(())
+        with self.budget.no_more_than(CALLS_TO_BEGIN):
+            singles = self._singles(left)
+        return singles or self._parts((), left) or self._pairs()
+
+    def _singles(self, left: Sequence[Check]) -> list[Combination]:
         singles = self._ranked(self._first(left, lambda check: self._larger((), check)))
         if not singles or not self._does(singles[0], 0.5):
             rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
             alone = self._first(rest, lambda check: self._larger((), check))
             singles += alone or self._first(rest, lambda check: self._both((), check))
-        return singles or self._parts((), left) or self._pairs()
+        return singles
 
     def _climb(self, begun: Sequence[Combination]) -> list[Combination]:
         """Larger and larger combinations, the best of all first."""
