@@ -11,6 +11,9 @@ from torch import Tensor
 from grading.candidate.wire import Opaque, Reference
 
 
+MOST_NAMES = 20  # of attributes that are told
+
+
 class Objects:
     """The objects of one process. Requests name them by number, and so a call gets the same one as the call before."""
 
@@ -45,8 +48,8 @@ class Objects:
         found, given = self._made[number], self._given[number]
         value = {name: getattr(found, name, Opaque("nothing")) for name in given}
         moved = [name for name, each in given.items() if isinstance(each, Tensor) and not _in_place(value[name], each)]
-        added = sorted(set(getattr(found, "__dict__", ())) - given.keys())
-        return {"value": value, "moved": moved, "added": added}
+        added = sorted(name for name in getattr(found, "__dict__", ()) if type(name) is str and name not in given)
+        return {"value": value, "moved": moved, "added": added[:MOST_NAMES]}
 
     def tensors(self) -> list[Tensor]:
         """The tensors that the objects were made with."""
