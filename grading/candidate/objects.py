@@ -10,7 +10,6 @@ from torch import Tensor
 
 from grading.candidate.wire import Opaque, Reference
 
-
 MOST_NAMES = 20  # of attributes that are told
 
 
