@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from grading.candidate.objects import Objects, solid
 from grading.candidate.session import weighted
 from grading.diagnosis.matching import same, tensors
 from grading.diagnosis.program import Program
-from grading.diagnosis.transcript import Shapes, caught
+from grading.diagnosis.transcript import ASIDE, Shapes, caught
 
 ERRORS = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError, AssertionError, KeyError)
 
@@ -23,6 +25,7 @@ class Run:
     def __init__(self, program: type[Program]) -> None:
         self.program = program
         self.layers: dict[int, Program] = {}
+        self.objects = Objects()
         self.calls = 0
 
     def step(self, request: dict[str, Any]) -> Any:
@@ -30,7 +33,7 @@ class Run:
         try:
             for first in request.get("first", ()):
                 self.layers[first["layer"]].set(first["weights"], first["dtype"], first["training"])
-            self.calls += request["do"] != "make"
+            self.calls += request["do"] not in ASIDE
             return getattr(self, f"_{request['do']}")(request)
         except ERRORS as error:
             return caught(error)
@@ -43,19 +46,33 @@ class Run:
         return shapes
 
     def _call(self, request: dict[str, Any]) -> Any:
-        args = _own(request["args"])
+        args = self.objects.resolved(_own(request["args"]))
         args = [args[i] for i in request["same"]]
+        kwargs = self.objects.resolved(request["kwargs"])
         target = self._target(request)
         if "cotangent" in request:
             return self._backward(request, target, args)
         with torch.no_grad():
-            value = target(*args, **request["kwargs"])
+            value = target(*args, **kwargs)
+        args = [None if isinstance(arg, SimpleNamespace) else arg for arg in args]  # objects are looked at
         return {"value": value, "echo": args} if request.get("echo") else value
 
     def _several(self, request: dict[str, Any]) -> Any:
         target = self._target(request)
         with torch.no_grad():
-            return [target(*_own(args)) for args in request["calls"]]
+            return [target(*self.objects.resolved(_own(args))) for args in request["calls"]]
+
+    def _build(self, request: dict[str, Any]) -> None:
+        """An object with the fields and nothing else: that is how programs see what the stub gives."""
+        fields = {name: _copied(solid(value)) for name, value in request["kwargs"].items()}
+        self.objects.keep(request["object"], SimpleNamespace(**fields), fields)
+
+    def _assign(self, request: dict[str, Any]) -> None:
+        self.objects.assign(request["object"], request["kwargs"])
+
+    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+        found = self.objects.look(request["object"])
+        return {**found, "value": {name: _copied(value) for name, value in found["value"].items()}}
 
     def _decode(self, request: dict[str, Any]) -> Any:
         outputs: list[Any] = []
