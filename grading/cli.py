@@ -33,7 +33,8 @@ from grading.console import (
     width,
 )
 from grading.practice.interview import deck, drill, interview
-from grading.practice.progress import review, status
+from grading.practice.interview.workspace import written
+from grading.practice.progress import history, review, status
 from grading.practice.progress.progress import Progress
 from grading.practice.watch import watch
 from grading.stubs import is_untouched, stub
@@ -49,7 +50,7 @@ SURROUNDINGS = (
 )
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck, skeleton, author)
+MODULES = (doctor, ci, readme_badge, cohort, status, history, watch, review, interview, drill, deck, skeleton, author)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -272,8 +273,8 @@ def _put_back(kata: Kata) -> str:
 
 def _compare(arguments: argparse.Namespace) -> int:
     kata: Kata = arguments.kata
-    where = arguments.file or ROOT / "problems"
-    status = PASS if arguments.reveal else verdict(grade([kata.stem], where), named=True)
+    path = arguments.file or written(kata)
+    status = PASS if arguments.reveal else verdict(grade([kata.stem], path), named=True)
     if status != PASS:
         print(word("not-yet", kata=kata.stem))
         return status
@@ -281,7 +282,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         Progress().reveal(kata.stem)
     from grading.reports.compare import differences
 
-    path = arguments.file or where / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     show(differences(yours, kata.reference, width()))
     return PASS

@@ -153,10 +153,11 @@ def test_a_cell_counts_as_a_file_does_and_is_marked(process, copy):
     right = Catalog()[HEADS].reference
     for _ in range(2):
         kata(HEADS, right.replace("math.sqrt", "float"))
-    assert (progress.kata(HEADS).attempts, progress.kata(HEADS).cells) == (1, 1), "the same text counts once"
+    assert (progress.kata(HEADS).attempts, progress.kata(HEADS).elsewhere) == (1, {"cell": 1}), "the same text counts once"
     kata(HEADS, right)
     record, (review,) = progress.kata(HEADS), progress.reviews(HEADS)
-    assert (record.attempts, record.cells, record.passes, review.runs, review.cell) == (2, 2, 1, 2, True)
+    assert (record.attempts, record.elsewhere, record.passes) == (2, {"cell": 2}, 1)
+    assert (review.runs, review.kind) == (2, "cell")
     assert record.digest == "", "nothing is said of the file"
     kata(HEADS)
     assert progress.kata(HEADS).attempts == 2, "which is a stub"

@@ -11,7 +11,8 @@ from dataclasses import replace
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import PASS, USAGE, Verbs, grade, kata_named, show, verdict, width
 from grading.practice.interview.workspace import CARD, Work, Workspace
-from grading.practice.progress.status import length
+from grading.practice.progress.state import DRILL
+from grading.practice.progress.times import length
 from grading.texts import Texts, word
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
@@ -43,6 +44,9 @@ def _drill(arguments: argparse.Namespace) -> int:
     chosen = chance.choice(files)
     source = chosen.read_text(encoding="utf-8")
     mistake = " ".join((ast.get_docstring(ast.parse(source)) or chosen.stem).split())
+    if before := workspace.under_way():
+        workspace.end(before.entry(DRILL, time.time()))
+        print(word("drill-dropped", title=Texts().title(before.kata)))
     workspace.begin(Work(kata.stem, time.time(), given=_given(kata, source), mistake=mistake, source=chosen.stem))
     print(word("drill-start", title=Texts().title(kata), file=workspace.file(kata.stem).relative_to(ROOT)))
     print(word("drill-check"))
@@ -86,7 +90,7 @@ def _check(workspace: Workspace) -> int:
         show(terminal.board(blind, width()).append("\n").append(terminal.failure(blind.katas[0], width())))
         return verdict(report, named=True)
     print(card(work, workspace.file(work.stem).read_text(encoding="utf-8", errors="replace")))
-    workspace.end()
+    workspace.end(work.entry(DRILL, time.time()))
     return PASS
 
 

@@ -11,19 +11,26 @@ from collections.abc import Callable
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import PASS, USAGE, Verbs, grade, kata_named, verdict, width
 from grading.practice.interview.workspace import CARD, Work, Workspace
-from grading.practice.progress.status import length
+from grading.practice.progress.state import INTERVIEW
+from grading.practice.progress.times import length, moment
 from grading.records import KataResult, Report
 from grading.stubs import stub
 from grading.texts import Texts, word
 
-ACTIONS = {"start": "begin, and leave", "run": "grade what is there", "finish": "grade once more, and the card"}
+ACTIONS = {
+    "start": "begin, and leave",
+    "run": "grade what is there",
+    "finish": "grade once more, and the card",
+    "drop": "give it up",
+}
+GO_ON = ("run", "finish", "drop")
 
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     does = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
     interview = verbs.add_parser("interview", help="a bare stub, a clock, no hints", epilog=f"In steps: {does}.")
-    interview.add_argument("words", nargs="*", metavar="[start|run|finish] [KATA]")
+    interview.add_argument("words", nargs="*", metavar="[start|run|finish|drop] [KATA]")
     interview.add_argument("--minutes", type=_minutes, help="instead of the kata's own")
     interview.set_defaults(run=_interview)
 
@@ -45,21 +52,38 @@ def _interview(arguments: argparse.Namespace) -> int:
         katas = [kata_named(word) for word in words]
     except argparse.ArgumentTypeError as error:
         return _refused(str(error))
-    if len(katas) > 1 or (katas and action in ("run", "finish")):
-        return _refused("one interview at a time, about one kata; run and finish go on with it")
-    if action in ("run", "finish"):
-        work = workspace.under_way()
-        if not work:
-            return _refused("no interview is under way: python grader.py interview start KATA")
-        return _run(workspace, work, _graded) if action == "run" else _finish(workspace, work, _graded)
-    kata = katas[0] if katas else random.choice(Catalog().sound)
+    if len(katas) > 1 or (katas and action in GO_ON):
+        return _refused("one interview at a time, about one kata; run, finish and drop go on with it")
+    work = workspace.under_way()
+    if action in GO_ON:
+        return _go_on(workspace, work, action)
     live = not action and sys.stdin.isatty() and sys.stdout.isatty()
-    work = _start(workspace, kata, arguments.minutes or kata.minutes, live)
+    if work:
+        if not live or (katas and katas[0].stem != work.stem):
+            return _refused(_in_the_way(work))
+        print(word("interview-goes-on", title=Texts().title(work.kata)))
+    else:
+        kata = katas[0] if katas else random.choice(Catalog().sound)
+        work = _start(workspace, kata, arguments.minutes or kata.minutes, live)
     if not live:
         return PASS
     from grading.practice.interview.clock import sit
 
     return sit(workspace, work, _run, _finish)
+
+
+def _go_on(workspace: Workspace, work: Work | None, action: str) -> int:
+    if not work:
+        return _refused("no interview is under way: python grader.py interview start KATA")
+    if action == "drop":
+        workspace.end(work.entry(INTERVIEW, time.time()))
+        print(word("interview-dropped", title=Texts().title(work.kata)))
+        return PASS
+    return (_run if action == "run" else _finish)(workspace, work, _graded)
+
+
+def _in_the_way(work: Work) -> str:
+    return word("interview-under-way", title=Texts().title(work.kata), when=moment(work.began))
 
 
 def _refused(why: str) -> int:
@@ -113,7 +137,7 @@ def _finish(workspace: Workspace, work: Work, grade: Grade) -> int:
     report = grade(workspace, work)
     if not work.green:
         work.ran(report, ended)
-    workspace.end()
+    workspace.end(work.entry(INTERVIEW, ended))
     result = report.katas[0]
     print("\n" + card(work, result, ended))
     _ask(work.kata)

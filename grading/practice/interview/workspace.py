@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from grading.catalog import ROOT, Catalog, Kata
-from grading.practice.progress.state import form
+from grading.practice.progress.progress import Progress
+from grading.practice.progress.state import AGAIN, DRILL, INTERVIEW, Entry, form, rate, rate_drill
 from grading.records import Report
+from grading.stubs import is_untouched, stub
 
 CARD = 15  # columns of the labels of a card
 
@@ -47,6 +49,25 @@ class Work:
         if result.outcome == "passed":
             self.green = self.green or now
 
+    def entry(self, kind: str, ended: float) -> Entry:
+        """What it comes to in the history. An interview that did not pass is to be done again."""
+        seconds = round((self.green or ended) - self.began, 1)
+        first = round(self.first_run - self.began, 1) if self.first_run else 0.0
+        work = {"seconds": seconds, "runs": self.runs, "causes": self.causes, "explains": self.explains}
+        entry = Entry(self.stem, ended, kind, passed=bool(self.green), first_run=first, **work)  # type: ignore[arg-type]
+        if entry.passed:
+            entry.rating = rate_drill(entry) if kind == DRILL else rate(entry, self.kata.minutes)
+        elif kind == INTERVIEW and self.runs:
+            entry.rating = AGAIN
+        return entry
+
+
+def written(kata: Kata) -> Path:
+    """Where the learner's answer is: in problems/, or where nothing was written there, in the last interview's file."""
+    here, there = ROOT / "problems" / f"{kata.stem}.py", Workspace(INTERVIEW).file(kata.stem)
+    untouched = not here.is_file() or is_untouched(here.read_bytes(), stub(kata))
+    return there if untouched and there.is_file() else here
+
 
 class Workspace:
     """One kind of work: its folder, and the work under way."""
@@ -81,6 +102,8 @@ class Workspace:
             return None
         return work if work.stem in Catalog().stems else None
 
-    def end(self) -> None:
-        """It is finished; the file stays."""
+    def end(self, entry: Entry | None) -> None:
+        """It is over, and what it came to is in the history; the file stays."""
         self._notes.unlink(missing_ok=True)
+        if entry:
+            Progress().ended(entry)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from grading.catalog import Catalog
 from grading.console import PASS, Verbs
 from grading.practice.progress.progress import Progress
-from grading.practice.progress.state import Record, form
+from grading.practice.progress.state import CELL, DRILL, INTERVIEW, Record, form
+from grading.practice.progress.times import day, length
 from grading.texts import Texts, word
 
+ELSEWHERE = {CELL: "status-cells", INTERVIEW: "status-interviews", DRILL: "status-drills"}
 NAMED = 3  # mistakes that are told of a kata
 
 
@@ -29,13 +30,21 @@ def _status(arguments: argparse.Namespace) -> int:
     for kata, record in zip(katas, records, strict=True):
         print(_line(f"{kata.number} {kata.stem}", record))
         print(*(f"    {mistake}\n" for mistake in _mistakes(record)), sep="", end="")
-    if cells := [f"{kata.stem} ({each.cells})" for kata, each in zip(katas, records, strict=True) if each.cells]:
-        print("\n" + word("status-cells", katas=word("list-comma").join(cells)))
+    _elsewhere(dict(zip((kata.stem for kata in katas), records, strict=True)))
     for number, ended in enumerate(rounds, start=1):
         stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
         names = word("list-comma").join(stems) or word("status-none")
         print("\n" + word("status-ended", number=number, day=day(float(ended.get("ended", 0))), katas=names))
     return PASS
+
+
+def _elsewhere(records: dict[str, Record]) -> None:
+    """How many of the attempts were made in a cell, in an interview, in a drill."""
+    told = []
+    for kind, key in ELSEWHERE.items():
+        counts = [f"{stem} ({each.elsewhere[kind]})" for stem, each in records.items() if each.elsewhere.get(kind)]
+        told += [word(key, katas=word("list-comma").join(counts))] if counts else []
+    print("\n" + "\n".join(told) if told else "", end="\n" if told else "")
 
 
 def _line(name: str, record: Record) -> str:
@@ -59,13 +68,3 @@ def _row(name: str, attempts: str, first: str, best: str, hints: str) -> str:
 
     cells = (flush(attempts, 8), padded(first, 10), flush(best, 7), flush(hints, 5))
     return padded(name, 16) + "  ".join(cells)
-
-
-def day(at: float) -> str:
-    """That moment's date, here."""
-    return time.strftime("%Y-%m-%d", time.localtime(at))
-
-
-def length(seconds: float) -> str:
-    """A time in minutes and seconds: 12:05."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
