@@ -335,13 +335,16 @@ def test_an_interview_on_a_terminal(copy):
     terminal.press("r")
     terminal.until("checks pass", "left   r run")
     terminal.press("f")
-    text = terminal.until("runs to green  1", "1. ")
-    assert "2. " not in text
-    for number in range(1, 6):
+    text = terminal.until("runs to green  1", "1/5 ", "Enter shows")
+    assert "2/5 " not in text
+    for number in range(2, 7):
         terminal.press("\n")
-        terminal.until("   ", f"{number + 1}. " if number < 5 else "")
+        terminal.until("Red flag: ", "y knew it")
+        terminal.press("h\n")
+        terminal.until("Enter shows" if number < 6 else "", f"{number}/5 " if number < 6 else "")
     assert terminal.finish() == 0
     terminal.close()
+    assert len(Progress(copy / ".kata").answers()) == 5
 
 
 def test_a_signal_leaves_an_interview_under_way_and_the_terminal_as_it_was(copy):

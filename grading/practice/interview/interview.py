@@ -11,6 +11,7 @@ from collections.abc import Callable
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import PASS, USAGE, Verbs, grade, kata_named, verdict, width
 from grading.practice.interview.workspace import CARD, Work, Workspace
+from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import INTERVIEW
 from grading.practice.progress.times import length, moment
 from grading.records import KataResult, Report
@@ -23,6 +24,7 @@ ACTIONS = {
     "finish": "grade once more, and the card",
     "drop": "give it up",
 }
+QUESTIONS = 5  # after an interview
 GO_ON = ("run", "finish", "drop")
 
 
@@ -163,24 +165,11 @@ def card(work: Work, result: KataResult, ended: float) -> str:
 
 
 def _ask(kata: Kata) -> None:
-    """Five questions. On a terminal each answer waits for Enter; elsewhere the answers come after the questions."""
-    from grading.practice.interview.deck import answer
-    from grading.practice.interview.questions import some
-    from grading.reports.columns import wrap
+    """Five questions. On a terminal each answer waits and is rated; elsewhere the answers come after the questions."""
+    from grading.practice.interview.asking import ask, is_terminal, tell
+    from grading.practice.interview.recall import drawn
 
-    drawn, waits = some(kata), sys.stdin.isatty() and sys.stdout.isatty()
-    if not drawn:
-        return
-    print("\n" + word("questions-enter" if waits else "questions"))
-    for number, question in enumerate(drawn, start=1):
-        print("\n" + "\n".join(wrap(f"{number}. {question.question}", width(), "   ")))
-        if waits:
-            try:
-                input()
-            except EOFError:
-                waits = False
-            print(answer(question))
-    if not waits:
-        print("\n" + word("answers"))
-        for number, question in enumerate(drawn, start=1):
-            print(f"{number}. {answer(question).lstrip()}")
+    asked = drawn(kata, Progress().answers(), time.time(), QUESTIONS)
+    if asked:
+        print("\n" + word("questions"))
+        (ask if is_terminal() else tell)(asked)

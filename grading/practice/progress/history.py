@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from grading.catalog import Catalog, Kata
-from grading.console import PASS, Verbs, kata_named, width
+from grading.console import PASS, Verbs, kata_named, say, width
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import DRILL, FILE, Attempt, Entry, form, work_of
 from grading.practice.progress.times import day, length, moment
@@ -24,8 +24,6 @@ def register(verbs: Verbs) -> None:
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    from grading.reports.columns import wrap
-
     kata: Kata | None = arguments.kata
     progress = Progress()
     katas = [kata] if kata else list(Catalog().katas)
@@ -40,7 +38,9 @@ def _history(arguments: argparse.Namespace) -> int:
     for entry in going:
         _show("..", entry)
     if lines := trend(entries):
-        print("\n" + "\n".join(part for line in lines for part in wrap(line, width(), "    ")))
+        print()
+        for line in lines:
+            say(line, "    ")
     return PASS
 
 
@@ -53,15 +53,13 @@ def _under_way(progress: Progress, stem: str) -> Entry | None:
 
 def _show(mark: str, entry: Entry) -> None:
     """A line, and under it the mistakes that were named."""
-    from grading.reports.columns import wrap
-
     at = moment(entry.at) if width() >= NARROW else day(entry.at)[5:]
     where = word(f"kind-{entry.kind}")
     print(_row(mark, at, entry.kata, where, length(entry.seconds), str(entry.runs), str(entry.hints)))
     texts = Texts()
     for name, sentence in entry.causes.items():
         told = texts.cause(name, sentence, entry.explains.get(name, 0))
-        print("\n".join(wrap(" " * 4 + told, width(), " " * 4)))
+        say(" " * 4 + told, " " * 4)
 
 
 def _row(mark: str, at: str, kata: str, where: str, time: str, runs: str, hints: str) -> str:
