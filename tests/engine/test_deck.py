@@ -127,9 +127,10 @@ def test_an_answer_is_rated_and_comes_again_when_fsrs_wants_it(deck):
     assert "3 rated: 1 known, 1 half, 1 not." in text
     answers = deck.progress.answers()
     assert [answers[each.key][0].rating for each in (first, second, third)] == [GOOD, HARD, AGAIN]
-    waits = [answers[each.key][0].due - answers[each.key][0].at for each in (first, second, third)]
-    assert waits == sorted(waits, reverse=True)
-    assert min(waits) > 0.9 * DAY
+    knew, half, not_known = (
+        round((answers[each.key][0].due - answers[each.key][0].at) / DAY, 3) for each in (first, second, third)
+    )
+    assert knew > half >= not_known == 1
     assert first.question not in " ".join(deck("q").split()), "it is known and not due"
 
 
