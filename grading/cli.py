@@ -34,7 +34,8 @@ from grading.console import (
 )
 from grading.practice.interview import deck, drill, interview
 from grading.practice.interview.workspace import written
-from grading.practice.progress import history, review, status
+from grading.practice.plan import due, plan, status
+from grading.practice.progress import history
 from grading.practice.progress.progress import Progress
 from grading.practice.watch import watch
 from grading.stubs import is_untouched, stub
@@ -50,7 +51,22 @@ SURROUNDINGS = (
 )
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, readme_badge, cohort, status, history, watch, review, interview, drill, deck, skeleton, author)
+MODULES = (
+    doctor,
+    ci,
+    readme_badge,
+    cohort,
+    status,
+    history,
+    watch,
+    plan,
+    due,
+    interview,
+    drill,
+    deck,
+    skeleton,
+    author,
+)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,8 +22,19 @@ SITTING = 20  # questions that are asked at a time, where nothing else is said
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    deck = verbs.add_parser("questions", help="what interviewers ask: a deck", epilog=f"TOPIC: {_names()}.")
-    deck.add_argument("asked", nargs="?", metavar="TOPIC|KATA", type=_argument, default="")
+    _add_options(verbs.add_parser("questions", help="what interviewers ask: a deck", epilog=f"TOPIC: {_names()}."))
+
+
+def run(words: Sequence[str]) -> int:
+    """The verb without the command line, for a host that has a keyboard of its own."""
+    parser = argparse.ArgumentParser(prog="questions", epilog=f"TOPIC: {_names()}.")
+    _add_options(parser)
+    arguments = parser.parse_args(words)
+    return int(arguments.run(arguments))
+
+
+def _add_options(deck: argparse.ArgumentParser) -> None:
+    deck.add_argument("asked", nargs="?", metavar="TOPIC|KATA", type=_about, default="")
     deck.add_argument("--count", type=_number, default=SITTING, metavar="N", help=f"ask so many at most ({SITTING})")
     deck.add_argument("--all", action="store_true", help="ask those that are known and not due, too")
     form = deck.add_mutually_exclusive_group()
@@ -43,15 +54,8 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _argument(name: str) -> list[Question]:
-    try:
-        return about(name)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def about(name: str) -> list[Question]:
-    """Those on a topic or about a kata, and all of them, topic by topic, without a name; ValueError for another."""
+def _about(name: str) -> list[Question]:
+    """Those on a topic or about a kata, and all of them, topic by topic, without a name."""
     if not name:
         return [each for topic in TOPICS for each in on(topic)]
     if name in TOPICS:
@@ -59,7 +63,7 @@ def about(name: str) -> list[Question]:
     try:
         return questions(Catalog().find(name))
     except ValueError as error:
-        raise ValueError(f"{error}; or a topic: {_names()}") from None
+        raise argparse.ArgumentTypeError(f"{error}; or a topic: {_names()}") from None
 
 
 def _questions(arguments: argparse.Namespace) -> int:
@@ -71,11 +75,11 @@ def _questions(arguments: argparse.Namespace) -> int:
         for number, each in enumerate(asked, start=1):
             print(("\n" if number > 1 else "") + show(number, translated(each, chosen())))
     else:
-        practise(asked, arguments.count, arguments.all)
+        _practise(asked, arguments.count, arguments.all)
     return PASS
 
 
-def practise(asked: Sequence[Question], count: int = SITTING, known: bool = False) -> None:
+def _practise(asked: Sequence[Question], count: int, known: bool) -> None:
     """Ask those that are due, then new ones, and say what it came to. With `known` the others come last."""
     answers, now = Progress().answers(), time.time()
     again, fresh = due(asked, answers, now), new(asked, answers)

@@ -1,19 +1,16 @@
-"""The verb `due`: which katas to redo today, and why. Passes from a fresh stub are replayed through fsrs."""
+"""When each kata is to be done again, and why: the reviews in the history are replayed through fsrs."""
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from grading.catalog import Catalog, Kata
-from grading.console import PASS, Verbs, width
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import AGAIN, CELL, DRILL, EASY, FILE, HARD, INTERVIEW, Entry
-from grading.practice.progress.times import ago, ahead
+from grading.practice.progress.times import ago
 from grading.texts import Texts, word
 
 if TYPE_CHECKING:
@@ -29,28 +26,6 @@ class Due:
     kata: Kata
     at: float
     last: Entry
-
-
-def register(verbs: Verbs) -> None:
-    """Add the verb to the command line."""
-    verbs.add_parser("due", help="what to redo today, and why").set_defaults(run=_due)
-
-
-def _due(arguments: argparse.Namespace) -> int:
-    from grading.reports.columns import wrap
-
-    now = time.time()
-    plan = sorted(schedule(Progress()), key=lambda due: due.at)
-    today = [due for due in plan if due.at <= now]
-    for due in today:
-        print("\n".join(wrap(reason(due, now), width(), "    ")))
-    if today:
-        print("\n" + word("due-reset", katas=" ".join(due.kata.stem for due in today)))
-    elif plan:
-        print(word("due-next", kata=plan[0].kata.stem, when=ahead(plan[0].at - now)))
-    else:
-        print(word("due-nothing"))
-    return PASS
 
 
 def schedule(progress: Progress) -> list[Due]:
