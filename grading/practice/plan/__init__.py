@@ -3,6 +3,6 @@
 In: what is remembered of the learner, a day and minutes a day. Out: a plan, as a screen and as a calendar; the verbs
 plan, due and status.
 
-Read: known (what a plan rests on), schedule (what to do on which day), plan (the verb), calendar (--ics), due (the
-verb), status (the verb, how far each kata is).
+Read: known (what a plan rests on), schedule (what to do on which day), steps (a day in words), plan (the verb),
+calendar (--ics), due (the verb), status (the verb, how far each kata is).
 """

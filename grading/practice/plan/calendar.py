@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
-from grading.practice.plan.plan import command, label, steps
 from grading.practice.plan.schedule import Plan
+from grading.practice.plan.steps import command, label, steps
 from grading.practice.progress.state import Goal
 from grading.texts import word
 

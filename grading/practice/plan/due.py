@@ -9,8 +9,9 @@ from grading.console import PASS, Verbs, say
 from grading.practice.interview.questions import every
 from grading.practice.interview.recall import due as due_questions
 from grading.practice.plan.known import known
-from grading.practice.plan.plan import command, current, label
+from grading.practice.plan.plan import current
 from grading.practice.plan.schedule import AGAIN, Plan
+from grading.practice.plan.steps import command, label
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.review import reason, schedule
 from grading.practice.progress.times import ahead

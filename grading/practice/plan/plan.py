@@ -9,7 +9,8 @@ from pathlib import Path
 
 from grading.console import PASS, USAGE, Verbs, say, width
 from grading.practice.plan.known import Known, known
-from grading.practice.plan.schedule import AGAIN, ALONE, ASK, MEND, ROUND, WRITE, Day, Plan, Step, plan
+from grading.practice.plan.schedule import Plan, plan
+from grading.practice.plan.steps import name_of, steps
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import Goal
 from grading.texts import word
@@ -17,14 +18,6 @@ from grading.texts import word
 MINUTES = 60.0  # a day, where nothing is said
 LONGEST = 366  # days
 COLUMN = 21  # of the table: a day, and its minutes
-COMMANDS = {
-    WRITE: "problems/{kata}.py",
-    AGAIN: "{grader} reset {kata}",
-    ALONE: "python grader.py interview {kata}",
-    ROUND: "python grader.py interview --round onsite --minutes {minutes:g}",
-    MEND: "python grader.py drill {kata}",
-    ASK: "{grader} questions --count {count}",
-}
 
 
 def register(verbs: Verbs) -> None:
@@ -119,25 +112,3 @@ def _show(made: Plan, goal: Goal, now: Known) -> None:
     if made.left_out:
         say(word("plan-left-out", katas=word("list-comma").join(made.left_out)))
     say(word("plan-how"))
-
-
-def name_of(day: date) -> str:
-    """The day as a row has it: Mon 11-30."""
-    return f"{word('weekdays').split()[day.weekday()]} {day:%m-%d}"
-
-
-def steps(day: Day) -> str:
-    """What is to be done on it, in a row."""
-    return word("list-comma").join(map(label, day.steps)) or word("plan-nothing")
-
-
-def label(step: Step) -> str:
-    """A step in words, with its minutes."""
-    return word(f"step-{step.kind}", kata=step.kata, count=step.count, minutes=step.minutes)
-
-
-def command(step: Step) -> str:
-    """What to type for it, or the file to edit."""
-    from grading.texts import grader
-
-    return COMMANDS[step.kind].format(kata=step.kata, count=step.count, minutes=step.minutes, grader=grader())

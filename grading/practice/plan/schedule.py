@@ -43,7 +43,7 @@ ROUNDS_FROM = 5  # days before the interview
 AFTER_INTERVIEW = 10.0  # minutes for its questions
 DRILL_MINUTES = 10.0
 MOST_QUESTIONS = 30  # a day
-FIRST_GAP, GROWTH = 3, 3  # days until a question comes again, and how much longer each time: about what fsrs does
+FIRST_GAP, GROWTH = 2, 5  # days until a question comes again, and how much longer each time: about what fsrs does
 
 
 @dataclass(frozen=True)
