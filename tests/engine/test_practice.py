@@ -322,10 +322,11 @@ def test_a_second_interview_does_not_end_the_first(copy):
 
 
 def test_the_card_says_what_went_over_time():
-    work = Work(ATTENTION, 1000.0, 10.0, runs=3, first_run=1300.0)
-    card = interview.card(work, KataResult(ATTENTION, "", "", "failed", 4, 49), ended=1660.0)
+    work = Work(ATTENTION, 1000.0, 10.0, runs=3, first_run=1300.0, passed=4, expected=49, missed=[*"abcde"])
+    card = interview.card(work, ended=1660.0)
     for row in ("11:00 of 10:00, 1:00 over", "after 5:00", "not green after 3", "4 of 49", "none named"):
         assert row in card
+    assert "missed first a; b; c; 2 more" in " ".join(card.split())
 
 
 def test_an_interview_on_a_terminal(copy):

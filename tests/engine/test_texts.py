@@ -284,6 +284,26 @@ def test_an_interview_is_chinese(copy, checks):
     assert "参考回答：" in card
 
 
+def test_a_round_is_chinese(copy):
+    started = said(copy, "interview", "start", GROUPS, "--round", "onsite", "--minutes", "60")
+    assert started.startswith("60 分钟的完整面试，共 ")
+    assert "分组查询注意力" in started
+    assert "第 2 部分" in said(copy, "interview", "next", "y", "h", "n")
+    (copy / ".kata" / "round" / f"{GROUPS}.py").write_text((copy / "solutions" / f"{GROUPS}.py").read_text())
+    assert "这一部分通过了" in said(copy, "interview", "next")
+    card = said(copy, "interview", "finish")
+    for row in ("自评 3 题：会 1 题，一半 1 题，不会 1 题。", "起初遗漏", "没有开始", "大忌："):
+        assert row in card
+    assert "已放弃" in said(copy, "interview", "start", GROUPS) + said(copy, "interview", "drop")
+
+
+def test_the_history_and_the_deck_are_chinese(copy):
+    shown = said(copy, "history")
+    assert re.search(rf"{GROUPS} +面试", shown)
+    assert re.search("合计", said(copy, "questions", "--topics"))
+    assert "没有自评任何问题" in said(copy, "questions", GROUPS)
+
+
 def test_a_drill_is_chinese(copy):
     # one that has a sentence in Chinese: new wrong submissions begin in English
     for file in (copy / "tests" / "submissions" / "wrong" / GROUPS).glob("*.py"):

@@ -54,10 +54,14 @@ def _read(prompt: str) -> str | None:
         return None
 
 
-def tell(asked: Sequence[Question]) -> None:
-    """The questions, and then what to say: for a reader who cannot answer in between."""
+def tell_questions(asked: Sequence[Question]) -> None:
+    """The questions, without what to say."""
     for number, each in enumerate(asked, start=1):
         print("\n" + heading(translated(each, chosen()), f"{number}. "))
+
+
+def tell_answers(asked: Sequence[Question]) -> None:
+    """What to say, for a reader who could not answer in between."""
     print("\n" + word("answers"))
     for number, each in enumerate(asked, start=1):
         print(f"{number}. {answer(translated(each, chosen())).lstrip()}")

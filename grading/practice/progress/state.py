@@ -154,6 +154,8 @@ def form(kind: type[T], data: object) -> T:
 def _fits(value: object, kind: str) -> bool:
     if kind.startswith("dict"):
         return isinstance(value, dict) or (value is None and kind.endswith("None"))
+    if kind.startswith("list"):
+        return isinstance(value, list)
     if kind == "bool" or isinstance(value, bool):
         return kind == "bool" and isinstance(value, bool)
     return isinstance(value, {"str": (str,), "int": (int,), "float": (int, float)}[kind])
