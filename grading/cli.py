@@ -37,6 +37,7 @@ from grading.practice.interview.workspace import written
 from grading.practice.plan import due, plan, status
 from grading.practice.progress import history
 from grading.practice.progress.progress import Progress
+from grading.practice.reading import read
 from grading.practice.watch import watch
 from grading.stubs import is_untouched, stub
 from grading.texts import Texts, word
@@ -51,22 +52,8 @@ SURROUNDINGS = (
 )
 
 # verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (
-    doctor,
-    ci,
-    readme_badge,
-    cohort,
-    status,
-    history,
-    watch,
-    plan,
-    due,
-    interview,
-    drill,
-    deck,
-    skeleton,
-    author,
-)
+PRACTICE = (status, history, read, watch, plan, due, interview, drill, deck)
+MODULES = (doctor, ci, readme_badge, cohort, *PRACTICE, skeleton, author)
 
 
 def main(argv: Sequence[str]) -> int:
