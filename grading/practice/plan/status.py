@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from grading.catalog import Catalog
-from grading.console import PASS, Verbs
+from grading.console import PASS, USAGE, Verbs, say
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import CELL, DRILL, INTERVIEW, Record, form
 from grading.practice.progress.times import day, length
@@ -17,11 +19,15 @@ NAMED = 3  # mistakes that are told of a kata
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    verbs.add_parser("status", help="attempts, times, hints and mistakes so far").set_defaults(run=_status)
+    status = verbs.add_parser("status", help="attempts, times, hints and mistakes so far")
+    status.add_argument("--html", type=Path, metavar="FILE", help="write it as a page, with the plan and the history")
+    status.set_defaults(run=_status)
 
 
 def _status(arguments: argparse.Namespace) -> int:
     progress, katas = Progress(), Catalog().katas
+    if arguments.html:
+        return _write_page(progress, arguments.html)
     rounds = progress.rounds()
     records = [progress.kata(kata.stem) for kata in katas]
     passed = sum(bool(record.passes) for record in records)
@@ -35,6 +41,18 @@ def _status(arguments: argparse.Namespace) -> int:
         stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
         names = word("list-comma").join(stems) or word("status-none")
         print("\n" + word("status-ended", number=number, day=day(float(ended.get("ended", 0))), katas=names))
+    return PASS
+
+
+def _write_page(progress: Progress, path: Path) -> int:
+    from grading.practice.plan.page import page
+
+    try:
+        path.write_text(page(progress), encoding="utf-8", newline="\n")
+    except OSError as error:
+        print(f"grader: the page cannot be written: {error}", file=sys.stderr)
+        return USAGE
+    say(word("progress-file", file=path))
     return PASS
 
 
