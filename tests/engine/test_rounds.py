@@ -135,10 +135,10 @@ def test_the_card_has_what_an_interviewer_would_note(monkeypatch):
 # ----------------------------------------------------------------------------------------------- how it is held
 
 
-def write(copy, stem, text=None):
-    file = copy / ".kata" / "round" / f"{stem}.py"
+def write(copy, stem, folder="round"):
+    file = copy / ".kata" / folder / f"{stem}.py"
     assert "TODO" not in file.read_text()
-    file.write_text((copy / "solutions" / f"{stem}.py").read_text() if text is None else text)
+    file.write_text((copy / "solutions" / f"{stem}.py").read_text())
 
 
 def test_a_round_in_steps(copy):
@@ -168,7 +168,9 @@ def test_a_round_in_steps(copy):
     debugged = grader(copy, "interview", "next").stdout
     assert "This part does not pass: " in debugged
     assert "Part 4 of 4, 11 minutes. Debug: Multi-head attention" in debugged
-    write(copy, HEADS)
+    assert f"Find and mend what is wrong in .kata/round/debug/{HEADS}.py" in debugged
+    assert (copy / ".kata" / "round" / f"{HEADS}.py").read_text() == (copy / "solutions" / f"{HEADS}.py").read_text()
+    write(copy, HEADS, "round/debug")
     done = grader(copy, "interview", "next")
     assert done.returncode == 1, "the follow-up was not written"
     for row in ("A round of 60 minutes, ", "3 rated: 1 known, 1 half, 1 not.", "not green after 1", "Red flag: "):
@@ -210,7 +212,7 @@ def test_a_round_on_a_terminal(copy):
     terminal.until("checks pass", "left   r run")
     terminal.press("f")
     terminal.until("This part passes", "Part 3 of 3, 10 minutes. Debug", "left   r run")
-    write(copy, HEADS)
+    write(copy, HEADS, "round/debug")
     terminal.press("f")
     text = terminal.until("A round of 30 minutes", "mistake", "Red flag: ")
     assert "3 rated: 2 known, 0 half, 1 not." in text

@@ -46,6 +46,7 @@ def hold(space: RoundSpace) -> int:
 
     while (round := space.round()) and (part := round.part):
         part = part if part.began else _begin(space, live=True)
+        space.turn_to(part)
         if part.work is None:
             part.ratings = ask(_questions(part))
             round.keep(part)
@@ -66,6 +67,7 @@ def go_on(space: RoundSpace, action: str, words: Sequence[str]) -> int:
     if not (round and part):
         print("grader: no round is under way: python grader.py interview start --round onsite", file=sys.stderr)
         return USAGE
+    space.turn_to(part)
     if action == "drop":
         _end_part(space)
         space.over()
@@ -120,9 +122,11 @@ def _begin(space: RoundSpace, live: bool = False) -> Part:
         work = form(Work, part.work)
         work.began, work.minutes = part.began, part.minutes
         part.work = plain(work)
+        space.turn_to(part)
         space.put(work)
-        say(word("interview-file", file=space.file(work.stem).relative_to(ROOT)))
-        if part.kind == EXTEND and round.stem != work.stem:
+        where = "round-mend" if part.kind == DEBUG else "interview-file"
+        say(word(where, file=space.file(work.stem).relative_to(ROOT)))
+        if part.kind == EXTEND:
             say(word("round-yours", file=space.file(round.stem).relative_to(ROOT)))
         if not live:
             say(word("round-steps"))

@@ -80,10 +80,15 @@ class Round:
 
 
 class RoundSpace(Workspace):
-    """The files of a round, in .kata/round/; its notes are the whole round."""
+    """The files of a round, in .kata/round/, and in debug/ there; its notes are the whole round."""
 
     def __init__(self, home: Path = ROOT / ".kata") -> None:
         super().__init__("round", home)
+        self.written = self.folder
+
+    def turn_to(self, part: Part) -> None:
+        """What is to be debugged does not go over what was written."""
+        self.folder = self.written / "debug" if part.kind == DEBUG else self.written
 
     def round(self) -> Round | None:
         """The round under way; None where there is none, or its notes are damaged."""

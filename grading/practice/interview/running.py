@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from grading.console import grade, verdict
+from grading.console import grade, say, verdict
 from grading.practice.interview.workspace import Work, Workspace
 from grading.practice.progress.times import length
 from grading.records import KataResult, Report
@@ -28,7 +28,7 @@ def run(workspace: Workspace, work: Work, grade: Grade) -> int:
     workspace.note(work)
     left = work.began + 60 * work.minutes - time.time()
     clock = word("clock-left" if left >= 0 else "clock-over", time=length(abs(left)))
-    print(word("run-line", clock=clock, result=_shown(Texts().result(report.katas[0]))))
+    say(word("run-line", clock=clock, result=_shown(Texts().result(report.katas[0]))), "  ")
     return verdict(report, named=True)
 
 

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from grading.catalog import Catalog
-from grading.console import PASS, USAGE, Verbs, say
+from grading.console import PASS, USAGE, Verbs, say, width
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import CELL, DRILL, INTERVIEW, Record, form
 from grading.practice.progress.times import day, length
 from grading.texts import Texts, word
 
 ELSEWHERE = {CELL: "status-cells", INTERVIEW: "status-interviews", DRILL: "status-drills"}
+NARROW = 60  # columns
 NAMED = 3  # mistakes that are told of a kata
 
 
@@ -35,7 +36,8 @@ def _status(arguments: argparse.Namespace) -> int:
     print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints"))))
     for kata, record in zip(katas, records, strict=True):
         print(_line(f"{kata.number} {kata.stem}", record))
-        print(*(f"    {mistake}\n" for mistake in _mistakes(record)), sep="", end="")
+        for mistake in _mistakes(record):
+            say(" " * 4 + mistake, " " * 4)
     _elsewhere(dict(zip((kata.stem for kata in katas), records, strict=True)))
     for number, ended in enumerate(rounds, start=1):
         stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
@@ -62,7 +64,9 @@ def _elsewhere(records: dict[str, Record]) -> None:
     for kind, key in ELSEWHERE.items():
         counts = [f"{stem} ({each.elsewhere[kind]})" for stem, each in records.items() if each.elsewhere.get(kind)]
         told += [word(key, katas=word("list-comma").join(counts))] if counts else []
-    print("\n" + "\n".join(told) if told else "", end="\n" if told else "")
+    if told:
+        print()
+        say("\n".join(told))
 
 
 def _line(name: str, record: Record) -> str:
@@ -82,7 +86,8 @@ def _mistakes(record: Record) -> list[str]:
 
 
 def _row(name: str, attempts: str, first: str, best: str, hints: str) -> str:
+    """On a narrow screen without the day of the first pass."""
     from grading.reports.columns import flush, padded
 
-    cells = (flush(attempts, 8), padded(first, 10), flush(best, 7), flush(hints, 5))
-    return padded(name, 16) + "  ".join(cells)
+    day = [padded(first, 10)] if width() >= NARROW else []
+    return padded(name, 16) + "  ".join((flush(attempts, 8), *day, flush(best, 7), flush(hints, 5)))
