@@ -81,7 +81,7 @@ def say(text: str, indent: str = "") -> None:
     """Print with lines as long as the screen is wide; all but the first begin with `indent`."""
     from grading.reports.columns import wrap
 
-    for line in text.splitlines():
+    for line in text.split("\n"):
         print("\n".join(wrap(line, width(), indent)))
 
 

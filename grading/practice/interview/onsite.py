@@ -105,34 +105,38 @@ def _leave(space: RoundSpace, round: Round, part: Part, words: Sequence[str]) ->
 
 
 def _begin(space: RoundSpace, live: bool = False) -> Part:
-    """Say what the part is about, put its file in place, and start its clock."""
+    """Put the file of the part in place, start its clock, and say what it is about."""
     round = space.round()
     assert round is not None
     part = round.part
     assert part is not None
     part.began = time.time()
+    space.turn_to(part)
+    if part.work is not None:
+        work = form(Work, part.work)
+        work.began, work.minutes = part.began, part.minutes
+        part.work = plain(work)
+        space.put(work)
+    round.keep(part)
+    space.save(round)
+    _announce(space, round, part, live)
+    return part
+
+
+def _announce(space: RoundSpace, round: Round, part: Part, live: bool) -> None:
     head = word("round-part", number=round.at + 1, count=len(round.parts), minutes=part.minutes)
-    print()
-    say(head + word(f"round-{part.kind}", title=_title(part)))
+    say("\n" + head + word(f"round-{part.kind}", title=_title(part)))
     if part.work is None:
         if not live:
             tell_questions(_questions(part))
             say("\n" + word("round-explained"))
-    else:
-        work = form(Work, part.work)
-        work.began, work.minutes = part.began, part.minutes
-        part.work = plain(work)
-        space.turn_to(part)
-        space.put(work)
-        where = "round-mend" if part.kind == DEBUG else "interview-file"
-        say(word(where, file=space.file(work.stem).relative_to(ROOT)))
-        if part.kind == EXTEND:
-            say(word("round-yours", file=space.file(round.stem).relative_to(ROOT)))
-        if not live:
-            say(word("round-steps"))
-    round.keep(part)
-    space.save(round)
-    return part
+        return
+    where = "round-mend" if part.kind == DEBUG else "interview-file"
+    say(word(where, file=space.file(part.work["stem"]).relative_to(ROOT)))
+    if part.kind == EXTEND:
+        say(word("round-yours", file=space.file(round.stem).relative_to(ROOT)))
+    if not live:
+        say(word("round-steps"))
 
 
 def _title(part: Part) -> str:

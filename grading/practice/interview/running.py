@@ -56,7 +56,7 @@ def rows(work: Work, ended: float) -> list[tuple[str, str]]:
         ("green", str(work.runs) if work.green else word("card-red", runs=work.runs)),
         ("checks", word("card-of", part=work.passed, whole=work.expected)),
         ("causes", Texts().causes(work.causes, work.explains) or word("card-none")),
-        ("missed", titles(work.missed) or word("card-nothing")),
+        ("missed", titles(work.missed) or (word("card-nothing") if work.green else "-")),
     ]
 
 
