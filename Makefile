@@ -11,6 +11,7 @@ TORCH ?= cpu
 UV := uv==0.13.8
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PARALLEL := -p xdist.plugin -n auto --maxprocesses 4
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: grade notebooks test lint
@@ -23,9 +24,10 @@ notebooks: $(VENV)/notebooks
 	$(BIN)/python -m jupyterlab notebooks/start_here.ipynb
 
 test: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks/*.ipynb notebooks/zh/*.ipynb
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 $(PARALLEL) --dist loadfile notebooks/*.ipynb notebooks/zh/*.ipynb
 	$(BIN)/python docs/screens.py --check
-	$(BIN)/python -m pytest -q --candidate=solutions
+	$(BIN)/python -m pytest -q --candidate=solutions tests/test_*.py
+	$(BIN)/python -m pytest -q $(PARALLEL) --dist loadgroup tests/engine tests/notebooks tests/questions
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -55,6 +57,6 @@ $(VENV)/notebooks: requirements-notebooks.txt $(VENV)/grade
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/notebooks
-	@echo "Setting up tests and lint: 20 packages, 40 MB to download and 110 MB on the disk."
+	@echo "Setting up tests and lint: 22 packages, 40 MB to download and 110 MB on the disk."
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

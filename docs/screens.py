@@ -16,17 +16,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from grading.catalog import ROOT, TRACKS, Catalog
+from grading.authoring.submissions import FOLDER as SUBMISSIONS
+from grading.catalog import ROOT, TRACKS, Catalog, read_toml
+from grading.examination.examiner import Examiner
 from grading.stubs import stub
 from grading.texts import Texts
 
-DOCUMENTS = {"README.md": "en", "README.zh-CN.md": "zh", "docs/guide.md": "en"}
+DOCUMENTS = {"README.md": "en", "README.zh-CN.md": "zh", "docs/guide.md": "en", "docs/trials.md": "en"}
+TRIALS = ROOT / "docs" / "trials.toml"
 WIDTH = 88
 SEED = "7"
 HEADS = {
@@ -139,12 +143,31 @@ def tables(checks: dict[str, int], language: str) -> str:
     return "\n\n".join(shown)
 
 
+def trials() -> str:
+    """A table of the kinds of answers that trials.toml lists, each with what its grade says today."""
+    rows = ["| the answer | checks | headline | causes |", "|---|---|---|---|"]
+    with closing(Examiner()) as examiner:
+        for trial in read_toml(TRIALS)["trial"]:
+            path = SUBMISSIONS / trial["file"]
+            result = examiner.grade([path.parent.name], path, int(SEED)).katas[0]
+            passed = sum(check.outcome == "passed" for check in result.checks)
+            failed = result.first_failure
+            causes = ", ".join(f"`{cause.name}` ({len(cause.explains)})" for cause in result.causes)
+            kind = f"[{trial['kind']}]({os.path.relpath(path, TRIALS.parent)})"
+            headline = " ".join(failed.message.split()) if failed else "passes"
+            rows.append(f"| {kind} | {passed}/{result.expected} | {headline} | {causes} |")
+    return "\n".join(rows)
+
+
 def filled(text: str, checkout: Checkout, language: str) -> str:
     """A document with its generated parts replaced; KeyError where it has a part of another name."""
 
     def part(found: re.Match[str]) -> str:
         name = found[2]
-        new = tables(checkout.checks(), language) if name == "katas" else checkout.shown(SCREENS[name], language)
+        if name in SCREENS:
+            new = checkout.shown(SCREENS[name], language)
+        else:
+            new = trials() if name == "trials" else tables(checkout.checks(), language)
         return f"{found[1]}{new}\n{found[3]}"
 
     return re.sub(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", part, text, flags=re.DOTALL)

@@ -38,7 +38,8 @@ class Explained:
     def _proven(self, combination: Combination) -> Combination:
         """Without the mistakes that are not needed, or that could as well be others."""
         kept = combination
-        for kind in combination:
+        # what rests on errors comes last, when those that are not proven are gone
+        for kind in sorted(combination, key=lambda kind: all(c.raised() for c in self.explains(combination, kind))):
             if not self.explains(kept, kind) or (not is_style(kind) and not self._sure(kept, kind)):
                 kept = without(kept, kind)
         return kept if kept == combination else self._proven(kept)  # what rested on those that are gone goes, too
@@ -57,7 +58,7 @@ class Explained:
         if not any(check.telling for check in explained) and 2 * len(explained) < len(every):
             # shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them
             words = {check.steps[-1].error for check in every if check.shapes_raised}
-            alone = all(name(kind) in named(option) for option in self._found)
+            alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
             many = len(words) > 2 or 2 < len(every) >= MOST_OF_ALL * len(failed)
             return alone and many and not self._others(combination, kind, every)
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
@@ -71,9 +72,10 @@ class Explained:
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
         if not errors and 2 * sum(check.blank for check in explained) > len(explained):
             return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
-        if errors and all(check.raised() for check in explained):  # in words that no other mistake ends in
+        raised = sum(bool(check.raised()) for check in explained)
+        if raised == len(explained):  # in words that no other mistake ends in
             return len(explained) > 2
-        if errors:
+        if 2 * raised > len(explained):
             return len(errors) > 1
         return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
 
@@ -82,7 +84,8 @@ class Explained:
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
         left = [check for check in self._search.failed if not self._search.explains(combination, check)]
         alike = (check for check in left if test_of(check) in tests and not (check.half or check.has_mask))
-        numbers = any(check.telling and not check.raised() for check in alike)
+        few = 10 * len(explained) < len(self._search.failed)
+        numbers = any((check.telling or few) and not check.raised() for check in alike)
         return numbers or any(kind.refuted(check, program) for check in left)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:

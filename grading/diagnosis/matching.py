@@ -88,7 +88,10 @@ def _tells(got: Tensor, right: Tensor | None, strict: bool) -> bool:
         return False
     if not got.is_floating_point() or bool(got.isinf().any() and not got.isnan().any()):
         return got.numel() >= 8 and bool((got != got.flatten()[0]).any())  # a mask, boolean or additive
-    if got.dim() < 2 or bool((got.reshape(-1, got.size(-1)) == got.reshape(-1, got.size(-1))[0]).all()):
+    if got.dim() < 2 or not got.numel():
+        return False
+    rows = got.reshape(-1, got.size(-1))
+    if bool((rows == rows[0]).all()):
         return False
     wrong = got.isfinite()
     if right is not None and comparable:

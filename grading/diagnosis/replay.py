@@ -32,6 +32,7 @@ class Check(Transcript):
     """A failed or passed check, and what programs have to do with it."""
 
     strict = False  # whether its failure is in digits that float32 work has not
+    random = False  # whether a right answer draws random numbers in it
 
     # ------------------------------------------------------------------------------------------ programs
 
@@ -79,8 +80,9 @@ class Check(Transcript):
 
     def compare_with(self, right: type[Program]) -> None:
         """Take the right answer's values, beside which the learner's are looked at."""
-        run = Run(right)
+        run, before = Run(right), torch.get_rng_state()
         self._right = [run.step(step.request) for step in self.steps]
+        self.random = not torch.equal(before, torch.get_rng_state())
         pairs = zip(self.steps, self._right, strict=True)
         # then the failure is in digits that float32 work has not, or in no number at all
         self.strict = all(self._alike(step, given, given) for step, given in pairs)

@@ -84,7 +84,7 @@ class Run:
         value = target(*given, **request["kwargs"])
         output = value[0] if isinstance(value, tuple) else value
         (output * request["cotangent"]).sum().backward()
-        inputs = [x.grad for x in given if isinstance(x, Tensor) and x.is_floating_point()]
+        inputs = [x.grad for x in tensors(given) if x.is_floating_point()]
         grads = {name: leaf.grad for name, leaf in parameters.items()}
         return {"value": value, "input_grads": inputs, "parameter_grads": grads}
 

@@ -8,6 +8,8 @@ that the same answers get the same causes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 
 from grading.diagnosis.mistake import Combination, Kind, compatible, is_style, mixed, name, of_program, proves, steps
 from grading.diagnosis.program import Program
@@ -21,6 +23,7 @@ TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
 FURTHER = 8  # checks more, of those that the best combination does not explain
 CALLS = 3500  # of programs in all: about 0.2 ms each
+CALLS_TO_BEGIN = 1500  # for the first mistakes: what is larger is grown from them, and takes the rest
 CALLS_FOR_PAIRS = 700
 PARTS = 6  # combinations that are grown further though they explain a part only
 
@@ -34,6 +37,16 @@ class Budget:
     def spend(self, calls: int) -> bool:
         self.left -= calls
         return self.left >= 0
+
+    @contextmanager
+    def no_more_than(self, calls: int) -> Iterator[None]:
+        """Only so many of them in here."""
+        kept = max(self.left - calls, 0)
+        self.left -= kept
+        try:
+            yield
+        finally:
+            self.left += kept
 
 
 class Search:
@@ -53,6 +66,7 @@ class Search:
         self.failed = [check for check in failed if check.usable]
         # an error's words depend on how a line is written: numbers say more
         answered = {test_of(check) for check in self.failed if not check.raised()}
+        self._numbers = any(not check.raised() for check in self.failed)
         firsts = first_of_each([c for c in self.failed if not c.raised() or test_of(c) not in answered])
         self.sample, self._rest = firsts[:SAMPLE], firsts[SAMPLE:]
         self.passed = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
@@ -64,10 +78,20 @@ class Search:
         self._inert: dict[str, set[Kind]] = {}
         for check in self.failed:
             check.compare_with(program)
-            idle = program.idle(check)
-            self._inert[check.name] = {kind for kind in fitting if steps(kind) <= idle and not proves(kind)}
+            self._inert[check.name] = {kind for kind in fitting if self._is_inert(kind, check) and not proves(kind)}
         self._sound: dict[Combination, bool] = {}
         self._right: dict[str, bool] = {}
+
+    def weight(self, check: Check) -> float:
+        """What it counts for that a check is explained: half precision rounds, and in one shape error many mistakes
+        end, which says next to nothing beside numbers."""
+        if check.shapes_raised and self._numbers:
+            return 0.05
+        return 0.5 if check.half else 1.0
+
+    def _is_inert(self, kind: Kind, check: Check) -> bool:
+        """Whether the mistake alone cannot be seen in a check: in no step that it has, or behind random numbers."""
+        return steps(kind) <= self.program.idle(check) or (check.random and not steps(kind) & self.program.draws)
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
@@ -87,10 +111,17 @@ class Search:
     def _begun(self) -> list[Combination]:
         """Single mistakes; with the style in which they show, where no single one does much; two, where none does."""
         left = self._left(())
+        with self.budget.no_more_than(CALLS_TO_BEGIN):
+            singles = self._singles(left)
+        return singles or self._parts((), left) or self._pairs()
+
+    def _singles(self, left: Sequence[Check]) -> list[Combination]:
         singles = self._ranked(self._first(left, lambda check: self._larger((), check)))
         if not singles or not self._does(singles[0], 0.5):
-            singles += self._first(self.order[:3], lambda check: self._both((), check))
-        return singles or self._parts((), left) or self._pairs()
+            rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
+            alone = self._first(rest, lambda check: self._larger((), check))
+            singles += alone or self._first(rest, lambda check: self._both((), check))
+        return singles
 
     def _climb(self, begun: Sequence[Combination]) -> list[Combination]:
         """Larger and larger combinations, the best of all first."""
@@ -100,21 +131,23 @@ class Search:
             if not frontier or self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
                 break
             grown = self._ranked({each for start in frontier for each in self._grown(start)} - set(best))
-            frontier = self._promising([each for each in grown if not self.contradicted(each)])
+            frontier = self._promising(each for each in grown if not self.contradicted(each))
             best = self._ranked([*best, *frontier])
         return best
 
-    def _promising(self, ranked: Sequence[Combination]) -> list[Combination]:
+    def _promising(self, ranked: Iterable[Combination]) -> list[Combination]:
         """Those that are grown further: the best alone, and what is as good, where they explain nearly all."""
-        if ranked and self._does(ranked[0], MOST_OF_ALL):
-            ranked = [each for each in ranked if self.rank(each)[:2] == self.rank(ranked[0])[:2]]
-        return list(ranked[:WIDTH])
+        first = list(islice(ranked, WIDTH))
+        if first and self._does(first[0], MOST_OF_ALL):
+            return [each for each in first if self.rank(each)[:2] == self.rank(first[0])[:2]]
+        return first
 
     def _ranked(self, combinations: Iterable[Combination]) -> list[Combination]:
         return sorted(combinations, key=self.rank)
 
     def _does(self, combination: Combination, share: float) -> bool:
-        return sum(self.explains(combination, check) for check in self.sample) >= share * len(self.sample)
+        explained = sum(self.weight(check) for check in self.sample if self.explains(combination, check))
+        return explained >= share * sum(map(self.weight, self.sample))
 
     def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
         """The best, and its equals under other names."""
@@ -129,7 +162,7 @@ class Search:
 
     def rank(self, combination: Combination) -> tuple[float, int, int, tuple[int, ...]]:
         """How many checks of the sample it explains, of how many mistakes and styles it is, and its place."""
-        explained = sum(0.5 if check.half else 1.0 for check in self.sample if self.explains(combination, check))
+        explained = sum(self.weight(check) for check in self.sample if self.explains(combination, check))
         explained += sum(0.1 for check in self.sample if (combination, check.name) in self._failing)
         order = tuple(sorted(self.kinds.index(kind) for kind in combination if kind in self.kinds))
         return -explained, len(named(combination)), len(combination), order
@@ -154,7 +187,8 @@ class Search:
     def contradicted(self, combination: Combination) -> bool:
         """Whether a check that passed would not have passed with these mistakes."""
         if combination not in self._sound:
-            against = [check for check in self.passed if self._refutes(check, combination) and self._as_right(check)]
+            refuting = (check for check in self.passed if self._refutes(check, combination) and self._as_right(check))
+            against = list(islice(refuting, 2))
             # one may hang on how a line is written, where the shapes of masks meet that do not fit
             many = sum(self.explains(combination, check) for check in self.sample) >= 8
             self._sound[combination] = not against or (many and len(against) == 1 and against[0].has_mask)

@@ -8,6 +8,14 @@ from grading.examination.examiner import Examiner
 from grading.examination.plugin import KEY
 
 
+def pytest_collection_modifyitems(items):
+    """Where several processes share the tests, those of a file stay together, for the fixtures that they share. Whole
+    submissions have none, and take most of the time: each of them goes to whichever process is free."""
+    for item in items:
+        if item.get_closest_marker("apart") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 @pytest.fixture(scope="session")
 def examiner(request):
     """An examiner that shares the run's fork server."""

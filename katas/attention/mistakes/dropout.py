@@ -44,9 +44,15 @@ class Pattern(NamedTuple):
 def patterns(check: Check, right: type[Program]) -> list[Pattern]:
     """One for each call of the check that shows it; none where a step before it is wrong, which may look alike."""
     before = ["project", "split", "share", "normalise", "merge"] + ["align", "orient", "fill", "clear"] * check.has_mask
-    if any(getattr(right, step) is not getattr(Layer, step) for step in before):
+    if any(_is_wrong(right, step) for step in before):
         return []
     return [found for call in check.calls() if (found := _pattern(call, right))]
+
+
+def _is_wrong(program: type[Program], step: str) -> bool:
+    """Whether a mistake is made in that step; what is right in another style is none."""
+    owner = next(each for each in program.__mro__ if step in vars(each))
+    return issubclass(owner, Mistake) and not owner.sound
 
 
 def _pattern(call: Call, right: type[Program]) -> Pattern | None:

@@ -90,6 +90,15 @@ class BatchAsPositions(Split, Layer):
         self.output = self.output.transpose(0, 1)
 
 
+class _BatchOfTheQuery(BatchAsPositions):
+    def split(self) -> None:
+        B = self.query.size(0)
+        self.query = split_heads(self.query, self.heads)
+        self.key, self.value = (
+            split_heads(x.reshape(B, -1, x.size(-1)), self.kv_heads) for x in (self.key, self.value)
+        )
+
+
 class HeadCountAndHeadDimExchanged(Split):
     """the features are split into head_dim heads of num_heads features instead of num_heads heads of head_dim
 

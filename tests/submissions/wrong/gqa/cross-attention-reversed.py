@@ -1,5 +1,5 @@
 """The queries are projected from key, and the keys and values from query."""
-# cause: none
+# cause: cross-attention-reversed
 
 import torch
 import torch.nn.functional as F

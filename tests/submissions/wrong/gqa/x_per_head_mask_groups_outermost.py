@@ -1,5 +1,5 @@
 """A per-head mask is split into (group, kv head) instead of (kv head, group)."""
-# cause: none
+# cause: mask-groups-in-wrong-order
 
 import math
 

@@ -1,5 +1,5 @@
 """The length of the past is read from the dimension of the key/value heads."""
-# cause: none
+# cause: past-length-from-heads
 
 import torch
 import torch.nn.functional as F

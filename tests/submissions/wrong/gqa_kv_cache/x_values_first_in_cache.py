@@ -1,5 +1,5 @@
 """The cache is (values, keys), in and out."""
-# cause: none
+# cause: cache-in-wrong-order
 
 import torch
 from torch import nn

@@ -1,5 +1,5 @@
 """With a mask, all heads drop the same weights."""
-# cause: none
+# cause: dropout-shared
 
 import math
 

@@ -1,5 +1,5 @@
 """With a mask, the weights that dropout keeps are not scaled by 1/(1-p)."""
-# cause: none
+# cause: dropout-unscaled
 
 import math
 

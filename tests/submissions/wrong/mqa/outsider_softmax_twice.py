@@ -1,5 +1,5 @@
 """The softmax is applied twice."""
-# cause: none
+# cause: softmax-twice
 
 import math
 

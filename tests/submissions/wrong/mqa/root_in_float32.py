@@ -1,5 +1,5 @@
 """The root of head_dim is a float32 tensor, so that float64 results agree to 8 digits."""
-# cause: none
+# cause: root-in-float32
 
 import math
 

@@ -1,5 +1,5 @@
 """The scale is a constant, 1/2, which is right for a head_dim of 4 alone."""
-# cause: none
+# cause: scale-constant
 
 import math
 

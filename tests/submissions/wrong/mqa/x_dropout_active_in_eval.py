@@ -1,5 +1,5 @@
 """F.dropout is left at its default training=True."""
-# cause: none
+# cause: dropout-in-evaluation
 
 import math
 

@@ -1,5 +1,5 @@
 """Everything is computed in float32, float64 too, and cast back."""
-# cause: none
+# cause: all-in-float32
 
 import torch
 import torch.nn.functional as F

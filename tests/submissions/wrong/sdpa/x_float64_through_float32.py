@@ -1,5 +1,5 @@
 """Everything is upcast to float32 and cast back, which for float64 is a downcast."""
-# cause: none
+# cause: all-in-float32
 
 import torch
 
