@@ -82,7 +82,7 @@ def say(text: str, indent: str = "") -> None:
     from grading.reports.columns import wrap
 
     for line in text.split("\n"):
-        print("\n".join(wrap(line, width(), indent)))
+        print("\n".join(part.rstrip() for part in wrap(line, width(), indent)))
 
 
 def show(text: object) -> None:

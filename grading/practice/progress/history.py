@@ -13,7 +13,7 @@ from grading.practice.progress.times import day, length, moment
 from grading.texts import Texts, word
 
 NARROW = 72  # columns; below, a day has no year and no time
-RECENT = 5  # passes that are compared with as many before
+RECENT = 5  # passes that are shown of a kata, and that are compared with as many before
 
 
 def register(verbs: Verbs) -> None:
@@ -77,13 +77,13 @@ def trend(entries: Sequence[Entry]) -> list[str]:
     passes = [entry for entry in entries if entry.passed and entry.kind != DRILL and entry.kata in katas]
     lines = []
     for stem in katas:
-        own = [entry for entry in passes if entry.kata == stem]
+        own = [entry for entry in passes if entry.kata == stem][-RECENT:]
         if len(own) > 1:
             times = word("trend-to").join(length(entry.seconds) for entry in own)
             runs = word("trend-to").join(str(entry.runs) for entry in own)
             lines.append(texts.word("trend", kata=stem, times=times, runs=runs))
     count = min(RECENT, len(passes) // 2)
-    if count:
+    if count > 1:
         shares = [entry.seconds / 60 / katas[entry.kata].minutes for entry in passes]
         last, before = sum(shares[-count:]) / count, sum(shares[-2 * count : -count]) / count
         lines.append(texts.word("trend-all", count=count, last=100 * last, before=100 * before))
