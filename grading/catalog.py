@@ -4,8 +4,8 @@ kata.toml of a kata has these keys:
     title       what it is called
     minutes     how long it takes
     holes       what a learner writes, a function or Class.method each, and the steps that the stub lists for it
-    difficulty  easy, medium or hard, as an interviewer sees it; medium where nothing is said. A hard one is drawn for an
-                interview only where those that come before it were passed
+    difficulty  easy, medium or hard, as an interviewer sees it; medium where nothing is said. A hard one is drawn for
+                an interview only where those that come before it were passed
     points      its weight in a score (score.json, cohort tables); 10
     track       "core" or "further"; core
     after       the katas that come before it; in an interview round it may be what extends them

@@ -25,6 +25,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from grading.catalog import TRACKS, Kata
+from grading.practice.interview.rounds import ROUNDS
 from grading.practice.plan.known import MINUTES_A_QUESTION, Known
 from grading.practice.progress.review import card, scheduler
 from grading.practice.progress.state import DRILL, GOOD, INTERVIEW
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from fsrs import Card
 
 WRITE, AGAIN, ALONE, ROUND, MEND, ASK = "write", "again", "interview", "round", "drill", "questions"  # kinds of steps
-ROUNDS = (30, 45, 60)  # minutes
 QUESTIONS_SHARE, AGAIN_SHARE = 0.25, 0.5
 EVERY = 3  # days between two interviews, and between two drills
 NOTHING_NEW = 2  # days before the interview: without a new kata
@@ -182,7 +182,7 @@ class _Planner:
         """An interview about that kata; near the end a whole round, as long a one as there is time for."""
         rounds = [minutes for minutes in ROUNDS if minutes <= day.left]
         if (self.until - day.day).days <= ROUNDS_FROM and rounds:
-            step = Step(ROUND, rounds[-1])
+            step = Step(ROUND, max(rounds))
         else:
             step = Step(ALONE, self.katas[stem].minutes + AFTER_INTERVIEW, stem)
         if day.take(step):
