@@ -232,7 +232,7 @@ def _left_over(kata: Kata, own: Mapping[str, Any], titles: Collection[str]) -> l
         "drills": {path.stem for path in files("wrong", kata.stem)},
         "questions": {question.key for question in _asked(kata)},
     }
-    unknown = sorted(own.keys() - there.keys() - {"title", "hints"})
+    unknown = sorted(own.keys() - there.keys() - {"title", "hints", "messages"})
     return unknown + [f"{table}: {key}" for table in there for key in own.get(table, ()) if key not in there[table]]
 
 

@@ -38,8 +38,8 @@ class Explained:
     def _proven(self, combination: Combination) -> Combination:
         """Without the mistakes that are not needed, or that could as well be others."""
         kept = combination
-        # what rests on errors comes last, when those that are not proven are gone
-        for kind in sorted(combination, key=lambda kind: all(c.raised() for c in self.explains(combination, kind))):
+        # what rests on shapes alone comes last, when those that are not proven are gone
+        for kind in sorted(combination, key=lambda kind: _on_shapes(self.explains(combination, kind))):
             if not self.explains(kept, kind) or (not is_style(kind) and not self._sure(kept, kind)):
                 kept = without(kept, kind)
         return kept if kept == combination else self._proven(kept)  # what rested on those that are gone goes, too
@@ -55,7 +55,7 @@ class Explained:
         explained = [check for check in every if not check.shapes_raised]
         if self._refuted(combination, kind, explained or every):
             return False
-        if not any(check.telling for check in explained) and 2 * len(explained) < len(every):
+        if _on_shapes(every):
             # shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them
             words = {check.steps[-1].error for check in every if check.shapes_raised}
             alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
@@ -114,6 +114,12 @@ class Explained:
 
 def without(combination: Combination, kind: Kind) -> Combination:
     return tuple(each for each in combination if each is not kind)
+
+
+def _on_shapes(checks: Sequence[Check]) -> bool:
+    """Whether most of them end in shapes that do not fit, and the others in no numbers that tell."""
+    others = [check for check in checks if not check.shapes_raised]
+    return not any(check.telling for check in others) and 2 * len(others) < len(checks)
 
 
 def _constructor(checks: Sequence[Check]) -> bool:

@@ -47,15 +47,19 @@ def close_each(got: Any, wanted: Sequence[Tensor], names: Sequence[str] = (), to
 
 
 @on_arrival
-def precise(got: Any, wanted: Tensor, what: str = "the output") -> None:
-    """float64 numbers come from float64 work: the one check that what is done in float32 on the way fails."""
+def precise(got: Any, wanted: Tensor, what: str = "the output", work: str = "the root of E, the softmax") -> None:
+    """float64 numbers come from float64 work: the one check that what is done in float32 on the way fails.
+
+    Args:
+        work: what is done in float32 by those who fail it.
+    """
     try:
         close(got, wanted, what, DOUBLE)
     except CheckFailed as failed:
         digits = _agreeing(got, wanted)
         if digits < ALIKE:
             raise
-        reason = "float32 work on float64 inputs (the root of E, the softmax)"
+        reason = f"float32 work on float64 inputs ({work})"
         raise CheckFailed(
             replace(failed.failure, message=f"{_says(what, 'agrees')} to {digits} digits: {reason}")
         ) from None

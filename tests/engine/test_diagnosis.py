@@ -5,10 +5,12 @@ import random
 from collections import Counter
 
 import pytest
+import torch
 
 from benchmarks.diagnosis import Made, generated, transcripts
 from grading.catalog import Catalog
 from grading.diagnosis.knowledge import catalogue, knowledge
+from grading.diagnosis.matching import is_telling
 from grading.diagnosis.mistake import compatible, is_style, name, of_program, proves, sentence, steps, symptom
 
 SEED = 20261129
@@ -56,6 +58,10 @@ def test_generated_mistakes_are_named_and_hardly_any_other(asked, size, share):
             total += generated(made, of_program(program, module.MISTAKES), size, 4, random.Random(SEED))
     assert total["main"] >= share * total["answers"], total
     assert total["untrue"] <= 0.15 * total["answers"], total
+
+
+def test_an_output_without_elements_says_nothing():
+    assert not is_telling(torch.zeros(2, 0), torch.ones(2, 3))
 
 
 def test_mistakes_have_names_sentences_and_sections_of_their_own():

@@ -94,6 +94,10 @@ def test_what_the_checks_say_is_said_in_chinese():
             "0.75 0.5    E 为 4、9、16 时两个权重中较大的一个",
         ),
         ("-1.4 at [2, 10] in float16; 3 of 6 numbers differ", "-1.4（位置 [2, 10]，float16）；6 个数中有 3 个不同"),
+        (
+            "the output agrees to 7 digits: float32 work on float64 inputs (the root of E, the softmax)",
+            "输出有 7 位小数相同：float64 的输入用 float32 计算了（E 的平方根、softmax）",
+        ),
         ("(3, 5, 7)", "(3, 5, 7)"),
         ("a message that nobody translated", "a message that nobody translated"),
     ],

@@ -1,0 +1,31 @@
+"""The angles are taken in the dtype of x, positions of a batch get no axis for the heads, and an odd width is not refused."""
+# cause: angles-in-half, batch-for-heads, odd-width-unchecked
+
+import torch
+
+
+def rotate_half(x):
+    x1 = x[..., : x.shape[-1] // 2]
+    x2 = x[..., x.shape[-1] // 2 :]
+    return torch.cat((-x2, x1), dim=-1)
+
+
+def rotate_every_two(x):
+    x1 = x[..., ::2]
+    x2 = x[..., 1::2]
+    return torch.stack((-x2, x1), dim=-1).flatten(-2)
+
+
+def apply_rope(x, positions, base=10000.0, interleaved=False):
+    dim = x.shape[-1]
+    dtype = x.dtype
+    inv_freq = 1.0 / (base ** (torch.arange(0, dim, 2, dtype=dtype) / dim))
+    freqs = positions[..., None].to(dtype) * inv_freq
+    if interleaved:
+        emb = freqs.repeat_interleave(2, dim=-1)
+    else:
+        emb = torch.cat((freqs, freqs), dim=-1)
+    cos = emb.cos().to(x.dtype)
+    sin = emb.sin().to(x.dtype)
+    partner = rotate_every_two(x) if interleaved else rotate_half(x)
+    return (x * cos) + (partner * sin)
