@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -126,9 +127,9 @@ def normal(text: str) -> str:
     return re.sub(r"in \d+\.\d+s", "in 1.00s", text)
 
 
-def tables(checks: dict[str, int], language: str) -> str:
+def katas_of_tracks(checkout: Checkout, language: str) -> str:
     """A table of katas for each track that has some."""
-    shown = []
+    shown, checks = [], checkout.checks()
     for track in TRACKS:
         katas = [kata for kata in Catalog().katas if kata.track == track]
         rows = ["| | " + " | ".join(HEADS[language]) + " |", "|---" * 6 + "|"]
@@ -143,7 +144,7 @@ def tables(checks: dict[str, int], language: str) -> str:
     return "\n\n".join(shown)
 
 
-def trials() -> str:
+def trials(checkout: Checkout, language: str) -> str:
     """A table of the kinds of answers that trials.toml lists, each with what its grade says today."""
     rows = ["| the answer | checks | headline | causes |", "|---|---|---|---|"]
     with closing(Examiner()) as examiner:
@@ -159,15 +160,15 @@ def trials() -> str:
     return "\n".join(rows)
 
 
+TABLES: dict[str, Callable[[Checkout, str], str]] = {"katas": katas_of_tracks, "trials": trials}
+
+
 def filled(text: str, checkout: Checkout, language: str) -> str:
     """A document with its generated parts replaced; KeyError where it has a part of another name."""
 
     def part(found: re.Match[str]) -> str:
         name = found[2]
-        if name in SCREENS:
-            new = checkout.shown(SCREENS[name], language)
-        else:
-            new = trials() if name == "trials" else tables(checkout.checks(), language)
+        new = TABLES[name](checkout, language) if name in TABLES else checkout.shown(SCREENS[name], language)
         return f"{found[1]}{new}\n{found[3]}"
 
     return re.sub(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", part, text, flags=re.DOTALL)

@@ -131,10 +131,12 @@ class _Callable:
         asked = self._learner.ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}", self.symbol)
         return asked.reading(lambda reply: reply["value"])
 
-    def backward(self, cotangent: Tensor, *args: Any, leaves: bool = True, **kwargs: Any) -> Pending:
+    def backward(self, cotangent: Any, *args: Any, leaves: bool = True, **kwargs: Any) -> Pending:
         """The gradients of (output * cotangent).sum(): an answer, a Backward.
 
         Args:
+            cotangent: a tensor, of the first output where there are several; or a tuple with one for each of them,
+                whose sums are added.
             leaves: whether the inputs want gradients; the parameters do in any case.
         """
         asked = self._ahead(args, kwargs, cotangent=cotangent, leaves=leaves)

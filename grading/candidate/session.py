@@ -159,10 +159,10 @@ class Session:
         given = [each for each in _tensors(request["args"]) if each.is_floating_point()]
         inputs = [each.requires_grad_(request["leaves"]) for each in given]
         value = target(*request["args"], **request["kwargs"])
-        output = value[0] if isinstance(value, tuple) else value
-        if output.requires_grad:
+        pairs = [(output, each) for output, each in weighted(value, request["cotangent"]) if output.requires_grad]
+        if pairs:
             # a sum, because backward with a gradient argument makes PyTorch import sympy (0.3 s)
-            (output * request["cotangent"]).sum().backward()
+            sum((output * each).sum() for output, each in pairs).backward()  # type: ignore[union-attr]
         layer = self.layers[request["layer"]] if request["layer"] is not None else nn.Module()
         parameters = {name: parameter.grad for name, parameter in layer.named_parameters()}
         for parameter in layer.parameters():
@@ -261,6 +261,16 @@ def _lines(tree: ast.Module) -> dict[str, int]:
         methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
         lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
+
+
+def weighted(value: Any, cotangent: Any) -> list[tuple[Tensor, Tensor]]:
+    """The outputs whose gradients are asked for, each with its cotangent: the first alone where there is one of these.
+
+    What was returned may be anything: where it has too few outputs, the others are left out.
+    """
+    outputs = value if isinstance(value, tuple) else (value,)
+    cotangents = cotangent if isinstance(cotangent, tuple) else (cotangent,)
+    return list(zip(outputs, cotangents, strict=False))
 
 
 def _written_over(given: Any, new: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grading.candidate.session import weighted
 from grading.diagnosis.matching import same, tensors
 from grading.diagnosis.program import Program
 from grading.diagnosis.transcript import Shapes, caught
@@ -82,8 +83,9 @@ class Run:
             parameters = {name: weight.detach().clone().requires_grad_() for name, weight in layer.layers.items()}
             layer.layers = parameters
         value = target(*given, **request["kwargs"])
-        output = value[0] if isinstance(value, tuple) else value
-        (output * request["cotangent"]).sum().backward()
+        pairs = [(output, each) for output, each in weighted(value, request["cotangent"]) if output.requires_grad]
+        if pairs:
+            sum((output * each).sum() for output, each in pairs).backward()  # type: ignore[union-attr]
         inputs = [x.grad for x in tensors(given) if x.is_floating_point()]
         grads = {name: leaf.grad for name, leaf in parameters.items()}
         return {"value": value, "input_grads": inputs, "parameter_grads": grads}

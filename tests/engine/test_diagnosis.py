@@ -8,10 +8,27 @@ import pytest
 import torch
 
 from benchmarks.diagnosis import Made, generated, transcripts
+from grading.candidate.wire import encode
 from grading.catalog import Catalog
+from grading.diagnosis import mistake
+from grading.diagnosis.explain import causes
 from grading.diagnosis.knowledge import catalogue, knowledge
 from grading.diagnosis.matching import is_telling
-from grading.diagnosis.mistake import compatible, is_style, name, of_program, proves, sentence, steps, symptom
+from grading.diagnosis.mistake import (
+    Mistake,
+    compatible,
+    is_style,
+    name,
+    of_program,
+    proves,
+    sentence,
+    steps,
+    symptom,
+)
+from grading.diagnosis.program import Program
+from grading.diagnosis.replay import Check
+from grading.diagnosis.search import Search
+from grading.records import Event
 
 SEED = 20261129
 KNOWN = {kata.stem: knowledge(kata) for kata in Catalog().katas if knowledge(kata)}
@@ -84,3 +101,70 @@ def test_a_step_is_overridden_once():
     clashing = [pair for pair in itertools.combinations(kinds, 2) if steps(pair[0]) & steps(pair[1])]
     assert clashing
     assert not any(compatible((first,), second) for first, second in clashing)
+
+
+class Negated(Program):
+    """The complement of a mask, as booleans."""
+
+    def __call__(self, mask):
+        self.mask = mask
+        self.invert()
+        return self.inverse
+
+    def invert(self):
+        self.inverse = ~self.mask.bool()
+
+
+class BitsInverted(Mistake, Negated):
+    """the bits of integers are inverted, which are true then
+
+    Floats have none, and raise.
+    """
+
+    see = "toy#Bits"
+
+    def invert(self):
+        self.inverse = (~self.mask).bool()
+
+
+class ZerosKept(Mistake, Negated):
+    """all is true but for floats
+
+    A mistake that explains less.
+    """
+
+    see = "toy#Bits"
+
+    def invert(self):
+        self.inverse = torch.ones_like(self.mask, dtype=torch.bool)
+
+
+def negated(mask, program):
+    """A call of it in a check, as a program answers."""
+    try:
+        reply = {"value": program()(mask)}
+    except TypeError as error:
+        reply = {"error": {"type": "TypeError", "message": str(error)}}
+    request = {"do": "call", "layer": None, "symbol": "negated", "args": [mask], "same": [0], "kwargs": {}}
+    return Event(encode(request), reply)
+
+
+def test_a_constant_in_nearly_all_checks_and_one_error_beside_it_are_proof():
+    mixed = mistake.mixed(Negated, (BitsInverted,))
+    masks = [torch.randint(2, (3, size)) for size in range(2, 9)] + [torch.ones(3, 4)]
+    failed = [Check(f"test_{i}", [negated(mask, mixed)], {"negated": ("mask",)}) for i, mask in enumerate(masks)]
+    passed = [Check("test_bool", [negated(masks[0].bool(), mixed)], {"negated": ("mask",)})]
+    assert [cause.name for cause in causes({"negated": Negated}, (BitsInverted, ZerosKept), failed, passed)] == [
+        "bits-inverted"
+    ]
+
+
+def test_what_a_passed_check_contradicts_is_not_found(made, monkeypatch):
+    """Nor its equals: what gives a part of a check only is grown further, and may be all that there is in the end."""
+    search = Search(made.program, kinds_of(made), [], [])
+    single = [(kind,) for kind in search.kinds]
+    monkeypatch.setattr(search, "contradicted", lambda combination: combination == single[0])
+    monkeypatch.setattr(search, "rank", lambda combination: (0.0, 1, 1, ()))
+    assert single[0] not in search._simplest(single)
+    assert search._simplest(single)
+    assert not search._simplest(single[:1])

@@ -1,0 +1,19 @@
+"""The triangle is off by one: a token sees the one after it."""
+# cause: padded-triangle-one-ahead
+
+import torch
+
+
+def position_ids(attention_mask):
+    x = attention_mask.to(torch.int64)
+    before = x.cumsum(-1) - x
+    return before * x
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    B, S = attention_mask.shape
+    L = S if query_len is None else query_len
+    future = torch.triu(torch.ones(L, S, dtype=torch.bool), diagonal=S - L + 2)
+    pad = ~attention_mask.to(torch.bool)
+    hidden = future[None] | pad[:, None, :]
+    return (~hidden).unsqueeze(1)

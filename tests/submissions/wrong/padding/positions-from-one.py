@@ -1,0 +1,27 @@
+"""Positions are counted from 1: the running sum of the attention mask counts the token itself, too."""
+# cause: positions-from-one
+
+import torch
+from torch import Tensor
+
+
+def position_ids(attention_mask: Tensor) -> Tensor:
+    running = torch.zeros(attention_mask.size(0), dtype=torch.int64)
+    columns = []
+    for column in attention_mask.unbind(dim=1):
+        real = column > 0
+        running = running + real
+        columns.append(running * real)
+    return torch.stack(columns, dim=1)
+
+
+def padding_causal_mask(attention_mask: Tensor, query_len: int | None = None) -> Tensor:
+    key_len = attention_mask.size(1)
+    query_len = query_len or key_len
+    visible = torch.zeros(attention_mask.shape, dtype=torch.bool)
+    rows = []
+    for slot in range(key_len):
+        visible = visible.clone()
+        visible[:, slot] = attention_mask[:, slot] > 0
+        rows.append(visible)
+    return torch.stack(rows[key_len - query_len :], dim=1)[:, None]

@@ -1,0 +1,20 @@
+"""Positions run on from row to row instead of starting again at 0 in each."""
+# cause: positions-run-on
+
+import torch
+
+
+def position_ids(attention_mask):
+    mask = attention_mask.to(torch.int64)
+    pos = mask.flatten().cumsum(0).view_as(mask) - 1
+    pos = pos.clamp(min=0)
+    return pos * mask
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    b, s = attention_mask.shape
+    l = s if query_len is None else query_len
+    causal = torch.tril(torch.ones(s, s))
+    keys = attention_mask[:, None, None, :].float()
+    full = causal[None, None] * keys
+    return full[:, :, s - l :].bool()

@@ -1,0 +1,22 @@
+"""A position is the slot, and 0 where a pad is: padding on the left is not taken off."""
+# cause: positions-ignore-padding
+
+import torch
+
+
+def position_ids(attention_mask):
+    real = attention_mask != 0
+    slots = torch.arange(real.size(1))
+    first = real.int().argmax(dim=1, keepdim=True)
+    pos = slots + 0 * first
+    return torch.where(real, pos, torch.zeros_like(pos))
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    real = attention_mask != 0
+    S = real.size(1)
+    L = S if query_len is None else query_len
+    idx = torch.arange(S)
+    causal = idx[None, :] <= idx[S - L :, None]
+    m = causal[None] & real[:, None, :]
+    return m[:, None]

@@ -1,0 +1,22 @@
+"""The attention mask is taken for that of the queries: pads see nothing, and are seen as keys."""
+# cause: query-padding-for-key-padding
+
+import torch
+
+
+def position_ids(attention_mask):
+    real = attention_mask != 0
+    slots = torch.arange(real.size(1))
+    first = real.int().argmax(dim=1, keepdim=True)
+    pos = slots - first
+    return torch.where(real, pos, torch.zeros_like(pos))
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    real = attention_mask != 0
+    S = real.size(1)
+    L = S if query_len is None else query_len
+    idx = torch.arange(S)
+    causal = idx[None, :] <= idx[S - L :, None]
+    m = causal[None] & real[:, S - L :, None]
+    return m[:, None]

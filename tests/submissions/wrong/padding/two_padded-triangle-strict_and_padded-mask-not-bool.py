@@ -1,0 +1,22 @@
+"""The triangle is off by one: a token does not see itself;
+the mask has 1 and 0 instead of True and False: its dtype
+is not bool."""
+# cause: padded-triangle-strict, padded-mask-not-bool
+
+import torch
+
+
+def position_ids(attention_mask):
+    mask = attention_mask.to(torch.int64)
+    pos = torch.cumsum(mask, dim=1) - 1
+    pos = pos.clamp(min=0)
+    return pos * mask
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    b, s = attention_mask.shape
+    l = s if query_len is None else query_len
+    causal = torch.tril(torch.ones(s, s), diagonal=-1)
+    keys = attention_mask[:, None, None, :].float()
+    full = causal[None, None] * keys
+    return full[:, :, s - l :].int()

@@ -1,0 +1,22 @@
+"""Negative positions alone are replaced, and pads on the right keep the position of the last token;
+the queries are
+taken for the first of the slots (top-left) and not for the last (bottom-right)."""
+# cause: pads-clamped, padded-triangle-top-left
+
+import torch
+
+
+def position_ids(attention_mask):
+    mask = attention_mask.to(torch.int64)
+    pos = torch.cumsum(mask, dim=1) - 1
+    pos = pos.clamp(min=0)
+    return pos
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    b, s = attention_mask.shape
+    l = s if query_len is None else query_len
+    causal = torch.tril(torch.ones(s, s))
+    keys = attention_mask[:, None, None, :].float()
+    full = causal[None, None] * keys
+    return full[:, :, :l].bool()

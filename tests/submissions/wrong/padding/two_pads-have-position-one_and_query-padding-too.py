@@ -1,0 +1,23 @@
+"""Pads have position 1 instead of 0;
+pads are hidden as keys and emptied as queries, too."""
+# cause: pads-have-position-one, query-padding-too
+
+import torch
+
+
+def position_ids(attention_mask):
+    real = attention_mask != 0
+    slots = torch.arange(real.size(1))
+    first = real.int().argmax(dim=1, keepdim=True)
+    pos = slots - first
+    return torch.where(real, pos, torch.ones_like(pos))
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    real = attention_mask != 0
+    S = real.size(1)
+    L = S if query_len is None else query_len
+    idx = torch.arange(S)
+    causal = idx[None, :] <= idx[S - L :, None]
+    m = causal[None] & real[:, None, :] & real[:, S - L :, None]
+    return m[:, None]

@@ -1,0 +1,24 @@
+"""Pads are hidden as keys and emptied as queries, too;
+each query sees itself, pads too."""
+# cause: query-padding-too, pads-see-themselves
+
+import torch
+
+
+def position_ids(attention_mask):
+    real = attention_mask != 0
+    slots = torch.arange(real.size(1))
+    first = real.int().argmax(dim=1, keepdim=True)
+    pos = slots - first
+    return torch.where(real, pos, torch.zeros_like(pos))
+
+
+def padding_causal_mask(attention_mask, query_len=None):
+    real = attention_mask != 0
+    S = real.size(1)
+    L = S if query_len is None else query_len
+    idx = torch.arange(S)
+    causal = idx[None, :] <= idx[S - L :, None]
+    m = causal[None] & real[:, None, :] & real[:, S - L :, None]
+    m = m | torch.eye(S, dtype=torch.bool)[S - L :]
+    return m[:, None]
