@@ -10,6 +10,7 @@
   (a cos - b sin, a sin + b cos).
 - It writes the rotated keys and the values into slots P ... P + L - 1, *in place*, and sets cache.length to P + L.
   cache.keys and cache.values stay the tensors that they are, and their other slots stay as they are.
+- Scores are the dot products of queries and keys, times 1/sqrt(E).
 - New token i sees slots 0 ... P + i, whatever the others hold: a slot that is not written may hold anything, NaN too.
 - What a layer knows of a sequence is in its cache. So any split of a sequence into calls gives what one call gives, one
   layer may serve several caches in turns, and a caller who sets cache.length to less goes on from there.
