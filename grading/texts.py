@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import ROOT, Kata, KataFault, read_toml
+from grading.catalog import ROOT, Catalog, Kata, KataFault, read_toml
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
@@ -56,6 +56,15 @@ class Texts:
 
     def title(self, kata: Kata) -> str:
         return str(self._found("titles", kata.stem, kata.title))
+
+    def passed(self, katas: Sequence[Kata]) -> str:
+        """How many katas of each track are passed, which are these."""
+        counted, catalog = [], Catalog()
+        for track in catalog.tracks:
+            done, whole = (sum(kata.track == track for kata in each) for each in (katas, catalog.katas))
+            values = {"track": self.word(f"track-{track}"), "passed": done, "count": whole}
+            counted.append(self.word("status-track", **values))
+        return self.word("list-comma").join(counted)
 
     def hints(self, kata: Kata) -> tuple[str, ...]:
         """The hints of a kata, as many as there are in English."""
