@@ -4,10 +4,11 @@ kata.toml of a kata has these keys:
     title       what it is called
     minutes     how long it takes
     holes       what a learner writes, a function or Class.method each, and the steps that the stub lists for it
-    difficulty  easy, medium or hard, as an interviewer sees it; medium where nothing is said
+    difficulty  easy, medium or hard, as an interviewer sees it; medium where nothing is said. A hard one is drawn for
+                an interview only where those that come before it were passed
     points      its weight in a score (score.json, cohort tables); 10
     track       "core" or "further"; core
-    after       the katas that come before it
+    after       the katas that come before it; in an interview round it may be what extends them
     hints       three, each one level further: direction, idea, line of thought; never the code
 
 A kata whose file cannot be read is in the catalog too, after the others, and says why: no other is taken down by it.

@@ -82,6 +82,10 @@ class Texts:
         both = self.word("and").join(sentences) if all(sentences) else english
         return str(self._found("drills", f"{kata}/{file}", both))
 
+    def rule(self, title: str) -> str:
+        """The title of a check, without its parameters."""
+        return str(self._found("checks", title, title))
+
     def star(self, star: Star) -> str:
         """What there is to say about an efficiency star."""
         key = "star" if star.given else "star-copies" if star.kv_heads > 1 else "star-copies-one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,7 +13,7 @@ from rich.text import Text
 from grading.catalog import Catalog
 from grading.records import CELL, Cause, CheckResult, KataResult, Report
 from grading.reports.columns import fit, padded, wrap
-from grading.texts import SHOWS_A_LINE, Texts, grader, word
+from grading.texts import COMMAND, SHOWS_A_LINE, Texts, grader, word
 
 LABEL = 8
 TITLES = 3
@@ -110,9 +111,13 @@ def _not_run(result: KataResult) -> str:
 
 
 def what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
-    """The next hint, and the notebook's section where a cause is known; the notebook where no hint is left."""
+    """The next hint, and the notebook's section where a cause is known; the notebook where no hint is left.
+
+    In a notebook another is a click away; in a terminal its section can be read at once.
+    """
     section = result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook
-    read = f"notebooks/{section}" if section else ""
+    read = f"notebooks/{section}" if COMMAND in os.environ else f"{grader()} read {section.replace('.ipynb', '')}"
+    read = read if section else ""
     if result.kata in hints_read:
         return read
     return f"{grader()} hint {result.kata}" + (f", {read}" if result.causes else "")

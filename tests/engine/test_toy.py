@@ -111,7 +111,7 @@ def test_it_is_graded_and_a_mistake_is_named(root, grader):
     shown = grader("check", "toy", "--file", root / SQUARED, status=1)
     assert "the output is twice the input" in shown
     assert "the input is squared instead of doubled" in " ".join(shown.split())
-    assert "notebooks/toy.ipynb#By-hand" in shown
+    assert "python grader.py read toy#By-hand" in shown
     solve(root)
     (result,) = json.loads(grader("check", "toy", "--json", "--html", root / "page.html"))["katas"]
     assert (result["outcome"], result["passed"], result["fault"]) == ("passed", result["expected"], "")

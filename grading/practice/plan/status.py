@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import time
+import sys
+from pathlib import Path
 
 from grading.catalog import Catalog
-from grading.console import PASS, Verbs
+from grading.console import PASS, USAGE, Verbs, say, width
 from grading.practice.progress.progress import Progress
-from grading.practice.progress.state import Record, form
+from grading.practice.progress.state import CELL, DRILL, INTERVIEW, Record, form
+from grading.practice.progress.times import day, length
 from grading.texts import Texts, word
 
+ELSEWHERE = {CELL: "status-cells", INTERVIEW: "status-interviews", DRILL: "status-drills"}
+NARROW = 60  # columns
 NAMED = 3  # mistakes that are told of a kata
 
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    verbs.add_parser("status", help="attempts, times, hints and mistakes so far").set_defaults(run=_status)
+    status = verbs.add_parser("status", help="attempts, times, hints and mistakes so far")
+    status.add_argument("--html", type=Path, metavar="FILE", help="write it as a page, with the plan and the history")
+    status.set_defaults(run=_status)
 
 
 def _status(arguments: argparse.Namespace) -> int:
     progress, katas = Progress(), Catalog().katas
+    if arguments.html:
+        return _write_page(progress, arguments.html)
     rounds = progress.rounds()
     records = [progress.kata(kata.stem) for kata in katas]
     passed = sum(bool(record.passes) for record in records)
@@ -28,14 +36,37 @@ def _status(arguments: argparse.Namespace) -> int:
     print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints"))))
     for kata, record in zip(katas, records, strict=True):
         print(_line(f"{kata.number} {kata.stem}", record))
-        print(*(f"    {mistake}\n" for mistake in _mistakes(record)), sep="", end="")
-    if cells := [f"{kata.stem} ({each.cells})" for kata, each in zip(katas, records, strict=True) if each.cells]:
-        print("\n" + word("status-cells", katas=word("list-comma").join(cells)))
+        for mistake in _mistakes(record):
+            say(" " * 4 + mistake, " " * 4)
+    _elsewhere(dict(zip((kata.stem for kata in katas), records, strict=True)))
     for number, ended in enumerate(rounds, start=1):
         stems = [stem for stem, entry in ended["katas"].items() if form(Record, entry).passes]
         names = word("list-comma").join(stems) or word("status-none")
         print("\n" + word("status-ended", number=number, day=day(float(ended.get("ended", 0))), katas=names))
     return PASS
+
+
+def _write_page(progress: Progress, path: Path) -> int:
+    from grading.practice.plan.page import page
+
+    try:
+        path.write_text(page(progress), encoding="utf-8", newline="\n")
+    except OSError as error:
+        print(f"grader: the page cannot be written: {error}", file=sys.stderr)
+        return USAGE
+    say(word("progress-file", file=path))
+    return PASS
+
+
+def _elsewhere(records: dict[str, Record]) -> None:
+    """How many of the attempts were made in a cell, in an interview, in a drill."""
+    told = []
+    for kind, key in ELSEWHERE.items():
+        counts = [f"{stem} ({each.elsewhere[kind]})" for stem, each in records.items() if each.elsewhere.get(kind)]
+        told += [word(key, katas=word("list-comma").join(counts))] if counts else []
+    if told:
+        print()
+        say("\n".join(told))
 
 
 def _line(name: str, record: Record) -> str:
@@ -55,17 +86,8 @@ def _mistakes(record: Record) -> list[str]:
 
 
 def _row(name: str, attempts: str, first: str, best: str, hints: str) -> str:
+    """On a narrow screen without the day of the first pass."""
     from grading.reports.columns import flush, padded
 
-    cells = (flush(attempts, 8), padded(first, 10), flush(best, 7), flush(hints, 5))
-    return padded(name, 16) + "  ".join(cells)
-
-
-def day(at: float) -> str:
-    """That moment's date, here."""
-    return time.strftime("%Y-%m-%d", time.localtime(at))
-
-
-def length(seconds: float) -> str:
-    """A time in minutes and seconds: 12:05."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+    day = [padded(first, 10)] if width() >= NARROW else []
+    return padded(name, 16) + "  ".join((flush(attempts, 8), *day, flush(best, 7), flush(hints, 5)))
