@@ -27,6 +27,7 @@ from grading.candidate.surroundings import begin_random_numbers, differences, se
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
+NO_CALL = ("load", "decode", "state")  # requests without the arguments of a single call
 
 
 class NotLoadable(Exception):
@@ -185,13 +186,18 @@ class Session:
     def _target(self, request: dict[str, Any]) -> Callable[..., Any]:
         layer, symbol = request["layer"], request["symbol"]
         target: Callable[..., Any] = self.layers[layer] if layer is not None else getattr(self.module, symbol)
-        return target
+        return getattr(target, request["method"]) if request.get("method") else target
+
+    def _state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of a layer as they are, and the gradients that the last call left in them."""
+        parameters = dict(self.layers[request["layer"]].named_parameters())
+        return {"value": parameters, "grads": {name: parameter.grad for name, parameter in parameters.items()}}
 
     # --------------------------------------------------------------------------------------- errors
 
     def _misfit(self, request: dict[str, Any], error: BaseException) -> Misfit | None:
         """The error in plain words where what was called takes other arguments than it was called with."""
-        if type(error) is not TypeError or self._learners_frame(error)[0] or request["do"] in ("load", "decode"):
+        if type(error) is not TypeError or self._learners_frame(error)[0] or request["do"] in NO_CALL:
             return None
         symbol, layer = request["symbol"], self.layers.get(request["layer"])
         args = request["calls"][0] if request["do"] == "several" else request["args"]
@@ -199,7 +205,8 @@ class Session:
         if request["do"] == "make":
             function, name = functools.partial(function.__init__, None), f"{symbol}.__init__"
         elif layer is not None:
-            function, name = layer.forward, f"{symbol}.forward"
+            method = request.get("method") or "forward"
+            function, name = getattr(layer, method), f"{symbol}.{method}"
         return other_signature(name, function, self.signatures.get(name, []), args, request.get("kwargs", {}))
 
     def _error(self, error: BaseException) -> dict[str, Any]:
