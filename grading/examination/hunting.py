@@ -12,7 +12,7 @@ import importlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,7 +44,7 @@ def hunt_report(hunt: Hunt, keys: Collection[str], file: Path, host: Host, seed:
     learner = Learner(hunt, file, host, Limits(), seed)
     try:
         learner.load()
-        with _Known(hunt, seed) as known:
+        with Known(hunt, seed) as known:
             parts = known.second(learner) if hunt.part == 2 else known.hunted(learner, sorted(keys))
             checks = tuple(parts)
         result = _result(hunt, learner, checks)
@@ -64,17 +64,17 @@ def _result(hunt: Hunt, learner: Learner, checks: Sequence[CheckResult]) -> Kata
     return KataResult(hunt.stem, hunt.title, learner.where(0), outcome, passed, len(counted), checks=tuple(checks))  # type: ignore[arg-type]
 
 
-class _Known:
+class Known:
     """What is known of a hunt: its checks, and how the program answers with any set of its bugs."""
 
     def __init__(self, hunt: Hunt, seed: int) -> None:
         self._hunt = hunt
         self._seed = seed
-        self._checks = _module(hunt)
+        self.checks = _module(hunt)
         self._host = DebugHost()  # what it runs is this repository's own
         self._answers: dict[tuple[str, tuple[str, ...]], list[Tensor]] = {}
 
-    def __enter__(self) -> _Known:
+    def __enter__(self) -> Known:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,18 +84,22 @@ class _Known:
 
     def hunted(self, learner: Learner, keys: Sequence[str]) -> Iterator[CheckResult]:
         """Whether each bug was found, and whether all else is as it was, or right."""
-        known = plants(self._hunt)
-        got = {name: self._asked(learner, name) for name in self._checks.PROBES}
-        sets = {name: self._matching(name, answer, keys) for name, answer in got.items()}
+        known, whole = plants(self._hunt), self.checks.WHOLE
+        got = {name: self._asked(learner, name) for name in self.checks.PROBES}
+        sets = {name: self._matching(name, answer, keys) for name, answer in got.items() if name != whole}
         for key in keys:
             found = any(key not in each for each in sets[known[key].probe])
             yield CheckResult(key, known[key].sentence, "passed" if found else "failed")
-        failure = next((answer for answer in got.values() if isinstance(answer, Failure)), None)
-        yield CheckResult(SOUND, SOUND, "passed" if all(sets.values()) else "failed", **_said(failure, learner))
+        # what the parts say is still in there is all that the whole may show; none where a part answers like nothing
+        left = [tuple(sorted(frozenset().union(*each))) for each in product(*sets.values())]
+        answer = got[whole]
+        sound = not isinstance(answer, Failure) and any(_alike(answer, self.answer(whole, each)) for each in left)
+        failure = next((each for each in got.values() if isinstance(each, Failure)), None)
+        yield CheckResult(SOUND, SOUND, "passed" if sound else "failed", **_said(failure, learner))
 
     def _asked(self, learner: Learner, name: str) -> list[Tensor] | Failure:
         """What the file answers to a probe, or why it gives no answer."""
-        answer, failure = self._asked_for(learner, lambda: self._checks.PROBES[name](learner, self._draw(name)))
+        answer, failure = self._asked_for(learner, lambda: self.checks.PROBES[name](learner, self._draw(name)))
         return failure or answer or []
 
     def _asked_for(self, learner: Learner, ask: Callable[[], Any]) -> tuple[Any, Failure | None]:
@@ -117,14 +121,14 @@ class _Known:
         """The sets of bugs with which the program answers that probe as the file does."""
         if isinstance(got, Failure):
             return []
-        seen = [key for key in keys if name in (self._checks.WHOLE, plants(self._hunt)[key].probe)]
+        seen = [key for key in keys if plants(self._hunt)[key].probe == name]
         sets = (each for count in range(len(seen) + 1) for each in combinations(seen, count))
         return [frozenset(each) for each in sets if _alike(got, self.answer(name, each))]
 
     def answer(self, name: str, keys: tuple[str, ...]) -> list[Tensor]:
         """What the program with those bugs answers to a probe."""
         if (name, keys) not in self._answers:
-            with self._program(planted(self._hunt, keys)) as program:
+            with self.program(planted(self._hunt, keys)) as program:
                 found = self._asked(program, name)
             if isinstance(found, Failure):
                 raise KataFault(
@@ -134,7 +138,7 @@ class _Known:
         return self._answers[name, keys]
 
     @contextmanager
-    def _program(self, text: str) -> Iterator[Learner]:
+    def program(self, text: str) -> Iterator[Learner]:
         """A program of this repository's own, to be asked as a learner's file is."""
         with tempfile.TemporaryDirectory(prefix="kata-") as folder:
             file = Path(folder) / self._hunt.file
@@ -150,8 +154,8 @@ class _Known:
 
     def second(self, learner: Learner) -> Iterator[CheckResult]:
         """The checks of the second part, in their order: the answer of the reference is what is wanted."""
-        with self._program(self._hunt.reference) as reference:
-            for check in self._checks.SECOND:
+        with self.program(self._hunt.reference) as reference:
+            for check in self.checks.SECOND:
                 failure = self._failure(check, learner, reference)
                 title = (check.__doc__ or check.__name__).strip().splitlines()[0]
                 said = _said(failure, learner)

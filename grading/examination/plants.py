@@ -34,7 +34,15 @@ class _Edit:
 
 def plants(hunt: Hunt) -> dict[str, Plant]:
     """All of them by key; KataFault where the file is broken or a text does not stand in the program once."""
-    return _read(hunt.folder / "plants.toml", hunt.reference)
+    return _read(hunt.folder / "plants.toml", _program(hunt.solution))
+
+
+@cache
+def _program(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise KataFault(path, error) from error
 
 
 @cache
@@ -53,7 +61,7 @@ def _read(path: Path, program: str) -> dict[str, Plant]:
 
 def planted(hunt: Hunt, keys: Collection[str]) -> str:
     """The program with those bugs in it. KataFault where two of them change the same text."""
-    text = hunt.reference
+    text = _program(hunt.solution)
     edits = sorted((edit for key in keys for edit in _edits(hunt, key)), key=lambda edit: edit.start, reverse=True)
     if _overlap(edits):
         raise KataFault(hunt.folder / "plants.toml", f"{', '.join(sorted(keys))} change the same text")
@@ -78,7 +86,7 @@ def drawn(hunt: Hunt, chance: random.Random) -> list[str]:
 
 def _edits(hunt: Hunt, key: str) -> Iterator[_Edit]:
     for old, new in plants(hunt)[key].changes:
-        start = hunt.reference.index(old)
+        start = _program(hunt.solution).index(old)
         yield _Edit(start, start + len(old), new)
 
 

@@ -70,7 +70,7 @@ def _debug(arguments: argparse.Namespace) -> int:
     if work and not live:
         return _refused(word("hunt-under-way", title=Texts().title(work.kata), when=moment(work.began)))
     if work:
-        say(word("interview-goes-on", title=Texts().title(work.kata)))
+        say(word("hunt-goes-on", title=Texts().title(work.kata)))
     work = work or _begin(space, arguments.seed, arguments.part, live)
     return sit(space, work, _check, _finish, _report) if live else PASS
 
