@@ -99,6 +99,12 @@ class Kata:
         """The functions and classes that a learner writes."""
         return tuple(dict.fromkeys(hole.partition(".")[0] for hole in self.holes))
 
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The classes that stand complete in the stub, for a learner writes no part of them."""
+        classes = (node.name for node in ast.parse(self.reference).body if isinstance(node, ast.ClassDef))
+        return tuple(name for name in classes if name not in self.symbols)
+
     @property
     def reference(self) -> str:
         """The text of the solution; KataFault where there is none that Python can read."""
@@ -111,13 +117,18 @@ class Kata:
 
     @cached_property
     def signatures(self) -> dict[str, tuple[str, ...]]:
-        """Parameter names, without self: {"MultiHeadAttention.forward": ("query", "key", "value", "mask"), ...}."""
+        """Parameter names, without self: {"MultiHeadAttention.forward": ("query", "key", "value", "mask"), ...}.
+
+        Of a class that is given, a dataclass, they are the names of its fields.
+        """
         body = ast.parse(self.reference).body
         found = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
         for owner in (node for node in body if isinstance(node, ast.ClassDef)):
             methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
             found |= {f"{owner.name}.{method.name}": method for method in methods}
         names = {name: tuple(argument.arg for argument in node.args.args) for name, node in found.items()}
+        classes = (node for node in body if isinstance(node, ast.ClassDef))
+        names |= {owner.name: _fields(owner) for owner in classes if owner.name in self.given}
         return {name: tuple(argument for argument in each if argument != "self") for name, each in names.items()}
 
 
@@ -145,7 +156,8 @@ class Hunt(Kata):
     @property
     def symbols(self) -> tuple[str, ...]:
         """The functions and classes of the program."""
-        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.signatures))
+        body = ast.parse(self.reference).body
+        return tuple(node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef))
 
     @property
     def contract(self) -> str:
@@ -207,6 +219,12 @@ class Catalog:
         near = [kata.stem for kata in parts] or get_close_matches(stem, self.stems)
         meant = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(self.stems)}"
         raise ValueError(f"{'several katas' if parts else 'no kata'} {name!r}: {meant}")
+
+
+def _fields(owner: ast.ClassDef) -> tuple[str, ...]:
+    """What a dataclass lists."""
+    lines = (line.target for line in owner.body if isinstance(line, ast.AnnAssign))
+    return tuple(target.id for target in lines if isinstance(target, ast.Name))
 
 
 def submission(folder: Path, stem: str) -> Path:

@@ -230,11 +230,14 @@ def _write_page(report: Report, path: Path) -> str:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    texts = Texts()
-    for kata in Catalog().katas:
-        minutes = texts.word("list-minutes", minutes=kata.minutes)
-        shown = kata.fault or f"{minutes}  {texts.title(kata)}"
-        print(f"{kata.number or '-'} {kata.stem:<14}{shown}")
+    texts, katas = Texts(), Catalog().katas
+    stems = max(len(kata.stem) for kata in katas)
+    for track in Catalog().tracks:
+        print(texts.word(f"track-{track}"))
+        for kata in (each for each in katas if each.track == track):
+            minutes = texts.word("list-minutes", minutes=kata.minutes)
+            shown = kata.fault or f"{minutes}  {texts.title(kata)}"
+            print(f"{kata.number or '-':>3} {kata.stem:<{stems}} {shown}")
     return PASS
 
 

@@ -30,6 +30,7 @@ from grading.examination.plugin import Drawer, new_seed
 from grading.records import CheckFailed, CheckResult, EngineFault, Failure, KataResult, Report
 
 SOUND = "what was right is right"
+ODD = "odd"
 Draw = Callable[[str], Drawer]
 
 
@@ -86,6 +87,8 @@ class Known:
         """Whether each bug was found, and whether all else is as it was, or right."""
         known, whole = plants(self._hunt), self.checks.WHOLE
         got = {name: self._asked(learner, name) for name in self.checks.PROBES}
+        for name in (name for name, answer in got.items() if isinstance(answer, Failure) and answer.kind == ODD):
+            self.answer(name, ())  # the hunt is broken where the right program cannot be examined either
         sets = {name: self._matching(name, answer, keys) for name, answer in got.items() if name != whole}
         for key in keys:
             found = any(key not in each for each in sets[known[key].probe])
@@ -114,7 +117,7 @@ class Known:
             raise
         except Exception as error:  # what comes has another form than anybody foresaw
             learner.drop()
-            return None, Failure(f"the answer cannot be examined ({type(error).__name__}: {error})"[:300], kind="odd")
+            return None, Failure(f"the answer cannot be examined ({type(error).__name__}: {error})"[:300], kind=ODD)
         return answer, None
 
     def _matching(self, name: str, got: list[Tensor] | Failure, keys: Sequence[str]) -> list[frozenset[str]]:
@@ -157,6 +160,8 @@ class Known:
         with self.program(self._hunt.reference) as reference:
             for check in self.checks.SECOND:
                 failure = self._failure(check, learner, reference)
+                if failure and failure.kind == ODD and (fault := self._failure(check, reference, reference)):
+                    raise KataFault(self._hunt.tests, f"{check.__name__}: {fault.message}")
                 title = (check.__doc__ or check.__name__).strip().splitlines()[0]
                 said = _said(failure, learner)
                 yield CheckResult(check.__name__, title, "failed" if failure else "passed", **said)

@@ -38,10 +38,14 @@ def report(report: Report, width: int, verbose: bool = False, hints_read: Collec
 
 
 def board(report: Report, width: int) -> Text:
-    """One line a kata: mark, number, stem, title, how far it is; `*` for the efficiency star, or what it lacks."""
+    """One line a kata: mark, number, stem, title, how far it is; `*` for the efficiency star, or what it lacks. Where
+    there are katas of several tracks, each track has its name above it."""
     out = Text()
     stems = max(len(result.kata) for result in report.katas)
-    for result in map(Texts().result, report.katas):
+    tracks = [Catalog()[result.kata].track for result in report.katas]
+    for i, result in enumerate(map(Texts().result, report.katas)):
+        if len(set(tracks)) > 1 and tracks[i] not in tracks[:i]:
+            out.append(word(f"track-{tracks[i]}") + "\n", style="dim")
         number = Catalog()[result.kata].number
         shown = "not started" if result.left_out and result.outcome == "passed" else result.outcome
         counted = result.outcome in ("passed", "failed")

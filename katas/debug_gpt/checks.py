@@ -40,10 +40,15 @@ def tokens(draw: Drawer, batch: int = 2, length: int = 7) -> Tensor:
     return steps.cumsum(dim=-1) % VOCABULARY
 
 
+def part(learner: Learner, symbol: str, *args: Any, **settings: Any) -> Layer:
+    """A layer of the file."""
+    made: Layer = getattr(learner, symbol)(*args, **settings)
+    return made
+
+
 def model(learner: Learner, num_layers: int = 1, **settings: Any) -> Layer:
     """A small model. It has no dropout unless that is asked for."""
-    made: Layer = learner.GPT(VOCABULARY, CONTEXT, WIDTH, HEADS, num_layers, **settings)
-    return made
+    return part(learner, "GPT", VOCABULARY, CONTEXT, WIDTH, HEADS, num_layers, **settings)
 
 
 def flag(value: float) -> list[Tensor]:
@@ -56,7 +61,7 @@ def flag(value: float) -> list[Tensor]:
 
 def attention(learner: Learner, draw: Drawer) -> list[Tensor]:
     """Attention alone, in evaluation and without dropout."""
-    layer = weighed(learner.Attention(WIDTH, HEADS, 0.0), draw)
+    layer = weighed(part(learner, "Attention", WIDTH, HEADS, 0.0), draw)
     return [layer(draw(2, 7, WIDTH, scale=2.0))]
 
 
@@ -65,7 +70,8 @@ def dropout(learner: Learner, draw: Drawer) -> list[Tensor]:
     x, changes = draw(2, 7, WIDTH), []
     for training in (True, False):
         with_some, without = (
-            weighed(learner.Attention(WIDTH, HEADS, rate), Drawer(7, "weights"), training)(x) for rate in (0.5, 0.0)
+            weighed(part(learner, "Attention", WIDTH, HEADS, rate), Drawer(7, "weights"), training)(x)
+            for rate in (0.5, 0.0)
         )
         changes.append(float(not torch.equal(with_some, without)))
     return [torch.tensor(changes, dtype=torch.float64)]
@@ -73,7 +79,7 @@ def dropout(learner: Learner, draw: Drawer) -> list[Tensor]:
 
 def attention_gradients(learner: Learner, draw: Drawer) -> list[Tensor]:
     """Which of queries, keys and values get gradients."""
-    layer = weighed(learner.Attention(WIDTH, HEADS, 0.0), draw)
+    layer = weighed(part(learner, "Attention", WIDTH, HEADS, 0.0), draw)
     found = layer.backward(draw(2, 7, WIDTH), draw(2, 7, WIDTH)).wait().parameters
     learns = [float(part.abs().sum() > 1e-9) for part in found["qkv.weight"].chunk(3)]
     return [torch.tensor(learns, dtype=torch.float64)]
@@ -82,7 +88,7 @@ def attention_gradients(learner: Learner, draw: Drawer) -> list[Tensor]:
 def block(learner: Learner, draw: Drawer) -> list[Tensor]:
     """A block in which attention gives the same vector for each token, whatever is wrong in attention."""
     constant = {"attention.proj.weight": torch.zeros(WIDTH, WIDTH, dtype=torch.float64)}
-    return [weighed(learner.Block(WIDTH, HEADS, 0.0), draw, changed=constant)(draw(2, 7, WIDTH))]
+    return [weighed(part(learner, "Block", WIDTH, HEADS, 0.0), draw, changed=constant)(draw(2, 7, WIDTH))]
 
 
 def ends(learner: Learner, draw: Drawer) -> list[Tensor]:
@@ -104,7 +110,7 @@ def blocks(learner: Learner, draw: Drawer) -> list[Tensor]:
 
 def initialisation(learner: Learner, draw: Drawer) -> list[Tensor]:
     """The standard deviations of the weights as they are at the start, to one digit, and the largest bias."""
-    layer = learner.GPT(97, 40, 64, 4, 1)
+    layer = part(learner, "GPT", 97, 40, 64, 4, 1)
     state = layer.state()[0]
     weights = [each for name, each in sorted(state.items()) if name.endswith("weight") and "norm" not in name]
     biases = [each.abs().max().item() for name, each in state.items() if name.endswith("bias")]
@@ -260,7 +266,7 @@ def the_end_of_one_sequence(learner: Learner, reference: Learner, draw: Drawer) 
         ours, theirs = both(learner, reference, draw)
         prompt = tokens(draw, 5, 3)
         free = theirs.method("generate")(prompt, 6)
-        for end in torch.cat([free[:, 3:5], prompt[:, :1]], dim=1).flatten().unique().tolist():
+        for end in sorted({*free[:, 3:5].flatten().tolist(), *prompt[:, 0].tolist()}):
             wanted = theirs.method("generate")(prompt, 6, end)
             same(ours.method("generate")(prompt, 6, end), wanted, "the tokens")
 

@@ -244,6 +244,15 @@ def test_what_is_found_and_whether_the_rest_is_right(small, tmp_path, examiner, 
         assert result.checks[-1].where.endswith(":10")
 
 
+def test_a_probe_that_the_right_program_cannot_answer_is_a_fault_of_the_hunt(small, tmp_path, examiner):
+    checks = sys.modules["katas.small.checks"]
+    checks.PROBES = {**checks.PROBES, "output": lambda learner, draw: [learner.Twice()(draw(3)).nothing]}
+    file = tmp_path / "learner.py"
+    file.write_text(PROGRAM)
+    with pytest.raises(KataFault, match="output, with nothing planted: the answer cannot be examined"):
+        hunt_report(small, ["minus", "thrice"], file, examiner.host, SEED)
+
+
 # ---------------------------------------------------------------------------------------------------- the verb
 
 

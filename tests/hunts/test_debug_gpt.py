@@ -65,7 +65,9 @@ OTHER_WAYS = [
     (
         "blocks-shared",
         {
-            "[Block(d_model, num_heads, dropout)] * num_layers": "Block(d_model, num_heads, dropout) for _ in [0] * num_layers"
+            "[Block(d_model, num_heads, dropout)] * num_layers": "[]",
+            "        self.norm = nn": "        for _ in range(num_layers):\n"
+            "            self.blocks.append(Block(d_model, num_heads, dropout))\n        self.norm = nn",
         },
     ),
     ("embeddings-wide", {"isinstance(module, nn.Linear):": "isinstance(module, (nn.Embedding, nn.Linear)):"}),

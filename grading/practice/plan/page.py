@@ -52,7 +52,7 @@ def page(progress: Progress, now: float | None = None) -> str:
     values = {
         "rows": rows,
         "round": len(progress.rounds()) + 1,
-        "passed": sum(row.stage in STAGES[2:] for row in rows),
+        "passed": texts.passed([row.kata for row in rows if row.stage in STAGES[2:]]),
         "goal": goal if made else None,
         "days": [(name_of(each.day), each.minutes, steps(each)) for each in made.days] if made else [],
         "left_out": made.left_out if made else (),

@@ -6,11 +6,12 @@ than expected changes what comes.
 A day is filled in this order, as far as its minutes go:
 
 1. questions: those that are due and a share of the new ones; a quarter of the time is kept for them;
-2. an interview, every third day once two katas are written; near the end a whole round, every second day;
-3. katas that fsrs wants again, in at most half of the time as long as katas of the first track are left to write;
-4. the next kata that was never written, in the order of the catalog; none on the last two days, unless less than half
+2. an interview, every third day once two katas are written; near the end a whole round instead;
+3. in the last days, katas that were not seen in them yet, those of the first track before others, so that each is seen
+   once more shortly before;
+4. katas that fsrs wants again, in at most half of the time as long as katas of the first track are left to write;
+5. the next kata that was never written, in the order of the catalog; none on the last two days, unless less than half
    of the first track is written;
-5. in the last days, katas that were not seen in them yet, so that each is seen once more shortly before;
 6. every third day a drill, about the kata with most mistakes.
 
 What does not fit waits for the next day, where it comes first, and then it may be longer than the day. Of what is
@@ -131,9 +132,9 @@ class _Planner:
         day.left -= kept
         for stem in self._interviewed(today):
             self._interview(day, stem)
+        self._refresh(day)
         self._again(day)
         self._write(day)
-        self._refresh(day)
         self._drill(day)
         day.left += kept
         self._ask(day, due, new)
@@ -170,11 +171,10 @@ class _Planner:
 
     def _interviewed(self, today: date) -> list[str]:
         """The kata of today's interview, if there is to be one: the one with fewest, not seen for longest."""
-        often = EVERY if (self.until - today).days > ROUNDS_FROM else EVERY - 1
         ready = [stem for stem in self.katas if stem in self.written and self.seen.get(stem, today) < today]
         if today >= self.last_days and self._hurried(today):
             return []
-        if len(self.written) < 2 or (today - self.last[INTERVIEW]).days < often:
+        if len(self.written) < 2 or (today - self.last[INTERVIEW]).days < EVERY:
             return []
         return sorted(ready, key=lambda stem: (self.interviews[stem], self.seen[stem]))[:1]
 
@@ -234,10 +234,11 @@ class _Planner:
 
     def _refresh(self, day: Day) -> None:
         """In the last days, the katas that were not seen in them yet."""
-        if day.day < self.last_days:
+        if day.day < self.last_days or self._hurried(day.day):
             return
         waiting = [stem for stem in self.written if self.seen.get(stem, date.min) < self.last_days]
-        for stem in sorted(waiting, key=lambda stem: self.seen.get(stem, date.min)):
+        order = {stem: (TRACKS.index(kata.track), self.seen.get(stem, date.min)) for stem, kata in self.katas.items()}
+        for stem in sorted(waiting, key=lambda stem: order[stem]):
             if day.take(Step(AGAIN, self._minutes(stem), stem)):
                 self._went_well(stem, day.day)
 

@@ -31,8 +31,8 @@ def _status(arguments: argparse.Namespace) -> int:
         return _write_page(progress, arguments.html)
     rounds = progress.rounds()
     records = [progress.kata(kata.stem) for kata in katas]
-    passed = sum(bool(record.passes) for record in records)
-    print(word("status-round", number=len(rounds) + 1, passed=passed, count=len(katas)) + "\n")
+    passed = [kata for kata, record in zip(katas, records, strict=True) if record.passes]
+    print(word("status-round", number=len(rounds) + 1, tracks=Texts().passed(passed)) + "\n")
     print(_row("", *(word(f"status-{key}") for key in ("attempts", "first", "best", "hints"))))
     for kata, record in zip(katas, records, strict=True):
         print(_line(f"{kata.number} {kata.stem}", record))
