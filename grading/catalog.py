@@ -156,6 +156,10 @@ class Hunt(Kata):
     @property
     def symbols(self) -> tuple[str, ...]:
         """The functions and classes of the program."""
+        return self._defined
+
+    @cached_property
+    def _defined(self) -> tuple[str, ...]:
         body = ast.parse(self.reference).body
         return tuple(node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef))
 

@@ -16,6 +16,7 @@ from grading import catalog
 from grading.catalog import Catalog, KataFault, read_hunt
 from grading.examination.hunting import SOUND, Known, hunt_report
 from grading.examination.plants import drawn, fit, planted, plants
+from grading.texts import tables
 from tests.engine.terminals import Terminal, copied, grader
 
 HUNTS = Catalog().hunts
@@ -59,6 +60,13 @@ def test_there_are_bugs_enough_and_each_has_a_sentence_and_a_probe(hunt, known):
         assert plant.probe in parts(known), plant.key
         assert plant.sentence[0].islower(), plant.key
         assert not plant.sentence.endswith("."), plant.key
+
+
+def test_each_bug_and_each_check_of_the_second_part_is_said_in_chinese(hunt, known):
+    own = tables("zh")
+    assert not [key for key in plants(hunt) if f"{hunt.stem}/{key}" not in own["drills"]]
+    titles = [check.__doc__.strip().splitlines()[0] for check in known.checks.SECOND]
+    assert not [title for title in titles if title not in own["checks"]]
 
 
 def test_nothing_in_the_program_tells_what_is_wrong(hunt):
