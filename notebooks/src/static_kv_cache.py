@@ -348,7 +348,7 @@ assert torch.empty(1, 8_192, 8, 128, device="meta").stride()[1] == 8 * 128 == 1_
 assert len(range(8_192)) == 8_192
 
 # %%
-# checks: first-position, values-stay, nan-in-slots, cache-is-full
+# checks: first-position, nan-in-slots, cache-is-full
 assert far[0] < 1e-12 < 0.1 < far[1]
 assert stays < 1e-12 < 0.1 < turns
 assert hundred[0] == 100

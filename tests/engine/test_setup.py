@@ -109,7 +109,7 @@ def test_make_test_and_make_notebooks_set_up_what_they_need_as_first_commands(ma
     assert done.returncode == 0, done.stderr
     order = [log.index(f"-r {name}") for name in LISTS]
     assert order == sorted(order)
-    assert order[-1] < log.index("-m pytest -q --candidate=solutions\n")
+    assert order[-1] < log.index("-m pytest -q --candidate=solutions ")
     done, log = make("notebooks")
     assert log == "python -m jupyterlab notebooks/start_here.ipynb\n"
     assert (ROOT / "notebooks" / "start_here.ipynb").is_file()
