@@ -341,7 +341,7 @@ def test_output_in_each_dtype(learner, draw, dtype):
 @pytest.mark.parametrize("dtype", list(HALF)[:3], ids=short)
 def test_lse_in_each_dtype(learner, draw, dtype, head_dim):
     """lse has seven digits, as float32 work gives them, for half inputs too"""
-    given = [(8 * x).to(dtype) for x in drawn(draw, head_dim=head_dim)]
+    given = [x.to(dtype) for x in drawn(draw, head_dim=head_dim)]
     lse_is(learner.blockwise_attention.ahead(*given, None, 2), attention(*given)[1].float(), 2e-6)
 
 
