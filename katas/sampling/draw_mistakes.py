@@ -56,6 +56,11 @@ class DrawFallsToFirst(Draw):
         self.ids = self.ids.masked_fill(self.ids == self.probs.size(-1), 0)
 
 
+class _OfDoubleSums(DrawFallsToFirst):
+    def widen_probs(self) -> None:
+        self.weights = self.weights.double()
+
+
 class DrawGreedy(Draw):
     """the most probable token is taken whatever u is
 
