@@ -112,7 +112,8 @@ def _with_verb(argv: list[str]) -> list[str]:
     verbs = (*HERE, *VERBS)
     if argv[:1] in (["-h"], ["--help"]) or (argv and argv[0] in verbs):
         return argv
-    if argv and (near := get_close_matches(argv[0], verbs, n=1)) and not _is_kata(argv[0]):
+    name = argv[0] if argv and not argv[0].startswith("-") else ""
+    if (near := get_close_matches(name, verbs, n=1)) and not _is_kata(name):
         _parser("").error(f"no verb {argv[0]!r}: did you mean {near[0]}?")
     return ["check", *argv]
 
