@@ -87,7 +87,7 @@ class PositionsFromTheNewLength(Positions):
 
 
 class OnePositionForAll(Positions):
-    """all the new tokens of a call get one position instead of P, P + 1, ...
+    """all the new tokens of a call get one position instead of P, P + 1 and so on
 
     Right for one token at a time.
     """

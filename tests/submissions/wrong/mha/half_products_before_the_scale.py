@@ -1,5 +1,5 @@
 """In float16 the products of a head_dim of 128 overflow: they are scaled when it is too late."""
-# cause: none
+# cause: scale-after-product
 
 import math
 
