@@ -502,7 +502,7 @@ class WrittenAtTheEnd(At):
 
 
 class WrittenOneSlotLate(At):
-    """the new tokens are written one slot too far: into P + 1 ... instead of P ...
+    """the new tokens are written one slot too far: from P + 1 on instead of from P on
 
     A slot between old and new tokens is read that nobody wrote.
     """

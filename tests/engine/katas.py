@@ -3,7 +3,6 @@
 from grading.catalog import Catalog
 
 COUNT = len(Catalog().katas)
-FIRST_TRACK = sum(kata.track == Catalog().tracks[0] for kata in Catalog().katas)  # how many katas it has
 
 
 def writing(symbol: str) -> str:

@@ -14,7 +14,7 @@ from grading.catalog import ROOT, Catalog
 from grading.classroom import readme_badge
 from grading.cli import main
 from grading.stubs import stub
-from tests.engine.katas import ATTENTION, FIRST_TRACK, GROUPS, HEADS
+from tests.engine.katas import ATTENTION, GROUPS, HEADS, SAME_TRACK
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "grade.yml").read_text())
@@ -273,14 +273,14 @@ def test_untouched_and_right_are_green(job):
     job.push({})
     status, words, summary = job.run()
     assert (status, commands(words)) == (0, []), words
-    assert summary.startswith(f"## 0 of {FIRST_TRACK} katas pass")
+    assert summary.startswith(f"## 0 of {SAME_TRACK} katas pass")
     job.push({ATTENTION: solution(ATTENTION)})
     status, words, summary = job.run()
     assert (status, commands(words)) == (0, []), words
-    assert summary.startswith(f"## 1 of {FIRST_TRACK} katas pass, ")
+    assert summary.startswith(f"## 1 of {SAME_TRACK} katas pass, ")
     assert "did not count" not in summary
     assert "is not by this repository's owner" in summary
-    assert json.loads((job.folder / "result" / "badge.json").read_text())["message"] == f"1/{FIRST_TRACK}"
+    assert json.loads((job.folder / "result" / "badge.json").read_text())["message"] == f"1/{SAME_TRACK}"
     assert job.run(strict="--strict")[0] in (1, 3), "all are required; 3 where there is no sandbox"
 
 
