@@ -512,7 +512,7 @@ class WrittenOneSlotLate(At):
 
 
 class WrittenAfterTheNewLength(At):
-    """the new tokens are written behind the length that counts them already: into P + L ... instead of P ...
+    """the new tokens are written behind the length that counts them already: from P + L on instead of from P on
 
     cache.length was advanced before it was read.
     """
