@@ -1,5 +1,5 @@
 """A single new token after a cache attends to the past only, not to itself."""
-# cause: causal-mask-strict
+# cause: none
 
 import math
 
