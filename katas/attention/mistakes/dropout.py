@@ -30,7 +30,8 @@ class Pattern(NamedTuple):
     def kept_are(self, factor: float) -> bool:
         """Some are dropped, some are not, and those are multiplied by this."""
         close = (self.ratio[self.kept] - factor).abs() < 1e-5 * factor
-        return bool(self.kept.any()) and not bool(self.kept.all()) and bool(close.all())
+        dropped = self.ratio == 0  # what the mask hides has no ratio
+        return bool(self.kept.any()) and bool(dropped.any()) and bool(close.all())
 
     @property
     def copies_differ(self) -> bool:

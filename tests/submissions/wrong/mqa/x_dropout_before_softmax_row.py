@@ -1,5 +1,5 @@
 """Dropout zeroes scores instead of weights."""
-# cause: none
+# cause: dropout-on-scores
 
 from typing import NamedTuple, Optional
 

@@ -1,5 +1,5 @@
 """Hand-made dropout divides by p instead of 1 - p."""
-# cause: none
+# cause: dropout-keeps-instead
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,5 @@
 """Rows without keys are opened for the softmax in place, in the mask of the caller."""
-# cause: none
+# cause: mask-changed-in-place
 
 from typing import NamedTuple, Optional
 

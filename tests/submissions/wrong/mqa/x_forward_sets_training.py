@@ -1,5 +1,5 @@
 """forward puts the layer into training mode."""
-# cause: none
+# cause: dropout-in-evaluation
 
 import math
 

@@ -1,5 +1,5 @@
 """k_proj is as wide as d_model and averaged over heads."""
-# cause: none
+# cause: k-projection-full-width
 
 import torch
 from torch import nn

@@ -1,5 +1,5 @@
 """Queries are folded query by query, the mask head by head."""
-# cause: none
+# cause: heads-viewed-both-ways
 
 import torch
 from torch import nn

@@ -1,5 +1,5 @@
 """The output layer is called out_proj."""
-# cause: none
+# cause: layers-under-other-names
 
 import math
 

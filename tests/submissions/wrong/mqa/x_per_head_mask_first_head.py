@@ -1,5 +1,5 @@
 """Because there is one key head, a per-head mask is cut to its first head."""
-# cause: none
+# cause: mask-of-first-head
 
 import torch
 from torch import nn
