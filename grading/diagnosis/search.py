@@ -78,7 +78,7 @@ class Search:
         self._inert: dict[str, set[Kind]] = {}
         for check in self.failed:
             check.compare_with(program)
-            self._inert[check.name] = {kind for kind in fitting if self._is_inert(kind, check) and not proves(kind)}
+            self._inert[check.name] = {kind for kind in fitting if self._is_inert(kind, check)}
         self._sound: dict[Combination, bool] = {}
         self._right: dict[str, bool] = {}
 
@@ -91,7 +91,8 @@ class Search:
 
     def _is_inert(self, kind: Kind, check: Check) -> bool:
         """Whether the mistake alone cannot be seen in a check: in no step that it has, or behind random numbers."""
-        return steps(kind) <= self.program.idle(check) or (check.random and not steps(kind) & self.program.draws)
+        hidden = steps(kind) <= self.program.idle(check) or (check.random and not steps(kind) & self.program.draws)
+        return hidden and not proves(kind)
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
@@ -109,13 +110,14 @@ class Search:
         return sorted(self.sample, key=lambda check: (bool(check.raised()), check.has_mask, check.cost > 1))
 
     def _begun(self) -> list[Combination]:
-        """Single mistakes; with the style in which they show, where no single one does much; two, where none does."""
+        """Single mistakes; what gives a part of a check, where no single one is found; two at once, where none is."""
         left = self._left(())
         with self.budget.no_more_than(CALLS_TO_BEGIN):
             singles = self._singles(left)
         return singles or self._parts((), left) or self._pairs()
 
     def _singles(self, left: Sequence[Check]) -> list[Combination]:
+        """Single mistakes, also of other checks where they do not do much; there with the style in which they show."""
         singles = self._ranked(self._first(left, lambda check: self._larger((), check)))
         if not singles or not self._does(singles[0], 0.5):
             rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
