@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,6 +58,12 @@ class Step:
             return None
         return Raised(str(error.get("type")), " ".join(str(error.get("message", "")).split())[:300])
 
+    def with_value(self, form: Callable[[Any], Any]) -> Step:
+        """The same, with the value of the reply in that form."""
+        if "value" not in self.reply:
+            return self
+        return Step(self.request, {**self.reply, "value": form(self.reply["value"])})
+
 
 class Transcript:
     """The calls of a failed or passed check.
@@ -71,6 +77,7 @@ class Transcript:
         self.events = events
         self._symbols = symbols
         self._right: list[Any] = []
+        self.in_order: Callable[[Any], Any] = lambda value: value  # the form in which answers are compared
 
     @cached_property
     def size(self) -> int:
@@ -84,7 +91,7 @@ class Transcript:
     @cached_property
     def steps(self) -> list[Step]:
         found = [Step(wire.decode(event.request, request=True), event.reply or {}) for event in self.events]
-        return [part for step in found for part in apart(step)]
+        return [part.with_value(self.in_order) for step in found for part in apart(step)]
 
     @cached_property
     def half(self) -> bool:
