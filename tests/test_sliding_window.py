@@ -29,7 +29,8 @@ def visible(query_len, key_len, window, num_sinks=0):
 
 
 def sized(size):
-    return ", ".join(f"{name}={n}" for name, n in zip(("query_len", "key_len", "window", "num_sinks"), size, strict=False))
+    names = ("query_len", "key_len", "window", "num_sinks")
+    return ", ".join(f"{name}={number}" for name, number in zip(names, size, strict=False))
 
 
 # ------------------------------------------------------------------------------------------------- the mask
@@ -273,7 +274,8 @@ def states(learner, lengths, window, num_sinks=0):
 
 
 def spelled(lengths, window, num_sinks=0):
-    return f"chunks {' + '.join(map(str, lengths))}, window={window}" + (f", num_sinks={num_sinks}" if num_sinks else "")
+    sinks = f", num_sinks={num_sinks}" if num_sinks else ""
+    return f"chunks {' + '.join(map(str, lengths))}, window={window}{sinks}"
 
 
 def runs(*cases):

@@ -40,5 +40,5 @@ class Program:
 
     @classmethod
     def in_order(cls, value: Any) -> Any:
-        """An answer in the form in which answers are compared, where the contract leaves the order of its parts free."""
+        """An answer as answers are compared: in one order, where the contract leaves the order of its parts free."""
         return value

@@ -135,8 +135,8 @@ print(f"the sink takes {with_sink[0]:.0%}; without it each other weight is {grow
 #
 # A sink is a key that is *also* visible: near **or** a sink, and never later than the query.
 #
-# *sinks-not-seen* leaves them out, *sinks-and-near* joins with *and*, *sinks-seen-too-early* lets the first queries look
-# ahead, *sinks-count-in-the-window* takes them off $w$, *one-sink-too-many* and *one-sink-too-few* count wrongly,
+# *sinks-not-seen* leaves them out, *sinks-and-near* joins with *and*, *sinks-seen-too-early* lets the first queries
+# look ahead, *sinks-count-in-the-window* takes them off $w$, *one-sink-too-many* and *one-sink-too-few* count wrongly,
 # *sinks-seen-as-queries* makes rows of them.
 
 # %%
@@ -288,7 +288,8 @@ assert wanted == [7, 8, 9, 10]
 assert after == [9, 10, 11, 12]
 found = [j for j in wanted if j in after]
 assert found == [9, 10]
-print("query 10 wants", wanted, "  finds in the ring", found, "  side by side", [j for j in wanted if j in held + chunk])
+beside = [j for j in wanted if j in held + chunk]
+print("query 10 wants", wanted, "  finds in the ring", found, "  side by side", beside)
 
 # %% [markdown]
 # What goes wrong in the update itself: *evicted-before-appending* makes room for nothing and ends up with $w+L$ tokens,
@@ -425,7 +426,7 @@ assert [j for j in range(10) if sees(10, j, 4) and j not in back] == [7, 8]
 #
 # </details>
 #
-# **2.** A prompt of N tokens is read in chunks of C through a window. How many keys does a chunk meet at most, and which
+# **2.** A prompt of N tokens is read in chunks of C through a window. How many keys does a chunk meet, and which
 # C makes the largest score tensor as large as the cache, for $w$ tokens of 2E numbers and H / K query heads a
 # key/value head?
 #
@@ -450,4 +451,5 @@ assert [j for j in range(10) if sees(10, j, 4) and j not in back] == [7, 8]
 # %% [markdown]
 # **Further reading.** Beltagy, Peters and Cohan 2020 (Longformer, 2004.05150), section 3.1. Jiang et al. 2023 (Mistral
 # 7B, 2310.06825), section 2: ring and chunks. Xiao et al. 2023 (StreamingLLM, 2309.17453): sinks. Gemma team 2025
-# (Gemma 3, 2503.19786): five windowed layers to a full one. Before: [the causal mask](causal_mask.ipynb#Windows-and-documents).
+# (Gemma 3, 2503.19786): five windowed layers to a full one. Before:
+# [the causal mask](causal_mask.ipynb#Windows-and-documents).

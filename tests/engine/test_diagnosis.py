@@ -168,3 +168,44 @@ def test_what_a_passed_check_contradicts_is_not_found(made, monkeypatch):
     assert single[0] not in search._simplest(single)
     assert bool(search._simplest(single)) == (len(single) > 1)
     assert not search._simplest(single[:1])
+
+
+class Doubled(Program):
+    """The rows of a matrix doubled, in any order."""
+
+    def __call__(self, matrix):
+        self.matrix = matrix
+        self.double()
+        return self.rows
+
+    @classmethod
+    def in_order(cls, value):
+        return value[value[:, 0].argsort()]
+
+    def double(self):
+        self.rows = 2 * self.matrix
+
+
+class RowsTripled(Mistake, Doubled):
+    """the rows are tripled
+
+    They are half as large again.
+    """
+
+    see = "toy#Rows"
+
+    def double(self):
+        self.rows = 3 * self.matrix
+
+
+def test_an_answer_may_have_an_order_of_its_own():
+    def doubled(matrix, rows):
+        request = {"do": "call", "layer": None, "symbol": "doubled", "args": [matrix], "same": [0], "kwargs": {}}
+        return Check("test_doubled", [Event(encode(request), {"value": rows})], {"doubled": ("matrix",)})
+
+    def named(rows):
+        return [cause.name for cause in causes({"doubled": Doubled}, (RowsTripled,), [doubled(matrix, rows)], [])]
+
+    matrix = torch.randn(4, 5, dtype=torch.float64)
+    assert named(3 * matrix) == named(3 * matrix.flip(0)) == ["rows-tripled"]
+    assert named(3 * matrix.flip(1)) == []
