@@ -169,6 +169,19 @@ def scores_of(learner, name, head_dim):
     return found[:, : len(rows)]
 
 
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_scale(learner, name):
+    """the gradients of query and key are scaled by 1/sqrt(E), once"""
+    found = [scores_of(learner, name, head_dim)[-1, -1].item() for head_dim in (4, 9, 16)]
+    wanted = 8 / 3
+    numbers(
+        found,
+        [wanted / 2, wanted / 3, wanted / 4],
+        f"a gradient of 8/3 for a score, with E = 4, 9 and 16: that of {name}",
+        f"the gradient of {name} is not that of scores times 1/sqrt(E)",
+    )
+
+
 def test_query_by_the_values(learner):
     """a query is drawn to keys whose values beat the mean that its weights give"""
     # the weights are 1/3 each, the mean of 0, 6 and 9 is 5, and key i is feature i
@@ -188,19 +201,6 @@ def test_key_by_the_values(learner):
         [-5 / 3, -10 / 3, 1 / 3, 2 / 3, 4 / 3, 8 / 3],
         "weight 1/3 times (0 6 9 minus 5), for grad_output 1 and then 2",
         "the gradient of key is not that of its scores",
-    )
-
-
-@pytest.mark.parametrize("name", NAMES[:2])
-def test_scale(learner, name):
-    """the gradients of query and key are scaled by 1/sqrt(E), once"""
-    found = [scores_of(learner, name, head_dim)[-1, -1].item() for head_dim in (4, 9, 16)]
-    wanted = 8 / 3
-    numbers(
-        found,
-        [wanted / 2, wanted / 3, wanted / 4],
-        f"a gradient of 8/3 for a score, with E = 4, 9 and 16: that of {name}",
-        f"the gradient of {name} is not that of scores times 1/sqrt(E)",
     )
 
 

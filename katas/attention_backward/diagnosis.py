@@ -1,42 +1,12 @@
-"""What the diagnosis knows of this kata: its program in steps, and what people do wrong in them.
+"""What the diagnosis knows of this kata: the way back in steps (program.py), and what people do wrong in them.
 
-TODO: a method for each step that can be done wrong, and a class for each way of doing it wrong.
+The mistakes of the forward pass are those of all katas of attention.
 """
 
-import sys
+from grading.diagnosis.mistake import mistakes_in
+from katas.attention.mistakes import fills, layers, masks, scale, softmax
+from katas.attention_backward import ends, products_back, softmax_back
+from katas.attention_backward.program import AttentionBackward
 
-from torch import Tensor
-
-from grading.diagnosis.mistake import Mistake, mistakes_in
-from grading.diagnosis.program import Program
-
-
-class Twice(Program):
-    x: Tensor
-    output: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        self.x = x
-        self.double()
-        return self.output
-
-    def double(self) -> None:
-        self.output = 2 * self.x
-
-
-PROGRAMS = {"twice": Twice}
-
-
-class AttentionBackwardSquared(Mistake, Twice):
-    """the input is squared instead of doubled
-
-    Right for 0 and 2 alone.
-    """
-
-    see = "attention_backward#By-hand"
-
-    def double(self) -> None:
-        self.output = self.x * self.x
-
-
-MISTAKES = mistakes_in(sys.modules[__name__])
+PROGRAMS = {"attention_backward": AttentionBackward}
+MISTAKES = mistakes_in(scale, softmax, masks, fills, layers, softmax_back, products_back, ends)
