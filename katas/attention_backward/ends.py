@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
+from grading.diagnosis.run import Run
 from katas.attention_backward.program import AttentionBackward
+
+ROUNDING = 1e-3  # of float16, twice
+MOST = 4.0  # times as far off as one order of the work in half precision may be another
 
 
 class Masks(Mistake, AttentionBackward):
@@ -129,18 +135,31 @@ class WorkedInHalf(Results):
     Where gradients of weights are large and nearly equal, their differences are rounding.
     """
 
-    def choose_precision(self) -> None:
-        """The dtype of the inputs."""
+    needs = ("choose_precision",)
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        """Which half-precision numbers depends on the order of the work: they are off as far as these here are."""
+        found = [_off(step.request, step.reply.get("value"), right) for step in check.steps if not step.error]
+        return check.half and bool(found) and all(each is not None for each in found) and any(found)
 
 
-class _SlopesInHalf(WorkedInHalf):
-    def find_slopes(self) -> None:
-        super().find_slopes()
-        if self.dtype.itemsize < 4:
-            self.slope = self.slope.to(self.dtype).float()
-
-    def choose_precision(self) -> None:
-        super(WorkedInHalf, self).choose_precision()
+def _off(request: dict[str, Any], value: Any, right: type[Program]) -> bool | None:
+    """Whether gradients are off by more than their rounding; None where it is more than half precision brings about."""
+    if request["do"] != "call" or not isinstance(value, tuple | list):
+        return None
+    in_half: type[Program] = type(right.__name__, (right,), {"choose_precision": lambda self: None})
+    wanted, rough = Run(right).step(request), Run(in_half).step(request)
+    if not all(isinstance(each, tuple) and len(each) == len(value) for each in (wanted, rough)):
+        return None
+    pairs = zip(value, wanted, strict=True)
+    if any(not isinstance(a, Tensor) or a.shape != b.shape or a.dtype != b.dtype for a, b in pairs):
+        return None
+    triples = [[each.double() for each in three] for three in zip(value, wanted, rough, strict=True)]
+    far = [(float((a - b).abs().amax()), float((c - b).abs().amax()), float(b.abs().amax())) for a, b, c in triples]
+    if not all(off <= MOST * worst + ROUNDING * size for off, worst, size in far):
+        return None
+    return any(off > ROUNDING * size for off, _, size in far)
 
 
 class GradientsInFloat32(Results):

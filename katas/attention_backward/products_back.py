@@ -67,8 +67,7 @@ class OnesForGradOutput(Products):
     Right for a grad_output of ones, which is what many tests take.
     """
 
-    def choose_precision(self) -> None:
-        super().choose_precision()
+    def take_grad_output(self) -> None:
         self.upstream = torch.ones_like(self.upstream)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grading.diagnosis.transcript import Transcript
 from katas.attention.program import Core
 
 
@@ -27,6 +28,12 @@ class AttentionBackward(Core):
     grad_key: Tensor
     grad_value: Tensor
 
+    @classmethod
+    def idle(cls, check: Transcript) -> frozenset[str]:
+        halves = frozenset() if check.half else frozenset({"choose_precision", "deliver_gradients"})
+        masks = frozenset() if check.has_mask else frozenset({"find_mixing", "hide"})
+        return super().idle(check) | halves | masks
+
     def __call__(
         self, grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Any:
@@ -34,6 +41,7 @@ class AttentionBackward(Core):
         self.head_dim, self.dtype = query.size(-1), query.dtype
         self.choose_precision()
         self.receive()
+        self.take_grad_output()
         self.attend()
         self._go_back()
         self.deliver_gradients()
@@ -58,6 +66,9 @@ class AttentionBackward(Core):
             self.upstream, self.query, self.key, self.value = (
                 each.float() for each in (self.upstream, self.query, self.key, self.value)
             )
+
+    def take_grad_output(self) -> None:
+        """As it is given."""
 
     def find_mixing(self) -> None:
         self.mixing = self.weights

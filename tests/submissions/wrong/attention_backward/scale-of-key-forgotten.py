@@ -36,5 +36,5 @@ def attention_backward(grad_output, query, key, value, mask=None):
     # backward through q @ k
     dq = scale * torch.bmm(dpreatt, k)
     dk = torch.bmm(dpreatt.transpose(1, 2), q)
-    grads = zip((dq, dk, dv), (query, key, value))
+    grads = zip((dq, dk, dv), (query, key, value), strict=True)
     return tuple(grad.reshape(x.shape).to(x.dtype) for grad, x in grads)
