@@ -5,8 +5,8 @@
     python benchmarks/mutation.py gqa --processes 2
 
 Each mutant (mutants.py) is graded up to the first check that fails. One that fails none is either equivalent under the
-contract, and stands with the reason in equivalent_mutants.toml, or a hole in the grader, and is printed. The figures go
-to results/mutation.json, and docs/mutation.md is made of both.
+contract, and stands with the reason in equivalent_mutants/<kata>.toml, or a hole in the grader, and is printed. The
+figures go to results/mutation.json, and docs/mutation.md is made of both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from grading.examination.examiner import Examiner, run
 from grading.records import CheckResult
 
 RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
-EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants.toml"
+EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants"
 PAGE = ROOT / "docs" / "mutation.md"
 RIGHT = ROOT / "tests" / "submissions" / "right"
 LIMITS = Limits(call_seconds=3.0, kata_seconds=20.0)
@@ -133,7 +133,8 @@ def _counted(verdicts: Sequence[Verdict]) -> dict[str, int]:
 
 def equivalents() -> dict[tuple[str, str], str]:
     """The reason for which a mutant is no other program under the contract, by file and change."""
-    entries = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(EQUIVALENT.glob("*.toml"))]
+    entries = [each for text in texts for each in tomllib.loads(text)["equivalent"]]
     return {(each["file"], change): each["reason"] for each in entries for change in each["changes"]}
 
 
@@ -156,7 +157,7 @@ for another, a statement left out, a constant, a dtype, a flag. `python benchmar
 to the first check that fails. *Natural* are those that people write, such as another axis or a layer taken for its
 neighbour; the others are a machine's.
 
-Generated from `benchmarks/results/mutation.json` and `benchmarks/equivalent_mutants.toml` by
+Generated from `benchmarks/results/mutation.json` and `benchmarks/equivalent_mutants/` by
 `python benchmarks/mutation.py --page`.
 """
 

@@ -2,6 +2,7 @@
 
     python docs/screens.py           # write them
     python docs/screens.py --check   # exit status 1 where one is not what a run shows today
+    python docs/screens.py README.md # of these documents only
 
 A screen is what its command prints in a copy of the checkout in which every kata is a fresh stub, but for the files
 that the screen names. Where a run says how long it took, the document says one second.
@@ -178,13 +179,14 @@ def main() -> int:
     """Write the documents, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, and show what is stale")
-    check, stale = parser.parse_args().check, 0
+    parser.add_argument("documents", nargs="*", default=DOCUMENTS, help="default: all that have generated parts")
+    arguments, stale = parser.parse_args(), 0
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout(Path(folder))
-        for name, language in DOCUMENTS.items():
+        for name in arguments.documents:
             text = (ROOT / name).read_text(encoding="utf-8")
-            new = filled(text, checkout, language)
-            if check:
+            new = filled(text, checkout, DOCUMENTS[name])
+            if arguments.check:
                 for line in unified_diff(text.splitlines(), new.splitlines(), name, "a run", lineterm="", n=1):
                     print(line)
                 stale += text != new

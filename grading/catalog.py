@@ -4,10 +4,11 @@ kata.toml of a kata has these keys:
     title       what it is called
     minutes     how long it takes
     holes       what a learner writes, a function or Class.method each, and the steps that the stub lists for it
-    difficulty  easy, medium or hard, as an interviewer sees it; medium where nothing is said
+    difficulty  easy, medium or hard, as an interviewer sees it; medium where nothing is said. A hard one is drawn for
+                an interview only where those that come before it were passed
     points      its weight in a score (score.json, cohort tables); 10
     track       "core" or "further"; core
-    after       the katas that come before it
+    after       the katas that come before it; in an interview round it may be what extends them
     refuses     what is refused when it is reached, besides the functions that do the exercise: ["autograd"] or nothing
     hints       three, each one level further: direction, idea, line of thought; never the code
 
@@ -97,6 +98,12 @@ class Kata:
         """The functions and classes that a learner writes."""
         return tuple(dict.fromkeys(hole.partition(".")[0] for hole in self.holes))
 
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The classes that stand complete in the stub, for a learner writes no part of them."""
+        classes = (node.name for node in ast.parse(self.reference).body if isinstance(node, ast.ClassDef))
+        return tuple(name for name in classes if name not in self.symbols)
+
     @property
     def reference(self) -> str:
         """The text of the solution; KataFault where there is none that Python can read."""
@@ -109,13 +116,18 @@ class Kata:
 
     @cached_property
     def signatures(self) -> dict[str, tuple[str, ...]]:
-        """Parameter names, without self: {"MultiHeadAttention.forward": ("query", "key", "value", "mask"), ...}."""
+        """Parameter names, without self: {"MultiHeadAttention.forward": ("query", "key", "value", "mask"), ...}.
+
+        Of a class that is given, a dataclass, they are the names of its fields.
+        """
         body = ast.parse(self.reference).body
         found = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
         for owner in (node for node in body if isinstance(node, ast.ClassDef)):
             methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
             found |= {f"{owner.name}.{method.name}": method for method in methods}
         names = {name: tuple(argument.arg for argument in node.args.args) for name, node in found.items()}
+        classes = (node for node in body if isinstance(node, ast.ClassDef))
+        names |= {owner.name: _fields(owner) for owner in classes if owner.name in self.given}
         return {name: tuple(argument for argument in each if argument != "self") for name, each in names.items()}
 
 
@@ -161,6 +173,12 @@ class Catalog:
         near = [kata.stem for kata in parts] or get_close_matches(stem, self.stems)
         meant = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(self.stems)}"
         raise ValueError(f"{'several katas' if parts else 'no kata'} {name!r}: {meant}")
+
+
+def _fields(owner: ast.ClassDef) -> tuple[str, ...]:
+    """What a dataclass lists."""
+    lines = (line.target for line in owner.body if isinstance(line, ast.AnnAssign))
+    return tuple(target.id for target in lines if isinstance(target, ast.Name))
 
 
 def submission(folder: Path, stem: str) -> Path:

@@ -8,15 +8,13 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grading import doctor
-from grading.authoring import author, skeleton
 from grading.catalog import ROOT, Catalog, Kata, KataFault
-from grading.classroom import ci, cohort, readme_badge
 from grading.console import (
     FAIL,
     FAULT,
@@ -32,10 +30,7 @@ from grading.console import (
     verdict,
     width,
 )
-from grading.practice.interview import deck, drill, interview
-from grading.practice.progress import review, status
 from grading.practice.progress.progress import Progress
-from grading.practice.watch import watch
 from grading.stubs import is_untouched, stub
 from grading.texts import Texts, word
 
@@ -48,15 +43,32 @@ SURROUNDINGS = (
     *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
 )
 
-# verbs with a file of their own: each has register(verbs), and imports nothing heavy by itself
-MODULES = (doctor, ci, readme_badge, cohort, status, watch, review, interview, drill, deck, skeleton, author)
+# verbs with a file of their own, which has register(verbs): only that of the verb that is asked for is imported
+VERBS = {
+    "doctor": "grading.doctor",
+    "ci": "grading.classroom.ci",
+    "badge": "grading.classroom.readme_badge",
+    "cohort": "grading.classroom.cohort",
+    "status": "grading.practice.plan.status",
+    "history": "grading.practice.progress.history",
+    "read": "grading.practice.reading.read",
+    "watch": "grading.practice.watch.watch",
+    "plan": "grading.practice.plan.plan",
+    "due": "grading.practice.plan.due",
+    "interview": "grading.practice.interview.interview",
+    "drill": "grading.practice.interview.drill",
+    "questions": "grading.practice.interview.deck",
+    "new": "grading.authoring.skeleton",
+    "author": "grading.authoring.author",
+}
+HERE = ("check", "list", "hint", "reset", "compare")  # the verbs of this file
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command line; the exit status: 0 all asked for pass, 1 something does not, 2 usage, 3 the engine failed."""
     try:
-        parser, verbs = _parser()
-        arguments = parser.parse_args(_with_verb(list(argv), verbs, parser.error))
+        words = _with_verb(list(argv))
+        arguments = _parser(words[0]).parse_args(words)
         status = int(arguments.run(arguments))
         sys.stdout.flush()
         return status
@@ -94,12 +106,13 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _with_verb(argv: list[str], verbs: Collection[str], refuse: Callable[[str], object]) -> list[str]:
+def _with_verb(argv: list[str]) -> list[str]:
     """Without a verb, grade: `python grader.py -v`. A kata's name alone is one too: `python grader.py mha`."""
+    verbs = (*HERE, *VERBS)
     if argv[:1] in (["-h"], ["--help"]) or (argv and argv[0] in verbs):
         return argv
     if argv and (near := get_close_matches(argv[0], verbs, n=1)) and not _is_kata(argv[0]):
-        refuse(f"no verb {argv[0]!r}: did you mean {near[0]}?")
+        _parser("").error(f"no verb {argv[0]!r}: did you mean {near[0]}?")
     return ["check", *argv]
 
 
@@ -111,8 +124,8 @@ def _is_kata(name: str) -> bool:
     return True
 
 
-def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
-    """The parser, and the names of its verbs."""
+def _parser(verb: str) -> argparse.ArgumentParser:
+    """The parser, with the verbs of this file and the one that is asked for, or with all where it is none of them."""
     parser = argparse.ArgumentParser(prog="grader.py", description="Grade the attention katas.", epilog=_EPILOG)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_check(verbs)
@@ -130,9 +143,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     compare.add_argument("--file", type=file_named, metavar="PATH", help="compare a file elsewhere")
     compare.add_argument("--reveal", action="store_true", help="show it before yours passes")
     compare.set_defaults(run=_compare)
-    for module in MODULES:
-        module.register(verbs)
-    return parser, verbs.choices
+    for name in () if verb in HERE else (verb,) if verb in VERBS else VERBS:
+        import_module(VERBS[name]).register(verbs)
+    return parser
 
 
 def _add_check(verbs: Verbs) -> None:
@@ -166,7 +179,7 @@ _EPILOG = (
 def _check(arguments: argparse.Namespace) -> int:
     katas = [arguments.debug] if arguments.debug else arguments.katas
     stems = list(dict.fromkeys(kata.stem for kata in katas))
-    if arguments.require_sandbox and (missing := doctor.missing()):
+    if arguments.require_sandbox and (missing := _missing()):
         print(f"grader: no grade, for this system has no {' and no '.join(missing)}", file=sys.stderr)
         return FAULT
     if arguments.file and len(stems) != 1:
@@ -196,6 +209,13 @@ def _check(arguments: argparse.Namespace) -> int:
     return verdict(report, named=bool(stems))
 
 
+def _missing() -> Sequence[str]:
+    """The fences that this system lacks."""
+    from grading import doctor
+
+    return doctor.missing()
+
+
 def _write_page(report: Report, path: Path) -> str:
     """Write the page; why it cannot be written, or nothing."""
     from grading.reports import html
@@ -209,11 +229,14 @@ def _write_page(report: Report, path: Path) -> str:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    texts = Texts()
-    for kata in Catalog().katas:
-        minutes = texts.word("list-minutes", minutes=kata.minutes)
-        shown = kata.fault or f"{minutes}  {texts.title(kata)}"
-        print(f"{kata.number or '-'} {kata.stem:<14}{shown}")
+    texts, katas = Texts(), Catalog().katas
+    stems = max(len(kata.stem) for kata in katas)
+    for track in Catalog().tracks:
+        print(texts.word(f"track-{track}"))
+        for kata in (each for each in katas if each.track == track):
+            minutes = texts.word("list-minutes", minutes=kata.minutes)
+            shown = kata.fault or f"{minutes}  {texts.title(kata)}"
+            print(f"{kata.number or '-':>3} {kata.stem:<{stems}} {shown}")
     return PASS
 
 
@@ -271,9 +294,11 @@ def _put_back(kata: Kata) -> str:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from grading.practice.interview.workspace import written
+
     kata: Kata = arguments.kata
-    where = arguments.file or ROOT / "problems"
-    status = PASS if arguments.reveal else verdict(grade([kata.stem], where), named=True)
+    path = arguments.file or written(kata)
+    status = PASS if arguments.reveal else verdict(grade([kata.stem], path), named=True)
     if status != PASS:
         print(word("not-yet", kata=kata.stem))
         return status
@@ -281,7 +306,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         Progress().reveal(kata.stem)
     from grading.reports.compare import differences
 
-    path = arguments.file or where / f"{kata.stem}.py"
     yours = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     show(differences(yours, kata.reference, width()))
     return PASS

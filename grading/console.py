@@ -77,6 +77,14 @@ def width() -> int:
     return max(40, min(shutil.get_terminal_size((100, 24)).columns, 120))
 
 
+def say(text: str, indent: str = "") -> None:
+    """Print with lines as long as the screen is wide; all but the first begin with `indent`."""
+    from grading.reports.columns import wrap
+
+    for line in text.split("\n"):
+        print("\n".join(part.rstrip() for part in wrap(line, width(), indent)))
+
+
 def show(text: object) -> None:
     """Print with colours on a terminal, plainly elsewhere and where NO_COLOR is set."""
     from rich.console import Console

@@ -102,24 +102,21 @@ class Cause:
 
 @dataclass(frozen=True)
 class Star:
-    """What a decode step costs in memory, of a kata that passed: it decides nothing.
+    """What a kata that passed costs: it decides nothing.
 
     Attributes:
-        given: whether keys and values are used where they lie, and not copied for each query head.
-        peak: the most memory held at a time, in sizes of the step's keys and values.
-        text: what there is to say about it.
-        times, kv_heads, tokens, cache_gib, copies_gib: what copies come to in a real model with so many key/value
-            heads and tokens: how often each head is copied, and the sizes; 0 where nothing is.
+        given: whether it costs no more than it has to.
+        peak: the most memory held at a time, in the unit of the kata's star.
+        text: what there is to say about it, in the kata's own words.
+        template: the same in English, before its figures were put in: translations have it as their key.
+        figures: what is put in, by name.
     """
 
     given: bool
     peak: float
     text: str = ""
-    times: int = 0
-    kv_heads: int = 0
-    tokens: int = 0
-    cache_gib: float = 0.0
-    copies_gib: float = 0.0
+    template: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class _Stub:
             if isinstance(node, ast.FunctionDef) and node.name in self.kata.holes:
                 blocks.append(f"\n{self._hole(node, node.name)}")
             if isinstance(node, ast.ClassDef):
-                blocks.append(f"\n{self._class(node)}")
+                given = node.name in self.kata.given
+                blocks.append(f"\n{self._segment(node) if given else self._class(node)}")
         return "\n\n".join(blocks) + "\n"
 
     def _header(self, contract: str) -> str:
@@ -60,7 +61,7 @@ class _Stub:
         return f'"""{title}\n\nGrade it with: python grader.py check {kata.stem}\n\n{contract}"""'
 
     def _class(self, node: ast.ClassDef) -> str:
-        head = "\n".join(self.lines[node.lineno - 1 : node.body[0].end_lineno])
+        head = "\n".join(self.lines[_first_line(node) - 1 : node.body[0].end_lineno])
         methods = [method for method in node.body if isinstance(method, ast.FunctionDef)]
         holes = [(method, f"{node.name}.{method.name}") for method in methods]
         bodies = [self._hole(method, name) for method, name in holes if name in self.kata.holes]
@@ -78,4 +79,10 @@ class _Stub:
         return "\n".join([*self.lines[kept:end], *todo, f'{indent}raise NotImplementedError("{name}")'])
 
     def _segment(self, node: ast.stmt) -> str:
-        return "\n".join(self.lines[node.lineno - 1 : node.end_lineno])
+        return "\n".join(self.lines[_first_line(node) - 1 : node.end_lineno])
+
+
+def _first_line(node: ast.stmt) -> int:
+    """Where a statement begins, with its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(each.lineno for each in decorators)])

@@ -1,11 +1,11 @@
 """Every text that a reader may want in another language, by key.
 
-English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions,
-interview questions in questions.toml and katas/questions/, the words of the screens in texts/en.toml. A translation has
-the words of the screens in texts/<language>.toml, what belongs to a kata in katas/<kata>/<language>.toml, what several
-katas share in a folder of katas/ that is no kata, and questions that belong to no single kata in
-katas/questions/<language>/; what it lacks stays English. KATA_LANG chooses. Only what is shown is translated, and at
-the last moment: records and JSON are English.
+English titles and hints stand in kata.toml, sentences of mistakes in the catalogue and in the wrong submissions, what
+a star says in the star, interview questions in questions.toml and katas/questions/, the words of the screens in
+texts/en.toml. A translation has the words of the screens in texts/<language>.toml, what belongs to a kata in
+katas/<kata>/<language>.toml, what several katas share in a folder of katas/ that is no kata, and questions that belong
+to no single kata in katas/questions/<language>/; what it lacks stays English. KATA_LANG chooses. Only what is shown is
+translated, and at the last moment: records and JSON are English.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import ROOT, Kata, KataFault, read_toml
+from grading.catalog import ROOT, Catalog, Kata, KataFault, read_toml
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 
 FOLDER = Path(__file__).resolve().parent / "texts"
@@ -27,7 +27,7 @@ ENGLISH = "en"
 SHOWS_A_LINE = ("raised", "forbidden", "misfit", "stopped")  # kinds of failures whose `got` is a line of the learner's
 COMMAND = "KATA_COMMAND"
 MEANING = "    "  # stands between a row of numbers and what they are
-TABLES = ("words", "titles", "hints", "mistakes", "checks", "messages", "drills", "questions")
+TABLES = ("words", "titles", "hints", "mistakes", "checks", "messages", "drills", "questions", "stars")
 
 
 def chosen() -> str:
@@ -57,6 +57,15 @@ class Texts:
     def title(self, kata: Kata) -> str:
         return str(self._found("titles", kata.stem, kata.title))
 
+    def passed(self, katas: Sequence[Kata]) -> str:
+        """How many katas of each track are passed, which are these."""
+        counted, catalog = [], Catalog()
+        for track in catalog.tracks:
+            done, whole = (sum(kata.track == track for kata in each) for each in (katas, catalog.katas))
+            values = {"track": self.word(f"track-{track}"), "passed": done, "count": whole}
+            counted.append(self.word("status-track", **values))
+        return self.word("list-comma").join(counted)
+
     def hints(self, kata: Kata) -> tuple[str, ...]:
         """The hints of a kata, as many as there are in English."""
         own = self._found("hints", kata.stem, ())
@@ -82,11 +91,13 @@ class Texts:
         both = self.word("and").join(sentences) if all(sentences) else english
         return str(self._found("drills", f"{kata}/{file}", both))
 
+    def rule(self, title: str) -> str:
+        """The title of a check, without its parameters."""
+        return str(self._found("checks", title, title))
+
     def star(self, star: Star) -> str:
         """What there is to say about an efficiency star."""
-        key = "star" if star.given else "star-copies" if star.kv_heads > 1 else "star-copies-one"
-        sizes = {"cache": star.cache_gib, "copies": star.copies_gib}
-        return self.word(key, times=star.times, tokens=star.tokens, **sizes)
+        return str(self._found("stars", star.template, star.template)).format(**star.figures)
 
     def report(self, report: Report) -> Report:
         """The same report with its titles and the sentences of causes and stars in this language."""

@@ -29,12 +29,12 @@ def next_token_probs(
 
     Args:
         logits: (B, V), float16, bfloat16, float32 or float64, not necessarily contiguous.
-        temperature: what the logits are divided by, above 0.
+        temperature: what the logits are divided by, above 0; nothing below 0.01 is asked for.
         top_k: keep that many tokens, those of the highest logits; at least 1. More than V keeps all, None too.
         top_p: go through the tokens that top_k left from the most to the least probable, and keep each while the
             probability before it is below top_p. So the token that crosses top_p is kept, and at least one is. The
             probabilities are those of what top_k left: they sum to 1. Above 0; 1 drops nothing, however small a
-            token's probability is, and None does not either.
+            token's probability is, and None does not either. Where only rounding decides, either answer is right.
 
     Of tokens with equal logits the one with the lower id comes first, for top_k and for top_p.
 
@@ -68,8 +68,8 @@ def sample(probs: Tensor, u: Tensor) -> Tensor:
     """Draw a token for each row, by the inverse of the cumulative distribution.
 
     Args:
-        probs: (B, V), any floating dtype, not negative. Its rows sum to 1 but for rounding: to no more than float16
-            or bfloat16 can do. They are taken as they are.
+        probs: (B, V), any floating dtype, not negative. Its rows sum to 1 but for the rounding of its dtype, and are
+            taken as they are.
         u: (B,) in [0, 1), float32 or float64, whatever the dtype of probs: one number for each row.
 
     Returns:

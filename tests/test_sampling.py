@@ -384,6 +384,7 @@ def test_sample_double_precision(learner):
     """float64 probabilities are summed in float64"""
     first = 0.5 + 1e-10 * torch.tensor([1, -1, 2, 3, -2, 4, -5, 1], dtype=torch.float64)
     picked(learner, torch.stack([first, 1 - first], -1), torch.full((8,), 0.5).double(), [0, 1, 0, 0, 1, 0, 1, 0])
+    picked(learner, eight_times(1, 7)[:2], 0.125 - torch.tensor([1e-12, 0], dtype=torch.float64), [0, 1])
 
 
 def test_probabilities_are_not_modified(learner):

@@ -10,7 +10,7 @@ from typing import Any
 from grading.authoring.submissions import MOST_APART, files, has_twin, header, missed, stated, untrue
 from grading.catalog import ROOT, Catalog, Kata, KataFault, read_toml
 from grading.console import say_faults
-from grading.diagnosis.knowledge import catalogue, mistakes_of
+from grading.diagnosis.knowledge import catalogue, mistakes_of, templates_of
 from grading.diagnosis.mistake import name
 from grading.examination.examiner import Examiner
 from grading.practice.interview.questions import TEXTS, Question, read
@@ -213,6 +213,7 @@ def _untranslated(kata: Kata, known: Mapping[str, Any], titles: Collection[str])
         yield "hints, as many and with as many lines as the English ones"
     yield from (f"checks: {title}" for title in sorted(titles) if title not in known["checks"])
     yield from (f"mistakes: {name(kind)}" for kind in mistakes_of(kata) if name(kind) not in known["mistakes"])
+    yield from (f"stars: {template}" for template in templates_of(kata) if template not in known["stars"])
     for question in _asked(kata):
         theirs = known["questions"].get(question.key, {})
         if missing := [field for field in TEXTS if getattr(question, field) and not theirs.get(field)]:
@@ -230,6 +231,7 @@ def _left_over(kata: Kata, own: Mapping[str, Any], titles: Collection[str]) -> l
         "checks": titles or own.get("checks", ()),
         "mistakes": {name(kind) for kind in mistakes_of(kata)},
         "drills": {path.stem for path in files("wrong", kata.stem)},
+        "stars": templates_of(kata),
         "questions": {question.key for question in _asked(kata)},
     }
     unknown = sorted(own.keys() - there.keys() - {"title", "hints", "messages"})
@@ -241,7 +243,8 @@ def shared_findings(titles: Collection[str]) -> list[str]:
     found: list[str] = []
     for path in (path for language in LANGUAGES for path in (ROOT / "katas").glob(f"*/{language}.toml")):
         if path.parent.name not in Catalog().stems:
-            there = {"checks": titles, "mistakes": catalogue()}
+            stars = {template for kata in Catalog().katas for template in templates_of(kata)}
+            there = {"checks": titles, "mistakes": catalogue(), "stars": stars}
             own = read_toml(path)
             left = [key for table in there for key in own.get(table, {}) if key not in there[table]]
             found += [at(path, f"nothing has this text (any more): {key}") for key in left]

@@ -82,6 +82,7 @@ class Connection:
         asked = {
             "symbols": list(self.kata.symbols),
             "refuses": list(self.kata.refuses),
+            "given": list(self.kata.given),
             "signatures": {name: list(each) for name, each in self.kata.signatures.items()},
         }
         request = {"do": "load", "source": source, "file": self.path.name, "seed": self._seed, **asked}
@@ -159,7 +160,7 @@ class Connection:
     def _question(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> _Question:
         self._number += 1
         seconds = self._limits.load_seconds if request["do"] == "load" else self._seconds
-        frame = wire.encode({**request, "id": self._number, "seconds": seconds}, strided=True)
+        frame = wire.encode({**request, "id": self._number, "seconds": seconds}, request=True)
         return _Question(self._number, frame, call, symbol, Pending(self.settle), self._transcript)
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ class InProcess:
         self._output = io.StringIO()
 
     def send(self, frame: bytes, seconds: float) -> None:
-        request = wire.decode(frame, strided=True)
+        request = wire.decode(frame, request=True)
         assert isinstance(request, dict)
         request["seconds"] = 0.0  # whoever is at a debugger takes their time
         reply = self._debugged(request) if self._host.armed else self._quiet(request)

@@ -5,7 +5,7 @@ A test calls `learner.causal_mask(3, 5)`; what that does is asked of the candida
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from grading.candidate.connection import Connection
 from grading.candidate.hosts import Host
 from grading.candidate.limits import Limits
 from grading.candidate.pending import Pending
+from grading.candidate.wire import Reference
 from grading.candidate.wording import arguments, cache_name, describe_value, odd_ones
 from grading.catalog import ROOT, Kata
 from grading.records import CheckFailed, Failure
@@ -28,11 +29,20 @@ class Learner(Connection):
     def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits, seed: int = 0) -> None:
         super().__init__(kata, path, host, limits, seed)
         self._layers = 0
+        self._objects = 0
+        self.called: tuple[Callable[[], str], str] = (str, "")  # in words, and the symbol: what was called last
 
-    def __getattr__(self, symbol: str) -> Function | LayerFactory:
+    def __getattr__(self, symbol: str) -> Function | LayerFactory | GivenClass:
+        if symbol in self.kata.given:
+            return GivenClass(self, symbol)
         if symbol not in self.kata.symbols:
             raise AttributeError(symbol)
         return LayerFactory(self, symbol) if symbol[0].isupper() else Function(self, symbol)
+
+    def next_object(self) -> int:
+        """The number of an object that is to be made."""
+        self._objects += 1
+        return self._objects
 
     def next_layer(self) -> int:
         """The number of a layer that is to be made."""
@@ -128,13 +138,15 @@ class _Callable:
         request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls)}
         request |= {"reuse": reuse, "spoil": spoil}
         how = "in the same memory" if reuse else "in a row"
-        asked = self._learner.ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}", self.symbol)
+        asked = self._ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}")
         return asked.reading(lambda reply: reply["value"])
 
-    def backward(self, cotangent: Tensor, *args: Any, leaves: bool = True, **kwargs: Any) -> Pending:
+    def backward(self, cotangent: Any, *args: Any, leaves: bool = True, **kwargs: Any) -> Pending:
         """The gradients of (output * cotangent).sum(): an answer, a Backward.
 
         Args:
+            cotangent: a tensor, of the first output where there are several; or a tuple with one for each of them,
+                whose sums are added.
             leaves: whether the inputs want gradients; the parameters do in any case.
         """
         asked = self._ahead(args, kwargs, cotangent=cotangent, leaves=leaves)
@@ -147,7 +159,7 @@ class _Callable:
     def peak(self, *args: Any) -> int:
         """The most bytes that a call holds at a time in inference, without its arguments, which may come expanded."""
         request = {"do": "peak", "layer": self.number, "symbol": self.symbol, "args": list(args)}
-        return int(self._learner.ask(request, lambda: self._call(args, {}), self.symbol).wait()["peak"])
+        return int(self._ask(request, lambda: self._call(args, {})).wait()["peak"])
 
     def _ahead(
         self,
@@ -158,7 +170,11 @@ class _Callable:
         request: dict[str, Any] = {"do": "call", "layer": self.number, "symbol": self.symbol}
         same = [next(i for i, other in enumerate(args) if other is arg) for arg in args]
         request |= {"args": list(args), "same": same, "kwargs": kwargs, **options}
-        return self._learner.ask(request, lambda: self._call(args, kwargs), self.symbol)
+        return self._ask(request, lambda: self._call(args, kwargs))
+
+    def _ask(self, request: dict[str, Any], call: Callable[[], str]) -> Pending:
+        self._learner.called = call, self.symbol
+        return self._learner.ask(request, call, self.symbol)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         return self._shown + arguments(self._parameters, args, kwargs)
@@ -185,6 +201,59 @@ class LayerFactory:
         number = self._learner.next_layer()
         request = {"do": "make", "layer": number, "symbol": self.symbol, "args": list(args), "kwargs": kwargs}
         return Layer(self._learner, self.symbol, number, made, self._learner.ask(request, lambda: made, self.symbol))
+
+
+class GivenClass:
+    """A class that the stub gives, as it stands in the learner's file."""
+
+    def __init__(self, learner: Learner, name: str) -> None:
+        self._learner = learner
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Object:
+        """An object of it, made over there. An error in making it is raised when something is asked of it."""
+        fields = self._learner.kata.signatures[self._name]
+        values = {**dict(zip(fields, args, strict=False)), **kwargs}
+        made = self._name + arguments((), (), values)
+        number = self._learner.next_object()
+        self._learner.ask({"do": "build", "class": self._name, "object": number, "kwargs": values}, lambda: made, "")
+        return Object(self._learner, number, made)
+
+
+@dataclass(frozen=True)
+class State:
+    """An object as it is at one time.
+
+    Attributes:
+        fields: what it holds, by name.
+        moved: the fields whose tensors do not lie in the memory of those with which it was made.
+        added: the attributes that are no fields.
+    """
+
+    fields: dict[str, Any]
+    moved: list[str]
+    added: list[str]
+
+
+class Object(Reference):
+    """An object over there: a call that gets it as an argument gets the same one each time, and may change it."""
+
+    def __init__(self, learner: Learner, number: int, made: str) -> None:
+        super().__init__(number)
+        self._learner = learner
+        self._made = made
+
+    def __str__(self) -> str:
+        return f"made as {self._made}"
+
+    def assign(self, **fields: Any) -> None:
+        """Give fields other values, over there."""
+        self._learner.ask({"do": "assign", "object": self.number, "kwargs": fields}, *self._learner.called)
+
+    def look(self) -> Pending:
+        """What it holds after all that was asked before: an answer, a State."""
+        asked = self._learner.ask({"do": "look", "object": self.number}, *self._learner.called)
+        return asked.reading(lambda reply: State(reply["value"], reply["moved"], reply["added"]))
 
 
 class Layer(_Callable):

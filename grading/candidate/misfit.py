@@ -38,6 +38,18 @@ def other_symbol(symbol: str, value: Any, tree: ast.Module) -> Misfit | None:
     return Misfit(f"{symbol} is {_kind(value)}, and has to be {wanted}", line)
 
 
+def other_given(name: str, value: Any, tree: ast.Module) -> Misfit | None:
+    """What is wrong about what stands under the name of a class that the stub gives."""
+    if isinstance(value, type):
+        return None
+    text = f"the file defines no {name}, the class that the stub gives: leave it as it is there"
+    if value is not None:
+        text = (
+            f"{describe(value)} stands in the place of {name}, the class that the stub gives: leave it as it is there"
+        )
+    return Misfit(text, bound_at(tree, name))
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, type):
         built = ", ".join(base.__name__ for base in value.__bases__ if base is not object)

@@ -134,7 +134,7 @@ def work(channel: socket.socket, ledger: list[str], bounds: limits.Limits) -> No
     _write(channel, {"fences": list(confine(bounds))})
     while True:
         head = _read(channel, wire.HEAD.size)
-        request = wire.decode(head + _read(channel, sum(wire.lengths(head))), strided=True)
+        request = wire.decode(head + _read(channel, sum(wire.lengths(head))), request=True)
         reply = session.answer(request)
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)

@@ -22,12 +22,15 @@ from grading.candidate import rules
 from grading.candidate.deadline import OutOfTime, deadline, loop_around
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
-from grading.candidate.misfit import Misfit, lazy_layer, other_signature, other_symbol
+from grading.candidate.misfit import Misfit, lazy_layer, other_given, other_signature, other_symbol
 from grading.candidate.no_autograd import refuse_autograd
+from grading.candidate.objects import Objects, solid
 from grading.candidate.surroundings import begin_random_numbers, differences, settle, surroundings
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
+UNSIGNED = ("load", "decode", "look", "assign")  # requests whose arguments have no signature
+HOLD_OBJECTS = {"args", "kwargs", "calls"}  # the parts of a request in which objects are referred to
 
 
 class NotLoadable(Exception):
@@ -57,6 +60,7 @@ class Session:
         self.layers: dict[int, nn.Module] = {}
         self.grads: dict[int, bool] = {}
         self.records = True  # gradients
+        self.objects = Objects()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to a request: whatever the learner's code does, a dict."""
@@ -65,7 +69,8 @@ class Session:
             with deadline(request.get("seconds", 0.0)):
                 for each in request.get("first", ()):
                     self._set(each)
-                reply = serve(request)
+                values = {key: self.objects.resolved(request[key]) for key in HOLD_OBJECTS & request.keys()}
+                reply = serve({**request, **values})
         except BaseException as error:
             reply = {"error": self._error(self._misfit(request, error) or error)}
         return {**reply, "reached": list(self.ledger)}
@@ -93,10 +98,10 @@ class Session:
         sys.modules["learner"] = self.module
         exec(code, self.module.__dict__)
         self.signatures = request["signatures"]
-        for symbol in request["symbols"]:
-            misfit = other_symbol(symbol, getattr(self.module, symbol, None), self.tree)
-            if misfit:
-                raise NotLoadable(str(misfit), misfit.line)
+        for names, other in ((request["symbols"], other_symbol), (request["given"], other_given)):
+            for name in names:
+                if misfit := other(name, getattr(self.module, name, None), self.tree):
+                    raise NotLoadable(str(misfit), misfit.line)
         return {"value": None, "lines": _lines(self.tree)}
 
     def _make(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +113,19 @@ class Session:
             raise misfit
         self.layers[request["layer"]] = layer
         return {"value": {name: list(parameter.shape) for name, parameter in layer.named_parameters()}}
+
+    def _build(self, request: dict[str, Any]) -> dict[str, Any]:
+        """An object of a class that the stub gives: requests that come after it refer to it by its number."""
+        fields = {name: solid(value) for name, value in request["kwargs"].items()}
+        self.objects.keep(request["object"], getattr(self.module, request["class"])(**fields), fields)
+        return {"value": None}
+
+    def _assign(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.objects.assign(request["object"], request["kwargs"])
+        return {"value": None}
+
+    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.objects.look(request["object"])
 
     def _set(self, request: dict[str, Any]) -> None:
         layer = self.layers[request["layer"]]
@@ -158,17 +176,17 @@ class Session:
         """The memory that a call takes. What comes expanded, to be small on the way, is made solid before."""
         target, layer = self._target(request), self.layers.get(request["layer"], nn.Module())
         args = [_solid(arg) for arg in request["args"]]
-        given = [*layer.parameters(), *layer.buffers(), *_tensors(args)]
+        given = [*layer.parameters(), *layer.buffers(), *_tensors(args), *self.objects.tensors()]
         return {"value": None, "peak": peak_bytes(lambda: target(*args), given)}
 
     def _gradients(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
         given = [each for each in _tensors(request["args"]) if each.is_floating_point()]
         inputs = [each.requires_grad_(request["leaves"]) for each in given]
         value = target(*request["args"], **request["kwargs"])
-        output = value[0] if isinstance(value, tuple) else value
-        if output.requires_grad:
+        pairs = [(output, each) for output, each in weighted(value, request["cotangent"]) if output.requires_grad]
+        if pairs:
             # a sum, because backward with a gradient argument makes PyTorch import sympy (0.3 s)
-            (output * request["cotangent"]).sum().backward()
+            sum((output * each).sum() for output, each in pairs).backward()  # type: ignore[union-attr]
         layer = self.layers[request["layer"]] if request["layer"] is not None else nn.Module()
         parameters = {name: parameter.grad for name, parameter in layer.named_parameters()}
         for parameter in layer.parameters():
@@ -197,8 +215,11 @@ class Session:
 
     def _misfit(self, request: dict[str, Any], error: BaseException) -> Misfit | None:
         """The error in plain words where what was called takes other arguments than it was called with."""
-        if type(error) is not TypeError or self._learners_frame(error)[0] or request["do"] in ("load", "decode"):
+        if type(error) is not TypeError or self._learners_frame(error)[0] or request["do"] in UNSIGNED:
             return None
+        if request["do"] == "build":
+            name = request["class"]
+            return other_signature(name, getattr(self.module, name), (), (), request["kwargs"])
         symbol, layer = request["symbol"], self.layers.get(request["layer"])
         args = request["calls"][0] if request["do"] == "several" else request["args"]
         function, name = getattr(self.module, symbol), symbol
@@ -267,6 +288,16 @@ def _lines(tree: ast.Module) -> dict[str, int]:
         methods = (node for node in owner.body if isinstance(node, ast.FunctionDef))
         lines.update((owner.name, method.lineno) for method in methods if method.name == "forward")
     return lines
+
+
+def weighted(value: Any, cotangent: Any) -> list[tuple[Tensor, Tensor]]:
+    """The outputs whose gradients are asked for, each with its cotangent: the first alone where there is one of these.
+
+    What was returned may be anything: where it has too few outputs, the others are left out.
+    """
+    outputs = value if isinstance(value, tuple) else (value,)
+    cotangents = cotangent if isinstance(cotangent, tuple) else (cotangent,)
+    return list(zip(outputs, cotangents, strict=False))
 
 
 def _written_over(given: Any, new: Any) -> Any:

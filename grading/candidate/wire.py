@@ -53,17 +53,25 @@ class Opaque:
     text: str
 
 
+class Reference:
+    """An object that the candidate has, by the number under which it was made there: only requests hold references."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 # --------------------------------------------------------------------------------------------- writing
 
 
-def encode(value: Any, strided: bool = False) -> bytes:
+def encode(value: Any, request: bool = False) -> bytes:
     """The frame of a value made of None, bool, int, float, str, list, tuple, dict, dtype and Tensor.
 
     Anything else, or a tensor that is not plain (sparse, meta, a subclass, too large), becomes an Opaque. Tensors
-    cross as contiguous ones, unless `strided`: then a transposed or expanded one keeps its strides.
+    cross as contiguous ones, but in a request a transposed or expanded one keeps its strides, and a Reference may stand
+    for an object of the candidate's.
     """
     chunks: list[bytes] = []
-    skeleton = _Writer(chunks, strided).write(value, 0)
+    skeleton = _Writer(chunks, request).write(value, 0)
     text = json.dumps(skeleton, separators=(",", ":")).encode("utf-8", "backslashreplace")
     if len(text) > MAX_SKELETON:
         return encode(Opaque("more plain data than can be sent"))
@@ -72,9 +80,9 @@ def encode(value: Any, strided: bool = False) -> bytes:
 
 
 class _Writer:
-    def __init__(self, chunks: list[bytes], strided: bool) -> None:
+    def __init__(self, chunks: list[bytes], request: bool) -> None:
         self.chunks = chunks
-        self.strided = strided
+        self.request = request
         self.nodes = 0
         self.room = MAX_BODY
 
@@ -93,6 +101,8 @@ class _Writer:
             return {"o": value.text[:500]}
         if isinstance(value, Tensor):
             return self._tensor(value)
+        if self.request and isinstance(value, Reference):
+            return {"r": value.number}
         if kind is torch.dtype and value in NAMES:
             return {"y": NAMES[value]}
         if isinstance(value, tuple):
@@ -112,7 +122,7 @@ class _Writer:
             and dtype is not None
             and tensor.dim() <= MAX_DIMENSIONS
         )
-        if plain and self.strided and not tensor.is_contiguous():
+        if plain and self.request and not tensor.is_contiguous():
             span = 1 + sum((length - 1) * step for length, step in zip(tensor.shape, tensor.stride(), strict=True))
             return {"v": [self._tensor(tensor.as_strided((span,), (1,))), list(tensor.shape), list(tensor.stride())]}
         size = math.prod(tensor.shape) * tensor.element_size() if plain else 0
@@ -154,10 +164,11 @@ def lengths(head: bytes) -> tuple[int, int]:
     return skeleton, body
 
 
-def decode(frame: bytes, strided: bool = False) -> Any:
+def decode(frame: bytes, request: bool = False) -> Any:
     """The value of a frame; WireError for everything that is not exactly one frame.
 
-    Only a candidate reads strided tensors: one that claims terabytes on a few bytes has no business elsewhere.
+    Only in a request tensors may be strided, and references stand: a tensor that claims terabytes on a few bytes has no
+    business in a reply, and neither has a number of what the candidate itself holds.
     """
     skeleton, body = lengths(frame[: HEAD.size])
     if len(frame) != HEAD.size + skeleton + body:
@@ -165,7 +176,7 @@ def decode(frame: bytes, strided: bool = False) -> Any:
     text, data = frame[HEAD.size : HEAD.size + skeleton], frame[HEAD.size + skeleton :]
     try:
         tree = json.loads(text.decode("utf-8"))
-        reader = _Reader(data, strided)
+        reader = _Reader(data, request)
         value = reader.read(tree, 0)
     except WireError:
         raise
@@ -177,9 +188,9 @@ def decode(frame: bytes, strided: bool = False) -> Any:
 
 
 class _Reader:
-    def __init__(self, data: bytes, strided: bool) -> None:
+    def __init__(self, data: bytes, request: bool) -> None:
         self.data = data
-        self.strided = strided
+        self.request = request
         self.at = 0
         self.nodes = 0
 
@@ -194,9 +205,11 @@ class _Reader:
         ((tag, content),) = node.items()
         if tag == "x":
             return self._tensor(content)
-        if tag == "v" and self.strided:
+        if tag == "v" and self.request:
             base, shape, steps = content
             return self._tensor(base["x"]).as_strided(shape, steps)
+        if tag == "r" and self.request and type(content) is int:
+            return Reference(content)
         if tag == "o" and isinstance(content, str):
             return Opaque(content[:500])
         if tag == "y" and isinstance(content, str) and content in DTYPES:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grading.candidate.wire import Opaque, describe
+from grading.candidate.wire import Opaque, Reference, describe
 from grading.records import Failure
 
 KINDS = ("raised", "unwritten", "forbidden", "load", "misfit", "stopped")  # of errors that the candidate may report
@@ -49,6 +49,8 @@ def _argument(name: str, value: Any) -> str:
         return f"{name} {tuple(value.shape)}" + (f" {str(value.dtype).removeprefix('torch.')}" if half else "")
     if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
         return f"{name} 2 x {tuple(value[0].shape)}"
+    if isinstance(value, Reference):
+        return f"{name} {value}"
     return f"{name}={value}"
 
 

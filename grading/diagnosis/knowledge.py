@@ -2,7 +2,7 @@
 
 PROGRAMS   the program of each function or class that a learner writes, by name
 MISTAKES   mistakes and styles; a program takes those whose steps it has
-star       a function of the learner's file that gives a Star, where the kata has one
+star       a function of the learner's file that gives a Star, where the kata has one; `templates` are what it may say
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ def mistakes_of(kata: Kata) -> tuple[Kind, ...]:
     programs = getattr(known, "PROGRAMS", {}).values()
     kinds = (kind for program in programs for kind in of_program(program, getattr(known, "MISTAKES", ())))
     return tuple({name(kind): kind for kind in reversed(list(kinds)) if not is_style(kind)}.values())[::-1]
+
+
+def templates_of(kata: Kata) -> tuple[str, ...]:
+    """What the star of a kata may say, before its figures are put in; nothing where the kata has no star."""
+    return getattr(getattr(knowledge(kata), "star", None), "templates", ())
 
 
 def catalogue() -> dict[str, tuple[Kind, tuple[str, ...]]]:

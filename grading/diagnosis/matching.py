@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grading.candidate.wire import Opaque
+
 # of the largest number: float32 work on float64 inputs, and other orders of summation in the half types
 PRECISION = {torch.float64: 2e-6, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 STRICT = 1e-9
+PLAIN = (int, bool, float, str, type(None), Opaque)
 NEARER = 0.02  # what reproduces a deviation is so much nearer to the learner's numbers than the right ones are
 
 
@@ -27,8 +30,12 @@ def same(wanted: Any, got: Any, right: Any = None, strict: bool = False, least: 
             return False
         rights = right if isinstance(right, tuple | list) and len(right) == len(got) else [None] * len(got)
         return all(same(w, g, r, strict, least) for w, g, r in zip(wanted, got, rights, strict=True))
+    if isinstance(wanted, dict):
+        right = right.values() if isinstance(right, dict) else None
+        alike = isinstance(got, dict) and wanted.keys() == got.keys()
+        return alike and same([*wanted.values()], [*got.values()], right and [*right], strict, least)
     if not isinstance(wanted, Tensor) or not isinstance(got, Tensor):
-        return wanted is None and got is None
+        return type(wanted) is type(got) and type(wanted) in PLAIN and wanted == got
     if wanted.shape != got.shape or wanted.dtype != got.dtype:
         return False
     if not got.is_floating_point() or torch.equal(wanted, got):

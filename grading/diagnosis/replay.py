@@ -153,6 +153,9 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
         return untouched and _all_same(value, reply.get("value"), right, strict)
     if request["do"] == "peak" or "meter" in request:
         return False
+    if request["do"] == "look":
+        told = all(given[key] == reply.get(key) for key in ("moved", "added"))
+        return told and same(given["value"], reply.get("value"), right and right["value"], strict)
     return _all_same(given, reply.get("value"), right, strict)
 
 

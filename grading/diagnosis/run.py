@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from grading.candidate.objects import Objects, solid
+from grading.candidate.session import weighted
 from grading.diagnosis.matching import same, tensors
 from grading.diagnosis.program import Program
-from grading.diagnosis.transcript import Shapes, caught
+from grading.diagnosis.transcript import ASIDE, Shapes, caught
 
 ERRORS = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError, AssertionError, KeyError)
 
@@ -22,6 +25,7 @@ class Run:
     def __init__(self, program: type[Program]) -> None:
         self.program = program
         self.layers: dict[int, Program] = {}
+        self.objects = Objects()
         self.calls = 0
 
     def step(self, request: dict[str, Any]) -> Any:
@@ -29,7 +33,7 @@ class Run:
         try:
             for first in request.get("first", ()):
                 self.layers[first["layer"]].set(first["weights"], first["dtype"], first["training"])
-            self.calls += request["do"] != "make"
+            self.calls += request["do"] not in ASIDE
             return getattr(self, f"_{request['do']}")(request)
         except ERRORS as error:
             return caught(error)
@@ -42,19 +46,33 @@ class Run:
         return shapes
 
     def _call(self, request: dict[str, Any]) -> Any:
-        args = _own(request["args"])
+        args = self.objects.resolved(_own(request["args"]))
         args = [args[i] for i in request["same"]]
+        kwargs = self.objects.resolved(request["kwargs"])
         target = self._target(request)
         if "cotangent" in request:
             return self._backward(request, target, args)
         with torch.no_grad():
-            value = target(*args, **request["kwargs"])
+            value = target(*args, **kwargs)
+        args = [None if isinstance(arg, SimpleNamespace) else arg for arg in args]  # objects are looked at
         return {"value": value, "echo": args} if request.get("echo") else value
 
     def _several(self, request: dict[str, Any]) -> Any:
         target = self._target(request)
         with torch.no_grad():
-            return [target(*_own(args)) for args in request["calls"]]
+            return [target(*self.objects.resolved(_own(args))) for args in request["calls"]]
+
+    def _build(self, request: dict[str, Any]) -> None:
+        """An object with the fields and nothing else: that is how programs see what the stub gives."""
+        fields = {name: _copied(solid(value)) for name, value in request["kwargs"].items()}
+        self.objects.keep(request["object"], SimpleNamespace(**fields), fields)
+
+    def _assign(self, request: dict[str, Any]) -> None:
+        self.objects.assign(request["object"], request["kwargs"])
+
+    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+        found = self.objects.look(request["object"])
+        return {**found, "value": {name: _copied(value) for name, value in found["value"].items()}}
 
     def _decode(self, request: dict[str, Any]) -> Any:
         outputs: list[Any] = []
@@ -82,8 +100,9 @@ class Run:
             parameters = {name: weight.detach().clone().requires_grad_() for name, weight in layer.layers.items()}
             layer.layers = parameters
         value = target(*given, **request["kwargs"])
-        output = value[0] if isinstance(value, tuple) else value
-        (output * request["cotangent"]).sum().backward()
+        pairs = [(output, each) for output, each in weighted(value, request["cotangent"]) if output.requires_grad]
+        if pairs:
+            sum((output * each).sum() for output, each in pairs).backward()  # type: ignore[union-attr]
         inputs = [x.grad for x in tensors(given) if x.is_floating_point()]
         grads = {name: leaf.grad for name, leaf in parameters.items()}
         return {"value": value, "input_grads": inputs, "parameter_grads": grads}

@@ -152,7 +152,9 @@ class Search:
     def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
         """The best, and its equals under other names."""
         chosen: list[Combination] = []
-        for each in ranked:
+        for each in ranked[: 4 * WIDTH]:
+            if self.contradicted(each):  # as what gives a part of a check may be
+                continue
             if chosen and self.rank(each)[:2] != self.rank(chosen[0])[:2]:
                 break
             if named(each) and named(each) not in map(named, chosen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from grading.diagnosis.matching import same, tensors
 from grading.records import Event
 
 TOO_LARGE = 1 << 21  # bytes of a check's tensors: its calls are not worth the time
+ASIDE = ("make", "build", "assign", "look")  # requests that call nothing
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -25,13 +26,21 @@ class Raised:
 
     type: str
     message: str
+    own_words: bool = False
 
     def like(self, other: Any) -> bool:
-        """The same class with the same text."""
-        return isinstance(other, Raised) and (self.type, self.message) == (other.type, other.message)
+        """The same class with the same text, where that is not in words of an answer's own."""
+        free = self.own_words or getattr(other, "own_words", False)
+        return isinstance(other, Raised) and self.type == other.type and (free or self.message == other.message)
+
+
+class Refused(ValueError):
+    """A ValueError that a call raises by contract: a program raises it so, and each answer has words of its own."""
 
 
 def caught(error: BaseException) -> Raised:
+    if isinstance(error, Refused):
+        return Raised("ValueError", str(error), own_words=True)
     return Raised(type(error).__name__, " ".join(str(error).split())[:300])
 
 
@@ -74,7 +83,7 @@ class Transcript:
 
     @cached_property
     def steps(self) -> list[Step]:
-        found = [Step(wire.decode(event.request, strided=True), event.reply or {}) for event in self.events]
+        found = [Step(wire.decode(event.request, request=True), event.reply or {}) for event in self.events]
         return [part for step in found for part in apart(step)]
 
     @cached_property
@@ -86,7 +95,7 @@ class Transcript:
     @cached_property
     def cost(self) -> int:
         """How many calls a run of it takes."""
-        calls = [step.request for step in self.steps if step.request["do"] != "make"]
+        calls = [step.request for step in self.steps if step.request["do"] not in ASIDE]
         return max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls[:4]))
 
     @cached_property
@@ -117,7 +126,7 @@ class Transcript:
     @cached_property
     def symbol(self) -> str:
         """The class or function that it is about."""
-        requests = (wire.decode(event.request, strided=True) for event in self.events)
+        requests = (wire.decode(event.request, request=True) for event in self.events)
         return str(next((request["symbol"] for request in requests if "symbol" in request), ""))
 
     # --------------------------------------------------------------------------------------------- facts
@@ -145,6 +154,19 @@ class Transcript:
             for step, right in pairs
             if step.request["do"] == "make" and isinstance(step.reply.get("value"), dict) and isinstance(right, dict)
         ]
+
+    def looks(self, after_error: bool = False) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """What was seen when the check looked at objects, and what there is to be seen after a right answer's calls.
+
+        Args:
+            after_error: only where the request before rightly ended in an error.
+        """
+        failed = False
+        for step, right in zip(self.steps, self._right, strict=False):
+            seen = step.request["do"] == "look" and "moved" in step.reply and isinstance(right, dict)
+            if seen and (failed or not after_error):
+                yield step.reply, right
+            failed = step.error is not None and isinstance(right, Raised) and step.error.type == right.type
 
     def raised(self) -> str:
         """The class of the error that came last, "" for none."""

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
+from grading.candidate.learner import State
 from grading.candidate.pending import on_arrival
 from grading.records import CheckFailed, Failure, Map
 
@@ -118,7 +119,8 @@ def _place(at: int, shape: Sequence[int]) -> list[int]:
 def shaped(got: Any, shape: tuple[int, ...], what: str = "the output") -> None:
     """It is a tensor of that shape."""
     if isinstance(got, tuple | list) and len(got) == 2 and isinstance(got[0], Tensor):
-        message = f"{what} came back as (output, weights): return the output alone"
+        pair = "(output, weights)" if isinstance(got[1], Tensor) else "one of two"
+        message = f"{what} came back as {pair}: return the output alone"
         raise CheckFailed(Failure(message, f"a tensor of shape {shape}", f"({_shown(got[0])}, {_shown(got[1])})"))
     if not isinstance(got, Tensor):
         raise CheckFailed(
@@ -143,6 +145,39 @@ def same(got: Any, wanted: Tensor, what: str = "the mask") -> None:
     if not torch.equal(got, wanted):
         place = (got != wanted).nonzero()[0].tolist()
         raise CheckFailed(Failure(f"{what} differs", grid(wanted), grid(got), **maps(got, wanted, place)))
+
+
+@on_arrival
+def in_place(got: State, what: str) -> None:
+    """The tensors of an object of a class that the stub gives are those that it was made with."""
+    for name in got.moved:
+        where = "the memory of the tensor that was handed in"
+        message = f"{what}.{name} is not the tensor that was handed in: write into that one, in place"
+        raise CheckFailed(Failure(message, where, f"{_shown(got.fields[name])}, elsewhere"))
+
+
+@on_arrival
+def kept(got: State, wanted: Mapping[str, Any], what: str) -> None:
+    """An object of a class that the stub gives holds what is wanted, and its tensors are those that it was made with.
+
+    Args:
+        wanted: by field. A tensor that is NaN somewhere has to be NaN there, and there alone.
+        what: the object, as a parameter of the learner's is called.
+    """
+    in_place(got, what)
+    if got.added:
+        message = f"{what} has attributes that its class does not list"
+        raise CheckFailed(Failure(message, ", ".join(wanted), ", ".join((*wanted, *got.added))))
+    for name, right in wanted.items():
+        found = got.fields[name]
+        if isinstance(right, Tensor):
+            shaped(found, tuple(right.shape), f"{what}.{name}")
+            typed(found, right.dtype, f"{what}.{name}")
+            blank = right.isnan()
+            close(found.masked_fill(blank, 0.0), right.masked_fill(blank, 0.0), f"{what}.{name}")
+            holds(bool(found[blank].isnan().all()), f"{what}.{name} was written to where nothing belongs")
+        elif type(found) is not type(right) or found != right:
+            raise CheckFailed(Failure(f"{what}.{name} has another value", str(right), _shown(found)))
 
 
 def numbers(got: Sequence[float], wanted: Sequence[float], meaning: str, message: str) -> None:
@@ -203,7 +238,9 @@ def describe(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return f"Tensor {tuple(value.shape)}" if isinstance(value, Tensor) else describe(value)
+    if isinstance(value, Tensor):
+        return f"Tensor {tuple(value.shape)}"
+    return str(value) if type(value) in (bool, int, float) else describe(value)
 
 
 def _short(value: float) -> str:

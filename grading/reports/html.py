@@ -74,7 +74,7 @@ def _render(template: str, report: Report, texts: Texts, notebooks: str, hints_r
         "seconds": f"{report.seconds:.1f}",
         "notebooks": notebooks,
     }
-    return _environment().get_template(template).render(texts=texts, rows=rows, **values)
+    return environment().get_template(template).render(texts=texts, rows=rows, **values)
 
 
 def _row(result: KataResult, texts: Texts, hints_read: Collection[str]) -> Row:
@@ -124,7 +124,8 @@ def _lines(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates: all that they put in is escaped, and a name that is not given is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).resolve().parent / "templates"),
         autoescape=True,

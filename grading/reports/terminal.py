@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,7 +13,7 @@ from rich.text import Text
 from grading.catalog import Catalog
 from grading.records import CELL, Cause, CheckResult, KataResult, Report
 from grading.reports.columns import fit, padded, wrap
-from grading.texts import SHOWS_A_LINE, Texts, grader, word
+from grading.texts import COMMAND, SHOWS_A_LINE, Texts, grader, word
 
 LABEL = 8
 TITLES = 3
@@ -37,10 +38,14 @@ def report(report: Report, width: int, verbose: bool = False, hints_read: Collec
 
 
 def board(report: Report, width: int) -> Text:
-    """One line a kata: mark, number, stem, title, how far it is; `*` for the efficiency star, or what it lacks."""
+    """One line a kata: mark, number, stem, title, how far it is; `*` for the efficiency star, or what it lacks. Where
+    there are katas of several tracks, each track has its name above it."""
     out = Text()
     stems = max(len(result.kata) for result in report.katas)
-    for result in map(Texts().result, report.katas):
+    tracks = [Catalog()[result.kata].track for result in report.katas]
+    for i, result in enumerate(map(Texts().result, report.katas)):
+        if len(set(tracks)) > 1 and tracks[i] not in tracks[:i]:
+            out.append(word(f"track-{tracks[i]}") + "\n", style="dim")
         number = Catalog()[result.kata].number
         shown = "not started" if result.left_out and result.outcome == "passed" else result.outcome
         counted = result.outcome in ("passed", "failed")
@@ -110,9 +115,13 @@ def _not_run(result: KataResult) -> str:
 
 
 def what_to_read(result: KataResult, hints_read: Collection[str]) -> str:
-    """The next hint, and the notebook's section where a cause is known; the notebook where no hint is left."""
+    """The next hint, and the notebook's section where a cause is known; the notebook where no hint is left.
+
+    In a notebook another is a click away; in a terminal its section can be read at once.
+    """
     section = result.causes[0].notebook if result.causes else Catalog()[result.kata].notebook
-    read = f"notebooks/{section}" if section else ""
+    read = f"notebooks/{section}" if COMMAND in os.environ else f"{grader()} read {section.replace('.ipynb', '')}"
+    read = read if section else ""
     if result.kata in hints_read:
         return read
     return f"{grader()} hint {result.kata}" + (f", {read}" if result.causes else "")

@@ -256,13 +256,30 @@ class GroupedLayer(Grouped, Layer):
         self.make(d_model, num_heads, num_kv_heads, dropout, bias)
 
 
-class CachedLayer(Grouped):
-    """Grouped-query attention of new tokens over a cache and themselves."""
+class Continued(Grouped):
+    """Grouped-query attention of new tokens over those that came before, and themselves."""
 
-    past: Cache | None  # the cache handed in
+    past: Cache | None  # keys and values of those that came before
+    tokens: Tensor  # what is projected
+
+    @classmethod
+    def idle(cls, check: Transcript) -> frozenset[str]:
+        return super().idle(check) - {"orient", "fill", "clear"}
+
+    def _see(self) -> None:
+        self.align_causal()
+
+    def align_causal(self) -> None:
+        """The new tokens are the last L of the S positions."""
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.ones(L, S, dtype=torch.bool).tril(S - L)
+
+
+class CachedLayer(Continued):
+    """Those that came before are in a cache that is handed in, and a longer one is handed out."""
+
     cache: Cache  # the cache handed out
     memory: Cache | None = None  # what a layer that keeps a cache to itself would have kept
-    tokens: Tensor  # what is projected
 
     def __init__(self, d_model: int, num_heads: int, num_kv_heads: int, bias: bool = True) -> None:
         self.make(d_model, num_heads, num_kv_heads, 0.0, bias)
@@ -281,10 +298,6 @@ class CachedLayer(Grouped):
         self.project_out()
         return self.answer()
 
-    @classmethod
-    def idle(cls, check: Transcript) -> frozenset[str]:
-        return super().idle(check) - {"orient", "fill", "clear"}
-
     def append(self) -> None:
         """New keys and values go behind those of the cache."""
         if self.past is not None:
@@ -294,14 +307,6 @@ class CachedLayer(Grouped):
     def hand_out(self) -> None:
         """What the caller gets as the cache."""
         self.cache = self.key, self.value
-
-    def _see(self) -> None:
-        self.align_causal()
-
-    def align_causal(self) -> None:
-        """The new tokens are the last L of the S positions."""
-        L, S = self.scores.shape[-2:]
-        self.mask = torch.ones(L, S, dtype=torch.bool).tril(S - L)
 
     def answer(self) -> Any:
         return self.output, self.cache

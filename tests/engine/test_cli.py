@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 
+from grading import cli
 from grading.catalog import ROOT, Catalog
 from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, numbered
 from tests.engine.terminals import copied, grader
@@ -53,6 +55,33 @@ def test_a_wrong_answer_is_explained_and_the_others_named(problems):
         assert label in failure
     assert failure.index("cause") < failure.index("next    python")
     assert len(failure.splitlines()) <= 12 + 4
+
+
+@pytest.mark.parametrize("verb", [*cli.HERE, *cli.VERBS])
+def test_each_verb_is_found_where_the_command_line_looks_for_it(verb, capsys):
+    for words in ([verb, "--help"], ["--help"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(words)
+        assert stopped.value.code == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: grader.py {verb} " if len(words) == 2 else "usage: grader.py ")
+    assert re.search(rf"\n    {verb}\b", shown)
+
+
+def test_a_verb_that_is_nearly_one_is_asked_about(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["questons"])
+    assert stopped.value.code == 2
+    assert "no verb 'questons': did you mean questions?" in capsys.readouterr().err
+
+
+def test_a_verb_does_not_wait_for_the_others():
+    code = "import sys; from grading.cli import main; main(['list']); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    names = done.stdout.splitlines()[-1]
+    assert "grading.texts" in names
+    for other in ("grading.classroom", "grading.practice.plan", "grading.practice.watch", "grading.authoring"):
+        assert other not in names
 
 
 def test_json_is_the_report_and_nothing_else(problems):

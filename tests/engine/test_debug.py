@@ -129,7 +129,7 @@ def test_next_names_no_hint_after_the_last(copy):
     assert f"next    python grader.py hint {ATTENTION}" in grade(copy, ATTENTION, text=WRONG).stdout
     for _ in range(3):
         grade(copy, "hint", ATTENTION, text=WRONG)
-    assert re.search(r"next    notebooks/\S+\.ipynb#Scale\n", grade(copy, ATTENTION, text=WRONG).stdout)
+    assert re.search(r"next    python grader\.py read \w+#Scale\n", grade(copy, ATTENTION, text=WRONG).stdout)
 
 
 def test_compare_is_a_difference_of_the_code_alone_with_nothing_cut():

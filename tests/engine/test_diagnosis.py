@@ -27,6 +27,7 @@ from grading.diagnosis.mistake import (
 )
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
+from grading.diagnosis.search import Search
 from grading.records import Event
 
 SEED = 20261129
@@ -156,3 +157,14 @@ def test_a_constant_in_nearly_all_checks_and_one_error_beside_it_are_proof():
     assert [cause.name for cause in causes({"negated": Negated}, (BitsInverted, ZerosKept), failed, passed)] == [
         "bits-inverted"
     ]
+
+
+def test_what_a_passed_check_contradicts_is_not_found(made, monkeypatch):
+    """Nor its equals: what gives a part of a check only is grown further, and may be all that there is in the end."""
+    search = Search(made.program, kinds_of(made), [], [])
+    single = [(kind,) for kind in search.kinds]
+    monkeypatch.setattr(search, "contradicted", lambda combination: combination == single[0])
+    monkeypatch.setattr(search, "rank", lambda combination: (0.0, 1, 1, ()))
+    assert single[0] not in search._simplest(single)
+    assert search._simplest(single)
+    assert not search._simplest(single[:1])

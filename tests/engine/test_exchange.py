@@ -32,7 +32,7 @@ class Scripted:
             raise Died("the process was killed")
         self.waiting += len(frame)
         assert self.waiting <= BYTES_AHEAD + len(frame), "the channel is full"
-        request = wire.decode(frame, strided=True)
+        request = wire.decode(frame, request=True)
         text = request.get("text", "load")
         self.asked.append(text)
         reply = {"id": request["id"], "value": text.upper()}

@@ -125,11 +125,19 @@ def test_in_a_kernel(copy):
     from jupyter_client.manager import start_new_kernel
 
     manager, client = start_new_kernel(cwd=str(copy))
+    printed = []
 
-    def run(code):
-        outputs = []
-        reply = client.execute_interactive(code, output_hook=outputs.append, timeout=60)["content"]
+    def run(code, *typed):
+        outputs, left = [], iter(typed)
+        reply = client.execute_interactive(
+            code,
+            output_hook=outputs.append,
+            stdin_hook=lambda message: client.input(next(left)),
+            allow_stdin=bool(typed),
+            timeout=60,
+        )["content"]
         assert reply["status"] == "ok", reply
+        printed.append("".join(message["content"].get("text", "") for message in outputs))
         return next((message["content"]["data"] for message in outputs if "data" in message["content"]), {})
 
     try:
@@ -139,6 +147,11 @@ def test_in_a_kernel(copy):
         assert "text/html" in run(f"%kata {ATTENTION}")
         assert run("scaled_dot_product_attention.__name__")["text/plain"] == "'scaled_dot_product_attention'"
         assert run("import sys; 'rich' in sys.modules")["text/plain"] == "False"
+        run(f"%kata questions {HEADS}", "", "y", "q")
+        assert "Red flag: " in printed[-1]
+        assert "1 rated: 1 known" in printed[-1]
+        run(f"%kata questions {HEADS}")
+        assert "--list prints the questions" in printed[-1], "there is no keyboard"
         pid = int(run("from grading.practice.notebook import magic; magic.EXAMINER.start().pid")["text/plain"])
     finally:
         client.stop_channels()
@@ -153,10 +166,12 @@ def test_a_cell_counts_as_a_file_does_and_is_marked(process, copy):
     right = Catalog()[HEADS].reference
     for _ in range(2):
         kata(HEADS, right.replace("math.sqrt", "float"))
-    assert (progress.kata(HEADS).attempts, progress.kata(HEADS).cells) == (1, 1), "the same text counts once"
+    record = progress.kata(HEADS)
+    assert (record.attempts, record.elsewhere) == (1, {"cell": 1}), "the same text counts once"
     kata(HEADS, right)
     record, (review,) = progress.kata(HEADS), progress.reviews(HEADS)
-    assert (record.attempts, record.cells, record.passes, review.runs, review.cell) == (2, 2, 1, 2, True)
+    assert (record.attempts, record.elsewhere, record.passes) == (2, {"cell": 2}, 1)
+    assert (review.runs, review.kind) == (2, "cell")
     assert record.digest == "", "nothing is said of the file"
     kata(HEADS)
     assert progress.kata(HEADS).attempts == 2, "which is a stub"
@@ -224,7 +239,7 @@ def test_a_notebook_in_its_folder_grades_a_cell_and_status_knows_it(copy):
     assert f" ok {numbered(CACHED)}" in found.cells[-1].outputs[-1]["data"]["text/plain"]
     status = subprocess.run([sys.executable, "grader.py", "status"], cwd=copy, capture_output=True, text=True).stdout
     assert re.search(rf"{numbered(CACHED)} +1  \d{{4}}-", status), status
-    assert re.search(rf"in a notebook: .*{CACHED} \(1\)", status), status
+    assert re.search(rf"in a notebook: .*{CACHED} \(1\)", " ".join(status.split())), status
 
 
 def test_importing_the_package_and_the_magic_is_light():

@@ -58,8 +58,10 @@ def test_no_mutant_passes_without_a_reason():
 def test_a_reason_is_about_lines_that_are_there(file):
     lines = {line.strip() for line in normal((ROOT / file).read_text(encoding="utf-8")).splitlines()}
     for _, change in (key for key in mutation.equivalents() if key[0] == file):
-        before = change.split(" -> ")[0]
-        assert before in lines or set(before.split(" / ")) <= lines, "run python benchmarks/mutation.py"
+        parts = change.split(" -> ")  # a line that says what a function returns has an arrow of its own
+        befores = [" -> ".join(parts[:end]) for end in range(1, len(parts))]
+        there = (each in lines or set(each.split(" / ")) <= lines for each in befores)
+        assert any(there), "run python benchmarks/mutation.py"
 
 
 def test_the_page_is_made_of_the_figures():

@@ -146,7 +146,8 @@ def test_no_graph_is_recorded(context):
 
 def answered(source, refuses):
     """What a candidate answers to a call of f(x), after it has loaded the source."""
-    request = {"source": textwrap.dedent(source), "file": "f.py", "seed": 0, "symbols": ["f"], "signatures": {}}
+    request = {"source": textwrap.dedent(source), "file": "f.py", "seed": 0, "symbols": ["f"]}
+    request |= {"given": [], "signatures": {}}
     call = {"do": "call", "layer": None, "symbol": "f", "args": [x], "same": [0], "kwargs": {}}
 
     def serve():

@@ -11,13 +11,16 @@ import time
 import pytest
 
 from grading.catalog import ROOT, Catalog
+from grading.cli import main
 from grading.practice.interview import drill, interview
 from grading.practice.interview.workspace import Work
-from grading.practice.progress import review
+from grading.practice.progress import history, review
 from grading.practice.progress.progress import Progress
-from grading.practice.progress.state import AGAIN, EASY, GOOD, HARD, Attempt, Review, rate
+from grading.practice.progress.state import AGAIN, EASY, GOOD, HARD, Answer, Attempt, Entry, rate
+from grading.practice.progress.store import VERSION
 from grading.records import Cause, KataResult, Report
-from tests.engine.katas import ATTENTION, COUNT, GROUPS, HEADS, numbered
+from grading.texts import Texts
+from tests.engine.katas import ATTENTION, GROUPS, HEADS, numbered
 from tests.engine.terminals import Terminal, copied, grader
 
 TILED = Cause("kv-heads-tiled", "kv heads are tiled", f"{GROUPS}.ipynb")
@@ -101,7 +104,7 @@ def test_version_1_is_read_and_written_as_today(progress):
     progress.file.write_text(f'{{"version": 1, "hints": {{"{HEADS}": 2}}}}')
     assert progress.hints(HEADS) == 2
     progress.set_hints(HEADS, 3)
-    assert json.loads(progress.file.read_text())["version"] == 3
+    assert json.loads(progress.file.read_text())["version"] == VERSION
     assert not list(progress.folder.glob("*.damaged*"))
 
 
@@ -113,6 +116,61 @@ def test_version_2_called_the_attempt_under_way_go(progress):
     assert progress.kata(GROUPS).attempt == {"began": 1.0, "runs": 2}
     assert progress.rounds()[0]["katas"] == {HEADS: {"attempt": None}}
     assert not list(progress.folder.glob("*.damaged*"))
+
+
+PASSED = {"at": 50.0, "rating": 2, "seconds": 600.0, "runs": 4, "hints": 2, "revealed": False}
+PASSED |= {"causes": {"kv-heads-tiled": "kv heads are tiled"}, "explains": {"kv-heads-tiled": 71}}
+KNOWN = {"hints": 1, "attempts": 5, "passes": 2, "first_pass": 50.0, "best_seconds": 600.0, "hints_used": 2}
+KNOWN |= {"outcome": "passed", "digest": "a", "cell_outcome": "failed", "cell_digest": "b"}
+KNOWN |= {"causes": {"kv-heads-tiled": 2}, "sentences": {"kv-heads-tiled": "x"}, "explains": {"kv-heads-tiled": 71}}
+UNDER_WAY = {"seconds": 9.0, "runs": 2, "hints": 1, "revealed": True, "causes": {}, "explains": {}}
+UNDER_WAY |= {"began": 60.0, "last": 69.0}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_nothing_that_an_earlier_version_recorded_is_lost(progress, version):
+    attempt = "go" if version == 2 else "attempt"
+    katas = {GROUPS: KNOWN | {"cells": 3, attempt: UNDER_WAY}, HEADS: KNOWN | {"cells": 0, attempt: None}}
+    reviews = {GROUPS: [PASSED | {"cell": True}, PASSED | {"at": 20.0, "cell": False}], HEADS: [PASSED | {"at": 30.0}]}
+    rounds = [{"ended": 40.0, "katas": {GROUPS: KNOWN | {"cells": 1, attempt: None}}}]
+    progress.folder.mkdir()
+    old = {"version": version, "katas": katas, "reviews": reviews, "rounds": rounds}
+    progress.file.write_text(json.dumps(old))
+    progress.set_hints(HEADS, 1)  # as many as were shown: it is written, and nothing else changes
+    progress.answered("key", Answer(1.0, GOOD, 2.0))
+    data = json.loads(progress.file.read_text())
+    assert data["version"] == VERSION
+    assert data["katas"] == {
+        GROUPS: KNOWN | {"elsewhere": {"cell": 3}, "attempt": UNDER_WAY},
+        HEADS: KNOWN | {"elsewhere": {}, "attempt": None},
+    }
+    assert data["rounds"] == [{"ended": 40.0, "katas": {GROUPS: KNOWN | {"elsewhere": {"cell": 1}, "attempt": None}}}]
+    passes = [(entry.at, entry.kata, entry.kind, entry.passed) for entry in progress.history()]
+    assert passes == [(20.0, GROUPS, "file", True), (30.0, HEADS, "file", True), (50.0, GROUPS, "cell", True)]
+    for entry in progress.history():
+        kept = {name: getattr(entry, name) for name in PASSED}
+        assert kept == PASSED | {"at": entry.at}
+    assert not list(progress.folder.glob("*.damaged*"))
+
+
+def test_processes_that_record_at_once_lose_nothing(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from grading.practice.progress.progress import Progress
+from grading.practice.progress.state import Answer
+progress = Progress(Path(sys.argv[1]))
+for number in range(25):
+    progress.answered(sys.argv[2], Answer(float(number), 3, 1.0))
+    progress.set_hints(sys.argv[2], number)
+"""
+    names = [f"writer-{number}" for number in range(4)]
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    writers = [subprocess.Popen([*command, name], cwd=ROOT) for name in names]
+    assert [writer.wait(60) for writer in writers] == [0] * len(names)
+    found = Progress(tmp_path)
+    assert {key: len(given) for key, given in found.answers().items()} == dict.fromkeys(names, 25)
+    assert [found.hints(name) for name in names] == [24] * len(names)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +188,12 @@ def test_version_2_called_the_attempt_under_way_go(progress):
         f'{{"version": 2, "katas": {{"{GROUPS}": 3}}, "reviews": {{}}, "rounds": 3}}',
         f'{{"version": 2, "katas": {{}}, "reviews": {{"{GROUPS}": [{{"rating": 3}}]}}, "rounds": []}}',
         '{"version": 2, "katas": {}, "reviews": {}, "rounds": [3]}',
+        '{"version": 3, "katas": {}, "reviews": {"x": [3]}, "rounds": []}',
+        '{"version": 3, "katas": {}, "reviews": {"x": 3}, "rounds": []}',
+        '{"version": 4, "katas": {}, "history": [], "answers": {"x": [{}]}, "goal": null, "rounds": []}',
+        '{"version": 4, "katas": {}, "history": [], "answers": {}, "goal": 3, "rounds": []}',
     ],
-    ids=range(12),
+    ids=range(16),
 )
 def test_a_damaged_file_is_set_aside_with_a_message(progress, capsys, text):
     progress.folder.mkdir()
@@ -153,12 +215,12 @@ def test_a_grade_is_recorded_and_status_shows_it(copy):
     assert grader(copy, ATTENTION).returncode == 0
     grader(copy, ATTENTION, "--problems", "solutions")
     shown = grader(copy, "status").stdout
-    assert f"Round 1: 1 of {COUNT} katas passed" in shown
+    assert f"Round 1: {Texts('en').passed([Catalog()[ATTENTION]])}\n" in shown
     assert re.search(rf"{numbered(ATTENTION)} +1  \d{{4}}-\d\d-\d\d +- +0\n", shown), shown
     assert f"Next: {ATTENTION}, " in grader(copy, "due").stdout
     assert "round 2" in grader(copy, "reset", "--all").stdout
     shown = grader(copy, "status").stdout
-    assert f"Round 2: 0 of {COUNT}" in shown
+    assert f"Round 2: {Texts('en').passed([])}\n" in shown
     assert f"passed {ATTENTION}" in shown
 
 
@@ -185,23 +247,24 @@ def test_a_grade_does_not_import_what_only_due_needs():
     ],
 )
 def test_a_pass_is_rated_by_what_happened(attempt, rating):
-    assert rate(attempt, 25, 0.0).rating == rating
+    assert rate(attempt, 25) == rating
 
 
 def test_the_worse_it_went_the_sooner_it_is_due():
-    waits = [review.due_at([Review(0.0, rating)]) / DAY for rating in (AGAIN, HARD, GOOD, EASY)]
+    waits = [review.due_at([Entry(GROUPS, 0.0, rating=rating)]) / DAY for rating in (AGAIN, HARD, GOOD, EASY)]
     assert waits == sorted(waits)
     assert 0.9 < waits[0] < 1.1
     assert waits[3] > 5
-    twice = review.due_at([Review(0.0, GOOD), Review(3 * DAY, GOOD)]) - 3 * DAY
+    twice = review.due_at([Entry(GROUPS, at, rating=GOOD) for at in (0.0, 3 * DAY)]) - 3 * DAY
     assert twice / DAY > waits[2]
 
 
 def test_due_says_why(progress):
-    last = Review(0.0, HARD, seconds=600.0, runs=4, hints=2, causes={"kv-heads-tiled": "kv heads are tiled"})
+    causes = {"kv-heads-tiled": "kv heads are tiled"}
+    last = Entry(GROUPS, 0.0, rating=HARD, seconds=600.0, runs=4, hints=2, causes=causes)
     due = review.Due(Catalog()[GROUPS], 5 * DAY, last)
     assert review.reason(due, 9 * DAY) == f"{GROUPS}: 9 days ago, on the way: kv heads are tiled, 2 hints"
-    easy = review.Due(Catalog()[HEADS], 5 * DAY, Review(0.0, EASY))
+    easy = review.Due(Catalog()[HEADS], 5 * DAY, Entry(HEADS, 0.0, rating=EASY))
     assert review.reason(easy, 1.5 * DAY) == f"{HEADS}: yesterday, it went easily"
 
 
@@ -219,7 +282,8 @@ def test_due_lists_what_is_due(copy):
 
 
 def test_an_interview_in_steps(copy):
-    assert grader(copy, "interview", "finish").returncode == 2
+    for action in ("run", "finish", "drop"):
+        assert grader(copy, "interview", action).returncode == 2
     started = grader(copy, "interview", "start", ATTENTION, "--minutes", "5")
     assert started.returncode == 0
     assert "5 minutes" in started.stdout
@@ -238,13 +302,32 @@ def test_an_interview_in_steps(copy):
         assert re.search(row, done.stdout), row
     assert done.stdout.count("\n1. ") == done.stdout.count("\n5. ") == 2
     assert grader(copy, "interview", "run").returncode == 2
+    # it counts as a grade of the file does, and what was written can be compared
+    assert re.search(rf"in interviews: .*{ATTENTION} \(2\)", grader(copy, "status").stdout)
+    assert re.search(rf"ok  \d{{4}}-.* {ATTENTION} +interview +0:\d\d +2 +0\n    ", grader(copy, "history").stdout)
+    compared = grader(copy, "compare", ATTENTION)
+    assert compared.returncode == 0, compared.stdout
+
+
+def test_a_second_interview_does_not_end_the_first(copy):
+    assert grader(copy, "interview", "start", HEADS).returncode == 0
+    for words in (["start", GROUPS], ["start", HEADS], [GROUPS]):
+        refused = grader(copy, "interview", *words)
+        assert refused.returncode == 2
+        assert re.search(r"an interview is under way since \d{4}-\S+ \d\d:\d\d: Multi-head", refused.stderr)
+    assert "checks pass" in grader(copy, "interview", "run").stdout
+    assert grader(copy, "interview", "drop").stdout.startswith("Given up: Multi-head")
+    assert re.search(rf"x   \d{{4}}-.* {HEADS} +interview +0:\d\d +1 ", grader(copy, "history", HEADS).stdout)
+    assert [each.rating for each in Progress(copy / ".kata").reviews(HEADS)] == [AGAIN]
+    assert grader(copy, "interview", "finish").returncode == 2
 
 
 def test_the_card_says_what_went_over_time():
-    work = Work(ATTENTION, 1000.0, 10.0, runs=3, first_run=1300.0)
-    card = interview.card(work, KataResult(ATTENTION, "", "", "failed", 4, 49), ended=1660.0)
+    work = Work(ATTENTION, 1000.0, 10.0, runs=3, first_run=1300.0, passed=4, expected=49, missed=[*"abcde"])
+    card = interview.card(work, ended=1660.0)
     for row in ("11:00 of 10:00, 1:00 over", "after 5:00", "not green after 3", "4 of 49", "none named"):
         assert row in card
+    assert "missed first a; b; c; 2 more" in " ".join(card.split())
 
 
 def test_an_interview_on_a_terminal(copy):
@@ -254,13 +337,16 @@ def test_an_interview_on_a_terminal(copy):
     terminal.press("r")
     terminal.until("checks pass", "left   r run")
     terminal.press("f")
-    text = terminal.until("runs to green  1", "1. ")
-    assert "2. " not in text
-    for number in range(1, 6):
+    text = terminal.until("runs to green  1", "1/5 ", "Enter shows")
+    assert "2/5 " not in text
+    for number in range(2, 7):
         terminal.press("\n")
-        terminal.until("   ", f"{number + 1}. " if number < 5 else "")
+        terminal.until("Red flag: ", "y knew it")
+        terminal.press("h\n")
+        terminal.until("Enter shows" if number < 6 else "", f"{number}/5 " if number < 6 else "")
     assert terminal.finish() == 0
     terminal.close()
+    assert len(Progress(copy / ".kata").answers()) == 5
 
 
 def test_a_signal_leaves_an_interview_under_way_and_the_terminal_as_it_was(copy):
@@ -290,6 +376,47 @@ def test_a_drill(copy):
     assert mended.returncode == 0
     for row in ("mistake", "time ", "runs           2", "lines changed"):
         assert row in mended.stdout
+    assert re.search(rf"in drills: {GROUPS} \(2\)", grader(copy, "status").stdout)
+    assert re.search(rf"ok  \d{{4}}-.* {GROUPS} +drill +0:\d\d +2 ", grader(copy, "history", GROUPS).stdout)
+
+
+def test_a_drill_that_another_follows_is_in_the_history(copy):
+    grader(copy, "drill", HEADS, "--seed", "1")
+    assert "Given up: the drill before, Multi-head" in grader(copy, "drill", GROUPS, "--seed", "1").stdout
+    assert re.search(rf"x   \d{{4}}-.* {HEADS} +drill ", grader(copy, "history", HEADS).stdout)
+
+
+def test_to_mend_a_drill_is_a_review_and_no_pass(progress):
+    for runs, rating in ((1, GOOD), (3, GOOD), (4, HARD)):
+        work = Work(GROUPS, 10.0, runs=runs, green=20.0, first_run=15.0)
+        entry = work.entry("drill", 30.0)
+        assert (entry.rating, entry.seconds, entry.first_run, entry.passed) == (rating, 10.0, 5.0, True)
+    assert Work(GROUPS, 10.0, runs=1).entry("drill", 30.0).rating == 0
+    progress.ended(entry)
+    assert (progress.kata(GROUPS).passes, progress.kata(GROUPS).attempts) == (0, 4)
+    assert [each.rating for each in progress.reviews(GROUPS)] == [HARD]
+
+
+def test_history_says_whether_it_gets_better(progress):
+    minutes = Catalog()[GROUPS].minutes * 60.0
+    entries = [
+        Entry(GROUPS, float(at), seconds=share * minutes, runs=9 - at) for at, share in enumerate((2, 1, 1, 0.5))
+    ]
+    first, last = history.trend([*entries, Entry(GROUPS, 9.0, "drill", seconds=1.0)])
+    assert first.startswith(f"{GROUPS}: ")
+    assert first.endswith("; runs 9 -> 8 -> 7 -> 6")
+    assert last.startswith("The last 2 took 75% of the minutes")
+    assert "the 2 before them 150%" in last
+    assert history.trend(entries[:1]) == []
+
+
+def test_an_attempt_under_way_is_in_the_history(progress, graded, monkeypatch, capsys):
+    monkeypatch.setattr(history, "Progress", lambda: progress)
+    assert main(["history"]) == 0
+    assert capsys.readouterr().out == "Nothing has been done yet.\n"
+    progress.record(graded("failed", "one", TILED), now=1300.0)
+    main(["history"])
+    assert re.search(rf"\n\.\.  .*{GROUPS} +file +0:00 +1 +0\n    kv heads are tiled", capsys.readouterr().out)
 
 
 def test_comments_go_and_the_code_stays():

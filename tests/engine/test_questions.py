@@ -17,9 +17,10 @@ from grading.practice.interview.questions import (
     every,
     on,
     questions,
-    some,
     translated,
 )
+from grading.practice.interview.recall import drawn
+from grading.practice.progress.state import GOOD, Answer
 
 KATAS = Catalog().katas
 EVERY = every()
@@ -60,9 +61,18 @@ def test_no_key_and_no_question_is_there_twice():
 
 @pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.stem)
 def test_some_are_drawn_and_a_seed_repeats_them(kata):
-    drawn = some(kata, 5, seed=1)
-    assert drawn == some(kata, 5, seed=1)
-    assert len({each.key for each in drawn}) == min(5, len(questions(kata)))
+    some = drawn(kata, {}, 0.0, 5, seed=1)
+    assert some == drawn(kata, {}, 0.0, 5, seed=1)
+    assert len({each.key for each in some}) == min(5, len(questions(kata)))
+
+
+def test_what_is_known_is_drawn_last():
+    kata = KATAS[0]
+    known, again, *others = questions(kata)
+    answers = {each.key: [Answer(0.0, GOOD, due=50.0)] for each in others}
+    answers[again.key] = [Answer(0.0, GOOD, due=5.0)]
+    assert drawn(kata, answers, 9.0, 2, seed=1) == [known, again]
+    assert len(drawn(kata, answers, 9.0, 3, seed=1)) == 3
 
 
 def test_a_kata_without_a_file_has_none_and_one_may_be_asked_about_several(tmp_path, monkeypatch):
@@ -76,7 +86,7 @@ def test_a_kata_without_a_file_has_none_and_one_may_be_asked_about_several(tmp_p
         == questions(second)
         == [Question("k", "q?", "s", "heads", "easy", "f", "r", "", (second.stem,))]
     )
-    assert questions(third) == some(third) == []
+    assert questions(third) == drawn(third, {}, 0.0, 5) == []
 
 
 def test_a_question_with_an_unknown_level_or_topic_is_told_of_and_left_out(tmp_path, monkeypatch, capsys):

@@ -121,7 +121,7 @@ def test_a_full_disk_under_the_progress(tmp_path, capsys, monkeypatch):
     progress.set_hints(ATTENTION, 2)
     assert "the progress could not be written: [Errno 28]" in capsys.readouterr().err
     assert progress.hints(ATTENTION) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["progress.json", "progress.lock"]
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "soon", "1e9"])

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from grading.candidate import permitted
 from grading.catalog import ROOT, Catalog
+from grading.diagnosis.knowledge import templates_of
 from grading.records import Cause, CheckResult, KataResult, Report, Star
 from grading.reports import columns, html, terminal
 from grading.texts import FOLDER, Texts, chosen, tables
@@ -153,26 +154,21 @@ def test_a_report_is_translated_when_it_is_shown_and_missing_texts_stay_english(
     assert Texts("en").report(report()) == report()
 
 
-COPIES = Star(False, 5.1, "english", 4, 8, 8192, 1.0, 4.0)
+TEMPLATES = sorted({template for kata in Catalog().katas for template in templates_of(kata)})
 
 
-@pytest.mark.parametrize(
-    ("star", "words"),
-    [
-        (
-            COPIES,
-            "每一步都把每个键/值头复制成 4 份（PyTorch 广播时也会复制）：按 Llama-3-8B 的规模、8,192 个 token 计算",
-        ),
-        (Star(False, 9.1, "english", 32, 1, 8192, 0.125, 4.0), "（只有一个键/值头）"),
-        (Star(True, 1.1, "english"), "没有为各个查询头复制键和值"),
-    ],
-)
-def test_the_star_is_said_in_chinese_on_the_board_and_on_the_page(star, words, monkeypatch):
+@pytest.mark.parametrize("given", [True, False], ids=["given", "not given"])
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_star_is_said_in_chinese_on_the_board_and_on_the_page(template, given, monkeypatch):
+    own = tables("zh")["stars"][template]
+    assert fields(own) == fields(template)
+    figures = dict.fromkeys(fields(template), 8192)
+    star, words = Star(given, 5.1, "english", template, figures), own.format(**figures)
     monkeypatch.setenv("KATA_LANG", "zh")
     shown = Report(7, (), 1.0, (KataResult(GROUPS, "Groups", "f", "passed", 3, 3, star=star),))
     board = terminal.board(shown, 77).plain
     assert all(cell_len(line) <= 77 for line in board.splitlines())
-    assert "* 3/3" in board if star.given else words in board.replace("\n      ", "")
+    assert "* 3/3" in board if star.given else words.replace(" ", "") in re.sub(r"\s", "", board)
     page = html.page(shown, Texts("zh"))
     assert words in page
     assert ("* 3/3" in page) is star.given
@@ -241,11 +237,12 @@ def test_status_and_due_are_chinese(copy):
     (copy / ".kata").mkdir(exist_ok=True)
     (copy / ".kata" / "progress.json").write_text(json.dumps(data))
     first, _, head, *rows, _, last = said(copy, "status").splitlines()
-    assert first == f"第 2 轮：{COUNT} 题中有 1 题通过"
+    assert first == f"第 2 轮：{Texts('zh').passed([Catalog()[GROUPS]])}"
+    assert "题中有 1 题通过" in first
     assert rows[3].endswith("12:05      2")
     assert rows[4].startswith("    kv 头是整体平铺的")
-    assert rows[4].endswith("（指出过 2 次，71 项检查）")
-    assert rows[7] == "    另有 1 个错误"
+    assert (rows[4] + rows[5].strip()).endswith("（指出过 2 次，71 项检查）")
+    assert "    另有 1 个错误" in rows
     assert re.fullmatch(rf"第 1 轮（到 2001-09-\d\d 为止）：通过 {GROUPS}、{HEADS}", last)
     assert cell_len(head.partition("提示")[0]) + 4 == cell_len(rows[3])
     shown = said(copy, "due")
@@ -286,6 +283,26 @@ def test_an_interview_is_chinese(copy, checks):
         assert line.startswith(columns.padded(label, 15) + text)
     assert "追问：" in card
     assert "参考回答：" in card
+
+
+def test_a_round_is_chinese(copy):
+    started = said(copy, "interview", "start", GROUPS, "--round", "onsite", "--minutes", "60")
+    assert started.startswith("60 分钟的完整面试，共 ")
+    assert "分组查询注意力" in started
+    assert "第 2 部分" in said(copy, "interview", "next", "y", "h", "n")
+    (copy / ".kata" / "round" / f"{GROUPS}.py").write_text((copy / "solutions" / f"{GROUPS}.py").read_text())
+    assert "这一部分通过了" in said(copy, "interview", "next")
+    card = said(copy, "interview", "finish")
+    for row in ("自评 3 题：会 1 题，一半 1 题，不会 1 题。", "起初遗漏", "没有开始", "大忌："):
+        assert row in card
+    assert "已放弃" in said(copy, "interview", "start", GROUPS) + said(copy, "interview", "drop")
+
+
+def test_the_history_and_the_deck_are_chinese(copy):
+    shown = said(copy, "history")
+    assert re.search(rf"{GROUPS} +面试", shown)
+    assert re.search("合计", said(copy, "questions", "--topics"))
+    assert "没有自评任何问题" in said(copy, "questions", GROUPS)
 
 
 def test_a_drill_is_chinese(copy):

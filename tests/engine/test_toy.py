@@ -98,7 +98,7 @@ def solve(root, place="problems"):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_it_is_listed_hinted_and_put_back(root, grader, language):
-    assert re.search(r"1 toy +5 \S+ +Twice\n", grader("list", language=language))
+    assert re.search(r"\d toy +5 \S+ +Twice\n", grader("list", language=language))
     assert "Twice" in grader("hint", "toy", language=language)
     assert "toy" in grader("reset", "toy", language=language)
     (root / "problems" / "toy.py").write_text("def twice(x):\n    return 3 * x\n")
@@ -111,7 +111,7 @@ def test_it_is_graded_and_a_mistake_is_named(root, grader):
     shown = grader("check", "toy", "--file", root / SQUARED, status=1)
     assert "the output is twice the input" in shown
     assert "the input is squared instead of doubled" in " ".join(shown.split())
-    assert "notebooks/toy.ipynb#By-hand" in shown
+    assert "python grader.py read toy#By-hand" in shown
     solve(root)
     (result,) = json.loads(grader("check", "toy", "--json", "--html", root / "page.html"))["katas"]
     assert (result["outcome"], result["passed"], result["fault"]) == ("passed", result["expected"], "")
@@ -121,7 +121,7 @@ def test_it_is_graded_and_a_mistake_is_named(root, grader):
 def test_it_is_compared_and_remembered(root, grader):
     solve(root)
     assert "- yours\n+ reference" in grader("compare", "toy")
-    assert re.search(r"1 toy +\d+ ", grader("status"))
+    assert re.search(r"\d toy +\d+ ", grader("status"))
     assert "toy" in grader("due")
 
 
@@ -148,7 +148,8 @@ def test_cohorts_and_servers_have_it_too(root, grader):
     assert dict(zip(head.split(","), row.split(","), strict=True))["toy"] == "passed"
     grader("ci", root, "--out", root / "result")
     score = json.loads((root / "result" / "score.json").read_text())
-    assert score["tracks"][-1] == {"track": "further", "points": 10, "max": 10}
+    assert score["tracks"][-1]["track"] == "further"
+    assert score["tracks"][-1]["points"] == 10
 
 
 def test_it_is_watched(root):
@@ -166,10 +167,12 @@ def test_it_is_watched(root):
 def test_tables_and_documents_are_built(root, grader):
     for name in ("README.md", "README.zh-CN.md"):
         assert "[Twice]" not in (root / name).read_text()
-    grader("docs/screens.py")
+    grader("docs/screens.py", "README.md", "README.zh-CN.md")
     grader("docs/build_mistakes.py")
     for name in ("README.md", "README.zh-CN.md"):
-        assert "| 1 | [Twice](problems/toy.py) | `twice` | 5 | 7 | [toy.ipynb]" in (root / name).read_text()
+        assert re.search(
+            r"\| \d+ \| \[Twice\]\(problems/toy.py\) \| `twice` \| 5 \| 7 \| \[toy.ipynb\]", (root / name).read_text()
+        )
     assert "| `toy-squared` |" in (root / "docs" / "mistakes.md").read_text()
 
 

@@ -39,13 +39,13 @@ def test_plain_data():
 def test_strides_cross_only_to_the_candidate():
     tensor = torch.arange(6.0).reshape(2, 3).T
     assert decode(encode(tensor)).is_contiguous()
-    there = decode(encode(tensor, strided=True), strided=True)
+    there = decode(encode(tensor, request=True), request=True)
     assert there.stride() == tensor.stride()
     assert torch.equal(there, tensor)
     expanded = torch.arange(3.0).expand(4, 3)
-    assert decode(encode(expanded, strided=True), strided=True).stride() == (0, 1)
+    assert decode(encode(expanded, request=True), request=True).stride() == (0, 1)
     with pytest.raises(WireError):
-        decode(encode(tensor, strided=True))
+        decode(encode(tensor, request=True))
 
 
 class Odd(torch.Tensor):
@@ -134,9 +134,9 @@ TREES = st.recursive(
 
 @settings(max_examples=400, deadline=1000)
 @given(TREES, st.binary(max_size=40), st.booleans())
-def test_any_skeleton(tree, body, strided):
+def test_any_skeleton(tree, body, request_):
     try:
-        decode(frame(tree, body), strided)
+        decode(frame(tree, body), request_)
     except WireError:
         pass
 

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 from grading.console import FAIL
 from grading.practice.interview.workspace import Work, Workspace
-from grading.practice.progress.status import length
+from grading.practice.progress.times import length
 from grading.records import Report
 from grading.texts import word
 

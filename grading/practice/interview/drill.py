@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import random
 import sys
 import time
 from dataclasses import replace
@@ -11,7 +12,8 @@ from dataclasses import replace
 from grading.catalog import ROOT, Catalog, Kata
 from grading.console import PASS, USAGE, Verbs, grade, kata_named, show, verdict, width
 from grading.practice.interview.workspace import CARD, Work, Workspace
-from grading.practice.progress.status import length
+from grading.practice.progress.state import DRILL
+from grading.practice.progress.times import length
 from grading.texts import Texts, word
 
 WRONG = ROOT / "tests" / "submissions" / "wrong"
@@ -26,8 +28,6 @@ def register(verbs: Verbs) -> None:
 
 
 def _drill(arguments: argparse.Namespace) -> int:
-    import random
-
     workspace, chance = Workspace("drill"), random.Random(arguments.seed)
     if arguments.what == "check":
         return _check(workspace)
@@ -36,17 +36,28 @@ def _drill(arguments: argparse.Namespace) -> int:
     except argparse.ArgumentTypeError as error:
         print(f"grader: {error}", file=sys.stderr)
         return USAGE
-    files = sorted((WRONG / kata.stem).glob("*.py"))
-    if not files:
+    work = broken(kata, chance)
+    if not work:
         print(f"grader: no wrong submissions of {kata.stem} in tests/submissions", file=sys.stderr)
         return USAGE
-    chosen = chance.choice(files)
-    source = chosen.read_text(encoding="utf-8")
-    mistake = " ".join((ast.get_docstring(ast.parse(source)) or chosen.stem).split())
-    workspace.begin(Work(kata.stem, time.time(), given=_given(kata, source), mistake=mistake, source=chosen.stem))
+    if before := workspace.under_way():
+        workspace.end(before.entry(DRILL, time.time()))
+        print(word("drill-dropped", title=Texts().title(before.kata)))
+    workspace.begin(work)
     print(word("drill-start", title=Texts().title(kata), file=workspace.file(kata.stem).relative_to(ROOT)))
     print(word("drill-check"))
     return PASS
+
+
+def broken(kata: Kata, chance: random.Random) -> Work | None:
+    """A wrong submission that is drawn, to be mended from now on; None where the kata has none."""
+    files = sorted((WRONG / kata.stem).glob("*.py"))
+    if not files:
+        return None
+    chosen = chance.choice(files)
+    source = chosen.read_text(encoding="utf-8")
+    mistake = " ".join((ast.get_docstring(ast.parse(source)) or chosen.stem).split())
+    return Work(kata.stem, time.time(), given=_given(kata, source), mistake=mistake, source=chosen.stem)
 
 
 def _given(kata: Kata, source: str) -> str:
@@ -86,7 +97,7 @@ def _check(workspace: Workspace) -> int:
         show(terminal.board(blind, width()).append("\n").append(terminal.failure(blind.katas[0], width())))
         return verdict(report, named=True)
     print(card(work, workspace.file(work.stem).read_text(encoding="utf-8", errors="replace")))
-    workspace.end()
+    workspace.end(work.entry(DRILL, time.time()))
     return PASS
 
 

@@ -6,25 +6,40 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable
 
-from grading.catalog import ROOT, Catalog, Kata
-from grading.console import PASS, USAGE, Verbs, grade, kata_named, verdict, width
+from grading.catalog import ROOT, Kata
+from grading.console import PASS, USAGE, Verbs, kata_named, say, verdict, width
+from grading.practice.interview import onsite
+from grading.practice.interview.asking import ask, is_terminal, tell_answers, tell_questions
+from grading.practice.interview.choice import interviewed
+from grading.practice.interview.recall import drawn
+from grading.practice.interview.rounds import ROUNDS, RoundSpace
+from grading.practice.interview.running import Grade, graded, rows, run
 from grading.practice.interview.workspace import CARD, Work, Workspace
-from grading.practice.progress.status import length
-from grading.records import KataResult, Report
+from grading.practice.progress.progress import Progress
+from grading.practice.progress.state import INTERVIEW
+from grading.practice.progress.times import moment
 from grading.stubs import stub
 from grading.texts import Texts, word
 
-ACTIONS = {"start": "begin, and leave", "run": "grade what is there", "finish": "grade once more, and the card"}
+ACTIONS = {
+    "start": "begin, and leave",
+    "run": "grade what is there",
+    "next": "the next part of a round",
+    "finish": "grade once more, and the card",
+    "drop": "give it up",
+}
+GO_ON = ("run", "next", "finish", "drop")
+QUESTIONS = 5  # after an interview
 
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     does = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
     interview = verbs.add_parser("interview", help="a bare stub, a clock, no hints", epilog=f"In steps: {does}.")
-    interview.add_argument("words", nargs="*", metavar="[start|run|finish] [KATA]")
-    interview.add_argument("--minutes", type=_minutes, help="instead of the kata's own")
+    interview.add_argument("words", nargs="*", metavar="[start|run|next|finish|drop] [KATA]")
+    interview.add_argument("--minutes", type=_minutes, help="instead of the kata's own; of a round, 30, 45 or 60")
+    interview.add_argument("--round", choices=[onsite.ONSITE], help="explain, write, extend, debug: a whole interview")
     interview.set_defaults(run=_interview)
 
 
@@ -39,27 +54,23 @@ def _minutes(text: str) -> float:
 
 
 def _interview(arguments: argparse.Namespace) -> int:
-    words, workspace = list(arguments.words), Workspace("interview")
+    words = list(arguments.words)
     action = words.pop(0) if words and words[0] in ACTIONS else ""
+    space = RoundSpace()
+    if action in GO_ON and (space.round() or action == "next"):
+        return onsite.go_on(space, action, words)
     try:
         katas = [kata_named(word) for word in words]
     except argparse.ArgumentTypeError as error:
         return _refused(str(error))
-    if len(katas) > 1 or (katas and action in ("run", "finish")):
-        return _refused("one interview at a time, about one kata; run and finish go on with it")
-    if action in ("run", "finish"):
-        work = workspace.under_way()
-        if not work:
-            return _refused("no interview is under way: python grader.py interview start KATA")
-        return _run(workspace, work, _graded) if action == "run" else _finish(workspace, work, _graded)
-    kata = katas[0] if katas else random.choice(Catalog().sound)
-    live = not action and sys.stdin.isatty() and sys.stdout.isatty()
-    work = _start(workspace, kata, arguments.minutes or kata.minutes, live)
-    if not live:
-        return PASS
-    from grading.practice.interview.clock import sit
-
-    return sit(workspace, work, _run, _finish)
+    if len(katas) > 1 or (katas and action in GO_ON):
+        return _refused("one interview at a time, about one kata; run, finish and drop go on with it")
+    if action in GO_ON:
+        return _go_on(Workspace(INTERVIEW), action)
+    live, kata = not action and is_terminal(), katas[0] if katas else None
+    if arguments.round and arguments.minutes not in (None, *ROUNDS):
+        return _refused(f"a round takes {', '.join(map(str, ROUNDS))} minutes")
+    return _start(kata, arguments.minutes, bool(arguments.round), live)
 
 
 def _refused(why: str) -> int:
@@ -67,96 +78,79 @@ def _refused(why: str) -> int:
     return USAGE
 
 
-def _start(workspace: Workspace, kata: Kata, minutes: float, live: bool) -> Work:
+def _start(kata: Kata | None, minutes: float | None, whole_round: bool, live: bool) -> int:
+    """Begin an interview or a round, or go on with the one under way: none is ended by another."""
+    space, workspace = RoundSpace(), Workspace(INTERVIEW)
+    round, work = space.round(), workspace.under_way()
+    under_way = round or work
+    if under_way:
+        title = Texts().title(under_way.kata)
+        if not live or whole_round != bool(round) or (kata and kata.stem != under_way.stem):
+            return _refused(word("interview-under-way", title=title, when=moment(under_way.began)))
+        say(word("interview-goes-on", title=title))
+    if whole_round:
+        return onsite.hold(space) if round else onsite.start(space, kata, int(minutes or onsite.LENGTH), live)
+    kata = kata or interviewed(Progress(), random.Random())
+    work = work or _begin(workspace, kata, minutes or kata.minutes, live)
+    if not live:
+        return PASS
+    from grading.practice.interview.clock import sit
+
+    return sit(workspace, work, run, _finish)
+
+
+def _begin(workspace: Workspace, kata: Kata, minutes: float, live: bool) -> Work:
     work = Work(kata.stem, time.time(), float(minutes), stub(kata, steps=False))
     workspace.begin(work)
     level = word(kata.difficulty)
-    print(word("interview-start", title=Texts().title(kata), difficulty=level, minutes=float(minutes)))
-    print(word("interview-file", file=workspace.file(kata.stem).relative_to(ROOT)))
+    say(word("interview-start", title=Texts().title(kata), difficulty=level, minutes=float(minutes)))
+    say(word("interview-file", file=workspace.file(kata.stem).relative_to(ROOT)))
     if not live:
-        print(word("interview-steps"))
+        say(word("interview-steps"))
     return work
 
 
-Grade = Callable[[Workspace, Work], Report]
-
-
-def _graded(workspace: Workspace, work: Work) -> Report:
-    return grade([work.stem], workspace.folder)
-
-
-def _run(workspace: Workspace, work: Work, grade: Grade) -> int:
-    """A grade, with what an interviewer would show: how many checks pass, and what raised."""
-    report = grade(workspace, work)
-    work.ran(report, time.time())
-    workspace.note(work)
-    left = work.began + 60 * work.minutes - time.time()
-    clock = word("clock-left" if left >= 0 else "clock-over", time=length(abs(left)))
-    print(word("run-line", clock=clock, result=_shown(Texts().result(report.katas[0]))))
-    return verdict(report, named=True)
-
-
-def _shown(result: KataResult) -> str:
-    if result.outcome == "broken":
-        return word("run-broken", message=result.message, where=result.where)
-    parts = [word("run-checks", passed=result.passed, expected=result.expected)]
-    failed = result.first_failure
-    if failed and failed.kind == "raised":
-        parts.append(word("run-raised", message=failed.message, where=failed.where))
-    if failed:
-        parts.append(word("run-first", title=failed.title))
-    return word("semicolon").join(parts)
+def _go_on(workspace: Workspace, action: str) -> int:
+    work = workspace.under_way()
+    if not work:
+        return _refused("no interview is under way: python grader.py interview start KATA")
+    if action == "drop":
+        workspace.end(work.entry(INTERVIEW, time.time()))
+        say(word("interview-dropped", title=Texts().title(work.kata)))
+        return PASS
+    return (run if action == "run" else _finish)(workspace, work, graded)
 
 
 def _finish(workspace: Workspace, work: Work, grade: Grade) -> int:
+    """Grade once more, show the card, ask."""
     ended = time.time()
     report = grade(workspace, work)
     if not work.green:
         work.ran(report, ended)
-    workspace.end()
-    result = report.katas[0]
-    print("\n" + card(work, result, ended))
+    work.passed = report.katas[0].passed
+    workspace.end(work.entry(INTERVIEW, ended))
+    print("\n" + card(work, ended))
     _ask(work.kata)
     return verdict(report, named=True)
 
 
-def card(work: Work, result: KataResult, ended: float) -> str:
+def card(work: Work, ended: float) -> str:
     """What the interview came to."""
     from grading.reports.columns import labelled
 
-    taken, limit = (work.green or ended) - work.began, 60 * work.minutes
-    spent = {"part": length(taken), "whole": length(limit)}
-    late = taken > limit
-    rows = [
-        ("time", word("card-over", over=length(taken - limit), **spent) if late else word("card-of", **spent)),
-        ("first", word("card-after", time=length(work.first_run - work.began))),
-        ("green", str(work.runs) if work.green else word("card-red", runs=work.runs)),
-        ("checks", word("card-of", part=result.passed, whole=result.expected)),
-        ("causes", Texts().causes(work.causes, work.explains) or word("card-none")),
-    ]
     head = word("interview-card", title=Texts().title(work.kata))
-    return f"{head}\n" + labelled(((word(f"card-{key}"), text) for key, text in rows), CARD, width())
+    labels = ((word(f"card-{key}"), text) for key, text in rows(work, ended))
+    return f"{head}\n" + labelled(labels, CARD, width())
 
 
 def _ask(kata: Kata) -> None:
-    """Five questions. On a terminal each answer waits for Enter; elsewhere the answers come after the questions."""
-    from grading.practice.interview.deck import answer
-    from grading.practice.interview.questions import some
-    from grading.reports.columns import wrap
-
-    drawn, waits = some(kata), sys.stdin.isatty() and sys.stdout.isatty()
-    if not drawn:
+    """Five questions. On a terminal each answer waits and is rated; elsewhere the answers come after the questions."""
+    asked = drawn(kata, Progress().answers(), time.time(), QUESTIONS)
+    if not asked:
         return
-    print("\n" + word("questions-enter" if waits else "questions"))
-    for number, question in enumerate(drawn, start=1):
-        print("\n" + "\n".join(wrap(f"{number}. {question.question}", width(), "   ")))
-        if waits:
-            try:
-                input()
-            except EOFError:
-                waits = False
-            print(answer(question))
-    if not waits:
-        print("\n" + word("answers"))
-        for number, question in enumerate(drawn, start=1):
-            print(f"{number}. {answer(question).lstrip()}")
+    print("\n" + word("questions"))
+    if is_terminal():
+        ask(asked)
+    else:
+        tell_questions(asked)
+        tell_answers(asked)

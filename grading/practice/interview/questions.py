@@ -7,14 +7,13 @@ does each of its texts. A kata without a file has no questions.
 
 from __future__ import annotations
 
-import random
 import sys
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from grading.catalog import ROOT, Catalog, Kata, KataFault, read_toml
-from grading.texts import chosen, tables
+from grading.texts import tables
 
 FOLDER = ROOT / "katas"
 TOPICS = ("attention", "masks", "heads", "positions", "caches", "kernels", "serving", "numerics", "training")
@@ -57,13 +56,6 @@ def every() -> list[Question]:
 def on(topic: str) -> list[Question]:
     """Those on a topic, whichever file they are in: the easy ones first."""
     return sorted((each for each in every() if each.topic == topic), key=lambda each: LEVELS.index(each.level))
-
-
-def some(kata: Kata, count: int = 5, seed: int | None = None) -> list[Question]:
-    """So many of them, drawn, in the file's order and the reader's language."""
-    asked = questions(kata)
-    drawn = random.Random(seed).sample(range(len(asked)), min(count, len(asked)))
-    return [translated(asked[i], chosen()) for i in sorted(drawn)]
 
 
 def translated(question: Question, language: str) -> Question:

@@ -6,10 +6,13 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from grading.catalog import ROOT, Catalog, Kata
-from grading.practice.progress.state import form
+from grading.practice.progress.progress import Progress
+from grading.practice.progress.state import AGAIN, DRILL, INTERVIEW, Entry, form, rate, rate_drill
 from grading.records import Report
+from grading.stubs import is_untouched, stub
 
 CARD = 15  # columns of the labels of a card
 
@@ -18,7 +21,8 @@ CARD = 15  # columns of the labels of a card
 class Work:
     """Times are seconds since 1970, 0 for what has not happened.
 
-    `given` is the text as it was at the start, `source` the name of the file that a drill's text comes from.
+    `given` is the text as it was at the start, `source` the name of the file that a drill's text comes from. In the
+    last run `passed` of the `expected` checks passed; `missed` are the rules that failed in the first with checks.
     """
 
     stem: str
@@ -30,6 +34,9 @@ class Work:
     runs: int = 0
     first_run: float = 0.0
     green: float = 0.0
+    passed: int = 0
+    expected: int = 0
+    missed: list[str] = field(default_factory=list)
     causes: dict[str, str] = field(default_factory=dict)
     explains: dict[str, int] = field(default_factory=dict)
 
@@ -41,11 +48,34 @@ class Work:
         """A grade of the file."""
         result = report.katas[0]
         self.runs += 1
+        self.passed, self.expected = result.passed, result.expected
+        self.missed = self.missed or list(dict.fromkeys(check.title.partition(" [")[0] for check in result.wrong))
         self.first_run = self.first_run or now
         self.causes |= {cause.name: cause.sentence for cause in result.causes}
         self.explains |= {cause.name: len(cause.explains) for cause in result.causes}
         if result.outcome == "passed":
             self.green = self.green or now
+
+    def entry(self, kind: str, ended: float) -> Entry:
+        """What it comes to in the history. An interview that did not pass is to be done again."""
+        seconds = round((self.green or ended) - self.began, 1)
+        first = round(self.first_run - self.began, 1) if self.first_run else 0.0
+        work = {"seconds": seconds, "runs": self.runs, "causes": self.causes, "explains": self.explains}
+        entry = Entry(self.stem, ended, kind, passed=bool(self.green), first_run=first, **work)  # type: ignore[arg-type]
+        if entry.passed:
+            entry.rating = rate_drill(entry) if kind == DRILL else rate(entry, self.kata.minutes)
+        elif kind == INTERVIEW and self.runs:
+            entry.rating = AGAIN
+        return entry
+
+
+def written(kata: Kata) -> Path:
+    """Where the learner's answer is: in problems/, or where nothing was written there, in the last interview's file."""
+    here = ROOT / "problems" / f"{kata.stem}.py"
+    if here.is_file() and not is_untouched(here.read_bytes(), stub(kata)):
+        return here
+    there = [Workspace(kind).file(kata.stem) for kind in (INTERVIEW, "round")]
+    return max((file for file in there if file.is_file()), key=lambda file: file.stat().st_mtime, default=here)
 
 
 class Workspace:
@@ -53,34 +83,45 @@ class Workspace:
 
     def __init__(self, kind: str, home: Path = ROOT / ".kata") -> None:
         self.folder = home / kind
-        self._notes = home / f"{kind}.json"
+        self.notes = home / f"{kind}.json"
 
     def file(self, stem: str) -> Path:
         return self.folder / f"{stem}.py"
 
     def begin(self, work: Work) -> None:
+        """Put the given text into its file, and remember that it is under way."""
+        self.put(work)
+        self.note(work)
+
+    def put(self, work: Work) -> None:
         """Put the given text into its file; an earlier file of that kata is kept with the suffix .old."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.file(work.stem)
         if file.is_file():
             file.replace(file.with_suffix(".old"))
         file.write_text(work.given, encoding="utf-8", newline="\n")
-        self.note(work)
 
     def note(self, work: Work) -> None:
-        """Remember it, as a whole or not at all."""
-        beside = self._notes.with_suffix(".new")
-        beside.write_text(json.dumps(asdict(work)), encoding="utf-8")
-        os.replace(beside, self._notes)
+        """Remember it."""
+        self.write(asdict(work))
+
+    def write(self, notes: dict[str, Any]) -> None:
+        """The notes, as a whole or not at all."""
+        self.notes.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.notes.with_suffix(".new")
+        beside.write_text(json.dumps(notes), encoding="utf-8")
+        os.replace(beside, self.notes)
 
     def under_way(self) -> Work | None:
         """The work that was begun and not finished; None where there is none, or its notes are damaged."""
         try:
-            work = form(Work, json.loads(self._notes.read_text(encoding="utf-8")))
+            work = form(Work, json.loads(self.notes.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return None
         return work if work.stem in Catalog().stems else None
 
-    def end(self) -> None:
-        """It is finished; the file stays."""
-        self._notes.unlink(missing_ok=True)
+    def end(self, entry: Entry | None) -> None:
+        """It is over, and what it came to is in the history; the file stays."""
+        self.notes.unlink(missing_ok=True)
+        if entry:
+            Progress().ended(entry)

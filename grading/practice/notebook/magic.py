@@ -20,7 +20,7 @@ from grading.practice.notebook.warm_examiner import WarmExaminer
 from grading.stubs import stub
 from grading.texts import COMMAND, word
 
-VERBS = ("hint", "compare", "reset", "status", "due", "list")
+VERBS = ("hint", "compare", "reset", "status", "due", "plan", "history", "questions", "list")
 WIDTH = 100
 
 
@@ -73,8 +73,8 @@ class Magic:
     def kata(self, line: str, cell: str | None = None) -> Verdict | None:
         """Grade a kata: the cell under `%%kata KATA`, or the file with `%kata KATA`.
 
-        A cell that passes is run here, too. `%kata hint KATA`, `%kata compare KATA`, `%kata reset KATA`,
-        `%kata status`, `%kata due` and `%kata list` are the grader's verbs; compare takes the cell graded last.
+        A cell that passes is run here, too. `%kata hint KATA`, `%kata compare KATA`, `%kata reset KATA`, `%kata status`
+        and the others of VERBS are the grader's verbs; compare takes the cell graded last, and questions asks here.
         """
         words = line.split()
         if cell is None and words and words[0] in VERBS:
@@ -102,6 +102,9 @@ class Magic:
 
     def _do(self, words: list[str]) -> None:
         """A verb of the command line, in a process of its own: what it imports stays out of the kernel."""
+        if words[0] == "questions":
+            _ask(words[1:])
+            return
         verb, stem = words[0], next((each for each in words[1:] if each in Catalog().stems), "")
         with tempfile.TemporaryDirectory(prefix="kata-") as folder:
             command = [sys.executable, str(ROOT / "grader.py"), *words]
@@ -116,6 +119,16 @@ class Magic:
             self.cells.pop(stem, None)
             print(word("stub-cell", kata=stem))
             self.shell.set_next_input(f"%%kata {stem}\n{stub(Catalog()[stem])}")
+
+
+def _ask(words: list[str]) -> None:
+    """The deck, in the kernel itself: only there is a keyboard, and it takes nothing that is heavy."""
+    from grading.practice.interview import deck
+
+    try:
+        deck.run(words)
+    except SystemExit:  # what argparse does where it does not understand; it has said so
+        pass
 
 
 def load(shell: Any) -> None:

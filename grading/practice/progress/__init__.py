@@ -1,8 +1,8 @@
 """What is remembered of each kata, and what is due again: .kata/progress.json.
 
-In: Reports on files and on notebooks' cells, hints that were shown, stubs that were put back. Out: Records and Reviews;
-the verbs status and due.
+In: Reports on files and on notebooks' cells, hints that were shown, stubs that were put back, interviews and drills
+that ended, questions that were answered. Out: Records, and the Entries of the history; the verb history.
 
-Read: state (the forms, and how a pass went), store (the file), progress (what happens to it), review (the verb due, by
-the fsrs schedule), status (the verb status).
+Read: state (the forms, and how a pass went), store (the file), lock (one writer at a time), progress (what happens to
+it), times (for people), history (the verb), review (when a kata is due, by the fsrs schedule).
 """

@@ -1,51 +1,31 @@
-"""The verb `due`: which katas to redo today, and why. Passes from a fresh stub are replayed through fsrs."""
+"""When each kata is to be done again, and why: the reviews in the history are replayed through fsrs."""
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from grading.catalog import Catalog, Kata
-from grading.console import PASS, Verbs, width
 from grading.practice.progress.progress import Progress
-from grading.practice.progress.state import AGAIN, EASY, HARD, Review
+from grading.practice.progress.state import AGAIN, CELL, DRILL, EASY, FILE, HARD, INTERVIEW, Entry
+from grading.practice.progress.times import ago
 from grading.texts import Texts, word
 
-DAY = 86400.0
+if TYPE_CHECKING:
+    from fsrs import Card, Scheduler
+
+WHERE = {CELL: "due-cell", INTERVIEW: "due-interview", DRILL: "due-drill"}
 
 
 @dataclass(frozen=True)
 class Due:
-    """A kata with at least one pass. `at` is when it is to be done again, in seconds since 1970."""
+    """A kata with at least one review. `at` is when it is to be done again, in seconds since 1970."""
 
     kata: Kata
     at: float
-    last: Review
-
-
-def register(verbs: Verbs) -> None:
-    """Add the verb to the command line."""
-    verbs.add_parser("due", help="what to redo today, and why").set_defaults(run=_due)
-
-
-def _due(arguments: argparse.Namespace) -> int:
-    from grading.reports.columns import wrap
-
-    now = time.time()
-    plan = sorted(schedule(Progress()), key=lambda due: due.at)
-    today = [due for due in plan if due.at <= now]
-    for due in today:
-        print("\n".join(wrap(reason(due, now), width(), "    ")))
-    if today:
-        print("\n" + word("due-reset", katas=" ".join(due.kata.stem for due in today)))
-    elif plan:
-        print(word("due-next", kata=plan[0].kata.stem, when=_ahead(plan[0].at - now)))
-    else:
-        print(word("due-nothing"))
-    return PASS
+    last: Entry
 
 
 def schedule(progress: Progress) -> list[Due]:
@@ -57,15 +37,26 @@ def schedule(progress: Progress) -> list[Due]:
     return found
 
 
-def due_at(reviews: Sequence[Review]) -> float:
-    """When fsrs wants it again. No learning steps of minutes: a kata takes longer than these."""
-    from fsrs import Card, Rating, Scheduler
+def scheduler() -> Scheduler:
+    """fsrs, without its learning steps of minutes: a kata, and an answer too, takes longer than these."""
+    from fsrs import Scheduler
 
-    scheduler = Scheduler(learning_steps=(), relearning_steps=(), enable_fuzzing=False)
-    card = Card(card_id=1)
-    for review in sorted(reviews, key=lambda review: review.at):
-        card, _ = scheduler.review_card(card, Rating(review.rating), datetime.fromtimestamp(review.at, UTC))
-    return card.due.timestamp()
+    return Scheduler(learning_steps=(), relearning_steps=(), enable_fuzzing=False)
+
+
+def card(ratings: Sequence[tuple[float, int]]) -> Card:
+    """What fsrs knows after these reviews, each with its time."""
+    from fsrs import Card, Rating
+
+    schedule, card = scheduler(), Card(card_id=1)
+    for at, rating in sorted(ratings):
+        card, _ = schedule.review_card(card, Rating(rating), datetime.fromtimestamp(at, UTC))
+    return card
+
+
+def due_at(reviews: Sequence[Entry]) -> float:
+    """When fsrs wants it again."""
+    return card([(review.at, review.rating) for review in reviews]).due.timestamp()
 
 
 def reason(due: Due, now: float) -> str:
@@ -73,7 +64,9 @@ def reason(due: Due, now: float) -> str:
     last, parts = due.last, []
     if last.causes:
         parts.append(word("due-causes", causes=Texts().causes(last.causes, last.explains)))
-    if last.rating == AGAIN:
+    if not last.passed:
+        parts.append(word("due-not-finished"))
+    elif last.rating == AGAIN:
         parts.append(word("due-reference"))
     if last.hints:
         parts.append(word("due-hints" if last.hints > 1 else "due-hint", count=last.hints))
@@ -81,16 +74,6 @@ def reason(due: Due, now: float) -> str:
         parts.append(word("due-slow", runs=last.runs, minutes=last.seconds / 60))
     if not parts:
         parts.append(word("due-easy" if last.rating == EASY else "due-well"))
-    if last.cell:
-        parts.insert(0, word("due-cell"))
-    return word("due", kata=due.kata.stem, ago=_ago(now - last.at), reasons=word("comma").join(parts))
-
-
-def _ago(seconds: float) -> str:
-    days = int(seconds // DAY)
-    return word("today" if days < 1 else "yesterday") if days < 2 else word("days-ago", count=days)
-
-
-def _ahead(seconds: float) -> str:
-    days = -int(-seconds // DAY)
-    return word("tomorrow") if days <= 1 else word("in-days", count=days)
+    if last.kind != FILE:
+        parts.insert(0, word(WHERE[last.kind]))
+    return word("due", kata=due.kata.stem, ago=ago(now - last.at), reasons=word("comma").join(parts))

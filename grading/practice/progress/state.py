@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 PAUSE = 30 * 60.0  # a longer gap between two grades is no work on the kata
 AGAIN, HARD, GOOD, EASY = 1, 2, 3, 4  # the grades of fsrs, which is not imported here: a grade may not wait for it
-MANY_RUNS = 8
+MANY_RUNS, FEW_RUNS = 8, 3
+FILE, CELL, INTERVIEW, DRILL = "file", "cell", "interview", "drill"  # where an attempt was made
 
 
 @dataclass(kw_only=True)
@@ -49,7 +50,8 @@ class Record:
     `causes` counts each mistake that was named, `sentences` and `explains` are what it was, and how many checks it
     explained, when it was named last.
     `digest` and `outcome` are of the file as it was last graded, so that grading it again counts once; `cell_digest`
-    and `cell_outcome` are of the notebook's cell, and `cells` is how many of the attempts were made in one.
+    and `cell_outcome` are of the notebook's cell. `elsewhere` is how many of the attempts were made in a cell, in an
+    interview or in a drill, and not in problems/.
     """
 
     hints: int = 0
@@ -60,9 +62,9 @@ class Record:
     hints_used: int = 0
     outcome: str = ""
     digest: str = ""
-    cells: int = 0
     cell_outcome: str = ""
     cell_digest: str = ""
+    elsewhere: dict[str, int] = field(default_factory=dict)
     causes: dict[str, int] = field(default_factory=dict)
     sentences: dict[str, str] = field(default_factory=dict)
     explains: dict[str, int] = field(default_factory=dict)
@@ -70,34 +72,63 @@ class Record:
 
 
 @dataclass
-class Review(Work):
-    """A pass from a fresh stub, as the schedule of reviews sees it. `rating` is fsrs's: 1 again to 4 easy.
+class Entry(Work):
+    """An attempt that has ended, as the history keeps it: `at` is when, `kind` where it was made.
 
-    `cell` says that it was a notebook's cell that passed.
+    One with a `rating` (fsrs's: 1 again to 4 easy) is a review: the schedule of what is due goes by it. `first_run` is
+    how many seconds went by before the first grade, where there was a clock.
     """
+
+    kata: str
+    at: float
+    kind: str = FILE
+    passed: bool = True
+    rating: int = 0
+    first_run: float = 0.0
+
+
+@dataclass
+class Answer:
+    """An interview question that was answered: how well, and when fsrs wants it again."""
 
     at: float
     rating: int
-    cell: bool = False
+    due: float
 
 
-def rate(attempt: Attempt, minutes: float, now: float) -> Review:
-    """The review that a pass is.
+@dataclass
+class Goal:
+    """What a plan is made for: the day of the interview (2026-12-13), and how many minutes a day there are."""
+
+    day: str
+    minutes: float
+
+
+def rate(work: Work, minutes: float) -> int:
+    """How well a pass from an empty file went.
 
     Again where the reference was looked at, hard where it took hints, many runs or twice the kata's minutes, easy
     where it was right within two runs, without a named mistake and in half the minutes.
     """
     limit = minutes * 60.0
-    if attempt.revealed:
-        rating = AGAIN
-    elif attempt.hints or attempt.runs > MANY_RUNS or attempt.seconds > 2 * limit:
-        rating = HARD
-    elif attempt.runs <= 2 and not attempt.causes and attempt.seconds <= limit / 2:
-        rating = EASY
-    else:
-        rating = GOOD
-    work = {each.name: getattr(attempt, each.name) for each in fields(Work)}
-    return Review(now, rating, **work | {"seconds": round(attempt.seconds, 1)})
+    if work.revealed:
+        return AGAIN
+    if work.hints or work.runs > MANY_RUNS or work.seconds > 2 * limit:
+        return HARD
+    if work.runs <= 2 and not work.causes and work.seconds <= limit / 2:
+        return EASY
+    return GOOD
+
+
+def rate_drill(work: Work) -> int:
+    """How well a mistake of somebody else's was mended: never easy, for to mend is less than to write."""
+    return GOOD if work.runs <= FEW_RUNS else HARD
+
+
+def work_of(work: Work) -> dict[str, Any]:
+    """What it took, for an entry of the history."""
+    values = {each.name: getattr(work, each.name) for each in fields(Work)}
+    return values | {"seconds": round(work.seconds, 1)}
 
 
 def plain(value: object) -> dict[str, Any]:
@@ -123,6 +154,8 @@ def form(kind: type[T], data: object) -> T:
 def _fits(value: object, kind: str) -> bool:
     if kind.startswith("dict"):
         return isinstance(value, dict) or (value is None and kind.endswith("None"))
+    if kind.startswith("list"):
+        return isinstance(value, list)
     if kind == "bool" or isinstance(value, bool):
         return kind == "bool" and isinstance(value, bool)
     return isinstance(value, {"str": (str,), "int": (int,), "float": (int, float)}[kind])

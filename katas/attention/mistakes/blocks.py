@@ -1,4 +1,8 @@
-"""Mistakes in a softmax that goes through the keys block by block, with a running maximum and a running sum."""
+"""Mistakes in a softmax that goes through the keys block by block, with a running maximum and a running sum.
+
+What each of them is has no steps of its own here: attention that is written for all the scores makes it in `normalise`,
+and a kata whose program has the steps of the blocks makes it there.
+"""
 
 import torch
 from torch import Tensor
@@ -7,11 +11,40 @@ from grading.diagnosis.mistake import Mistake
 from katas.attention.program import Core
 
 
-class Blocks(Mistake, Core):
-    """Scores in blocks of `size` keys; right but for the step that a mistake overrides."""
+class BlocksNotRescaled(Mistake):
+    """what earlier blocks of keys gave is not rescaled when a later block has a larger maximum
+
+    Keys of earlier blocks count too much.
+    """
 
     grouping = True
     see = "sdpa#Online-softmax"
+
+
+class BlockMaximumForRunning(Mistake):
+    """a block's own maximum is subtracted instead of the running one, to which its sum is then added
+
+    Blocks whose maximum is not the largest so far count too much.
+    """
+
+    grouping = True
+    see = "sdpa#Online-softmax"
+
+
+class LastBlockLost(Mistake):
+    """only whole blocks of keys are looked at: the keys behind the last whole block are lost
+
+    Right where the number of keys is a multiple of the block.
+    """
+
+    grouping = True
+    see = "sdpa#Online-softmax"
+
+
+class Blocks(Mistake, Core):
+    """Scores in blocks of `size` keys; right but for what a mistake overrides."""
+
+    grouping = True
     size: int = 4
 
     def normalise(self) -> None:
@@ -28,60 +61,45 @@ class Blocks(Mistake, Core):
         return (self.scores - last).exp()
 
 
-class BlocksNotRescaled(Blocks):
-    """what earlier blocks of keys gave is not rescaled when a later block has a larger maximum
-
-    Keys of earlier blocks count too much.
-    """
-
+class _NotRescaled4(BlocksNotRescaled, Blocks):
     def _powers(self, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
         return (self.scores - running).exp()
 
 
-class _NotRescaled1(BlocksNotRescaled):
+class _NotRescaled1(_NotRescaled4):
     size = 1
 
 
-class _NotRescaled2(BlocksNotRescaled):
+class _NotRescaled2(_NotRescaled4):
     size = 2
 
 
-class _NotRescaled3(BlocksNotRescaled):
+class _NotRescaled3(_NotRescaled4):
     size = 3
 
 
-class BlockMaximumForRunning(Blocks):
-    """a block's own maximum is subtracted instead of the running one, to which its sum is then added
-
-    Blocks whose maximum is not the largest so far count too much.
-    """
-
+class _BlockMaximum4(BlockMaximumForRunning, Blocks):
     def _powers(self, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
         return (self.scores - largest).exp() * (running - last).exp()
 
 
-class _BlockMaximum2(BlockMaximumForRunning):
+class _BlockMaximum2(_BlockMaximum4):
     size = 2
 
 
-class _BlockMaximum3(BlockMaximumForRunning):
+class _BlockMaximum3(_BlockMaximum4):
     size = 3
 
 
-class LastBlockLost(Blocks):
-    """only whole blocks of keys are looked at: the keys behind the last whole block are lost
-
-    Right where the number of keys is a multiple of the block.
-    """
-
+class _LastLost4(LastBlockLost, Blocks):
     def _powers(self, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
         S = self.scores.size(-1)
         return super()._powers(largest, running, last) * (torch.arange(S) < S // self.size * self.size)
 
 
-class _LastLost2(LastBlockLost):
+class _LastLost2(_LastLost4):
     size = 2
 
 
-class _LastLost3(LastBlockLost):
+class _LastLost3(_LastLost4):
     size = 3

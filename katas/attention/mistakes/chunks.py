@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
-from katas.attention.program import CachedLayer
+from katas.attention.program import Continued
 
 
-class Chunk(Mistake, CachedLayer):
+class Chunk(Mistake, Continued):
     see = "gqa_kv_cache#Causal-mask-top-left"
 
 
@@ -226,6 +226,7 @@ class UnwrittenSlotsAttended(Chunk):
     The weights of the tokens sum to less than 1.
     """
 
+    needs = ("append",)
     slots: int = 0  # of the buffer; 0 stands for the next multiple of 8
 
     def normalise(self) -> None:

@@ -1,0 +1,227 @@
+"""Whole interview rounds: what they consist of, how they are held in steps and on a terminal, and their card."""
+
+import random
+import re
+
+import pytest
+
+from grading.catalog import Catalog
+from grading.practice.interview import choice, onsite, rounds
+from grading.practice.interview.questions import every, questions
+from grading.practice.interview.rounds import DEBUG, EXPLAIN, EXTEND, ROUNDS, WRITE, Part, Round, RoundSpace, make
+from grading.practice.interview.workspace import Work
+from grading.practice.progress.progress import Progress
+from grading.practice.progress.state import AGAIN, GOOD, HARD, Entry, form, plain
+from tests.engine.katas import ATTENTION, GROUPS, HEADS
+from tests.engine.terminals import Terminal, copied, grader
+
+SEEDS = range(40)
+
+
+@pytest.fixture
+def progress(tmp_path):
+    return Progress(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    return copied(tmp_path_factory.mktemp("rounds"))
+
+
+def drawn(progress, **limits):
+    return {choice.interviewed(progress, random.Random(seed), **limits).stem for seed in SEEDS}
+
+
+# --------------------------------------------------------------------------------------------------- what is drawn
+
+
+def test_a_beginner_is_not_drawn_a_hard_kata(progress):
+    hard = {kata.stem for kata in Catalog().sound if kata.difficulty == choice.HARD}
+    assert GROUPS in hard
+    assert not drawn(progress) & hard
+    for stem in Catalog()[GROUPS].after:
+        progress.ended(Entry(stem, 1.0, "drill", rating=GOOD))
+    assert GROUPS not in drawn(progress), "to mend is not to write"
+    for stem in Catalog()[GROUPS].after:
+        progress.ended(Entry(stem, 1.0, rating=GOOD))
+    assert GROUPS in drawn(progress)
+
+
+def test_those_with_fewest_interviews_come_first(progress):
+    others = drawn(progress) - {ATTENTION}
+    for stem in others:
+        progress.ended(Entry(stem, 1.0, "interview", rating=GOOD))
+    assert drawn(progress) >= {ATTENTION}
+    assert not drawn(progress) & others
+
+
+def test_what_is_written_fits_into_its_part_and_can_be_extended(progress):
+    for stem in drawn(progress, at_most=20.0, follow=True):
+        assert Catalog()[stem].minutes <= 20
+        assert any(stem in kata.after for kata in Catalog().sound)
+    assert drawn(progress, at_most=0.1), "where all take longer, one of them all the same"
+
+
+@pytest.mark.parametrize("minutes", ROUNDS)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_parts_of_a_round(progress, minutes, seed):
+    round = make(None, minutes, progress, random.Random(seed), 0.0)
+    parts = round.all_parts()
+    assert [part.kind for part in parts] == list(ROUNDS[minutes])
+    assert sum(part.minutes for part in parts) == minutes
+    works = {part.kind: form(Work, part.work) for part in parts if part.work}
+    assert works[WRITE].stem == works[DEBUG].stem == round.stem
+    assert "TODO" not in works[WRITE].given
+    assert set(parts[0].asked) <= {each.key for each in questions(Catalog()[round.stem])}
+    assert len(parts[0].asked) == rounds.QUESTIONS
+    if EXTEND in works:
+        assert round.stem in works[EXTEND].kata.after
+
+
+def test_what_a_kata_has_nothing_for_is_left_out(progress, monkeypatch):
+    last = next(kata for kata in Catalog().sound if not any(kata.stem in each.after for each in Catalog().sound))
+    assert EXTEND not in [part.kind for part in make(last, 60, progress, random.Random(1), 0.0).all_parts()]
+    monkeypatch.setattr(rounds, "BROKEN", lambda kata, chance: None)
+    monkeypatch.setattr(rounds, "drawn", lambda *_: [])
+    assert [part.kind for part in make(last, 60, progress, random.Random(1), 0.0).all_parts()] == [WRITE]
+
+
+def test_another_verb_can_give_what_is_to_be_debugged(progress, monkeypatch):
+    monkeypatch.setattr(rounds, "BROKEN", lambda kata, chance: Work(HEADS, 0.0, given="x = 1", mistake="m"))
+    parts = {part.kind: part for part in make(Catalog()[ATTENTION], 30, progress, random.Random(1), 0.0).all_parts()}
+    assert parts[DEBUG].work["given"] == "x = 1"
+    assert parts[DEBUG].history_kind == "drill"
+
+
+def test_damaged_notes_are_no_round(tmp_path):
+    space = RoundSpace(tmp_path)
+    for text in ("{", "[]", '{"stem": "nothing", "minutes": 1, "began": 1, "parts": []}', '{"parts": 3}'):
+        space.notes.write_text(text)
+        assert space.round() is None
+
+
+# ------------------------------------------------------------------------------------------------------ the card
+
+
+def test_the_card_has_what_an_interviewer_would_note(monkeypatch):
+    monkeypatch.setenv("KATA_LANG", "en")
+    first, second, third = questions(Catalog()[HEADS])[:3]
+    ratings = {first.key: GOOD, second.key: HARD, third.key: AGAIN}
+    explained = Part(EXPLAIN, 5, 1000.0, 1200.0, list(ratings), ratings)
+    work = Work(HEADS, 1200.0, 18.0, runs=3, first_run=1500.0, green=1800.0, passed=9, expected=9)
+    work.missed, work.causes = ["rule a [x]", "rule b"], {"a-mistake": "something is wrong"}
+    mended = Work(HEADS, 2000.0, 8.0, runs=2, first_run=2100.0, mistake="it was this", source="x")
+    parts = [explained, Part(WRITE, 18, 1200.0, 1800.0, work=plain(work)), Part(EXTEND, 14, work=plain(work))]
+    parts.append(Part(DEBUG, 8, 2000.0, 2500.0, work=plain(mended)))
+    text = onsite.card(Round(HEADS, 45.0, 1000.0, [plain(part) for part in parts], 4), 2500.0)
+    for row in (
+        r"time +3:20 of 5:00",
+        r"questions +3 rated: 1 known, 1 half, 1 not\.",
+        r"time +10:00 of 18:00",
+        r"first run +after 5:00",
+        r"runs to green +3",
+        r"checks passed +9 of 9",
+        r"mistakes +something is wrong",
+        r"missed first +rule a \[x\]; rule b",
+        r"time +not begun",
+        r"mistake +it was this",
+        r"time +8:20 of 8:00, 0:20 over",
+    ):
+        assert re.search(row, text), row
+    assert onsite.red_flags(Round(HEADS, 45.0, 0.0, [plain(part) for part in parts])) == [third.red_flag]
+    assert " ".join(text.split()).endswith(f"Red flag: {third.red_flag}")
+
+
+# ----------------------------------------------------------------------------------------------- how it is held
+
+
+def write(copy, stem, folder="round"):
+    file = copy / ".kata" / folder / f"{stem}.py"
+    assert "TODO" not in file.read_text()
+    file.write_text((copy / "solutions" / f"{stem}.py").read_text())
+
+
+def test_a_round_in_steps(copy):
+    for action in ("next", "run", "finish", "drop"):
+        assert grader(copy, "interview", action).returncode == 2
+    assert grader(copy, "interview", "start", "--round", "onsite", "--minutes", "20").returncode == 2
+    started = grader(copy, "interview", "start", HEADS, "--round", "onsite", "--minutes", "60")
+    assert started.returncode == 0, started.stderr
+    assert "A round of 60 minutes, 4 parts: Multi-head attention" in started.stdout
+    assert len(re.findall(r"^\d\. ", started.stdout, re.MULTILINE)) == 3
+    assert "Red flag" not in started.stdout
+    for words in (["start"], ["start", GROUPS], ["start", "--round", "onsite"], [HEADS]):
+        refused = grader(copy, "interview", *words)
+        assert (refused.returncode, "an interview is under way since" in refused.stderr) == (2, True)
+    assert grader(copy, "interview", "run").returncode == 2
+    assert grader(copy, "interview", "next", "y").returncode == 2
+    told = grader(copy, "interview", "next", "y", "h", "n").stdout
+    assert told.count("Red flag: ") == 3
+    assert "Part 2 of 4, 23 minutes. Write: Multi-head attention" in told
+    write(copy, HEADS)
+    assert "checks pass" in grader(copy, "interview", "run").stdout
+    extended = grader(copy, "interview", "next").stdout
+    assert "This part passes: " in extended
+    assert f"What you wrote before is in .kata/round/{HEADS}.py" in extended
+    follower = re.search(r"Write it in \.kata/round/(\w+)\.py", extended)[1]
+    assert HEADS in Catalog()[follower].after
+    debugged = grader(copy, "interview", "next").stdout
+    assert "This part does not pass: " in debugged
+    assert "Part 4 of 4, 11 minutes. Debug: Multi-head attention" in debugged
+    assert f"Find and mend what is wrong in .kata/round/debug/{HEADS}.py" in debugged
+    assert (copy / ".kata" / "round" / f"{HEADS}.py").read_text() == (copy / "solutions" / f"{HEADS}.py").read_text()
+    write(copy, HEADS, "round/debug")
+    done = grader(copy, "interview", "next")
+    assert done.returncode == 1, "the follow-up was not written"
+    for row in ("A round of 60 minutes, ", "3 rated: 1 known, 1 half, 1 not.", "not green after 1", "Red flag: "):
+        assert row in done.stdout
+    known = Progress(copy / ".kata")
+    kinds = [(entry.kata, entry.kind, entry.passed) for entry in known.history()]
+    assert kinds == [(HEADS, "interview", True), (follower, "interview", False), (HEADS, "drill", True)]
+    assert sorted(given[-1].rating for given in known.answers().values()) == [AGAIN, HARD, GOOD]
+    assert grader(copy, "compare", HEADS).returncode == 0
+    assert grader(copy, "interview", "finish").returncode == 2
+
+
+def test_a_round_that_is_ended_early_has_a_card_and_one_that_is_given_up_none(copy):
+    grader(copy, "interview", "start", HEADS, "--round", "onsite", "--minutes", "30")
+    done = grader(copy, "interview", "finish")
+    assert done.returncode == 1
+    assert done.stdout.count("not begun") == 2
+    grader(copy, "interview", "start", HEADS, "--round", "onsite", "--minutes", "30")
+    dropped = grader(copy, "interview", "drop")
+    assert (dropped.returncode, dropped.stdout.startswith("Given up: Multi-head")) == (0, True)
+    assert grader(copy, "interview", "next").returncode == 2
+
+
+def test_a_round_on_a_terminal(copy):
+    terminal = Terminal(copy, "interview", HEADS, "--round", "onsite", "--minutes", "30")
+    terminal.until("Part 1 of 3, 5 minutes. Explain", "1/3 ", "Enter shows")
+    for number in range(3):
+        terminal.press("\n")
+        terminal.until("Red flag: ", "y knew it")
+        terminal.press("y\n" if number else "n\n")
+        terminal.until("Enter shows" if number < 2 else "left   r run")
+    write(copy, HEADS)
+    terminal.press("q")
+    assert terminal.finish() == 1
+    terminal.close()
+    terminal = Terminal(copy, "interview", "--round", "onsite")
+    terminal.until("The interview goes on: Multi-head", "left   r run")
+    terminal.press("r")
+    terminal.until("checks pass", "left   r run")
+    terminal.press("f")
+    terminal.until("This part passes", "Part 3 of 3, 10 minutes. Debug", "left   r run")
+    write(copy, HEADS, "round/debug")
+    terminal.press("f")
+    text = terminal.until("A round of 30 minutes", "mistake", "Red flag: ")
+    assert "3 rated: 2 known, 0 half, 1 not." in text
+    assert terminal.finish() == 0
+    terminal.close()
+    assert not (copy / ".kata" / "round.json").exists()
+
+
+def test_every_question_of_a_round_is_found_again(progress):
+    keys = {each.key for each in every()}
+    for kata in Catalog().sound:
+        assert set(make(kata, 30, progress, random.Random(1), 0.0).all_parts()[0].asked) <= keys
