@@ -28,19 +28,6 @@ class Results(Mistake, AttentionBackward):
 # ------------------------------------------------------------------------------------------------- masks
 
 
-class MaskIgnored(Masks):
-    """the mask is ignored: the weights are those of all keys
-
-    The forward pass had others, and the gradients are those of another function.
-    """
-
-    def fill(self) -> None:
-        """Nothing is hidden."""
-
-    def clear(self) -> None:
-        """No row is empty."""
-
-
 class MaskBehindAlone(Masks):
     """the gradients of hidden scores are set to zero, and the weights are those of all keys
 

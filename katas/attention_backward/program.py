@@ -17,6 +17,8 @@ from katas.attention.program import Core
 class AttentionBackward(Core):
     """The function of the kata. In its own steps `gradient` stands for a derivative of the loss."""
 
+    takes_a_mask = True
+
     upstream: Tensor  # (..., L, Ev), the gradient of the output
     dtype: torch.dtype
     mixing: Tensor  # (..., L, S), the weights by which value gets its gradient
