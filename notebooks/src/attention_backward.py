@@ -10,7 +10,7 @@
 # Short of time? 5 minutes: [The Jacobian of softmax](#The-Jacobian-of-softmax), [Where the row sum comes
 # from](#Where-the-row-sum-comes-from), and then the questions.
 #
-# Reading time: 14 minutes. Kata: `python grader.py check attention_backward`
+# Reading time: 16 minutes. Kata: `python grader.py check attention_backward`
 
 # %% tags=["setup"]
 # build.py puts the set-up here
@@ -111,8 +111,8 @@ print(f"all sizes 4: off by {distance(right, wrong):.2f}, the largest number is 
 #
 # $$\frac{\partial p_i}{\partial s_j} = p_i(\delta_{ij} - p_j),\qquad J = \mathrm{diag}(p) - pp^\top .$$
 #
-# The first term alone is what people remember as $p(1-p)$ (`diagonal-alone`). **Predict** the signs beside the
-# diagonal.
+# The first term alone is what people remember as $p(1-p)$ (`diagonal-alone`). **Predict.** Which sign have
+# the others?
 
 # %%
 p = torch.tensor([0.1, 0.2, 0.3, 0.4])
@@ -208,6 +208,8 @@ show(
 # $$dQ = \tfrac{1}{\sqrt{E}}\,dS\,K,\qquad dK = \tfrac{1}{\sqrt{E}}\,dS^\top Q .$$
 #
 # Scale $Q$ before the product, and $dK = dS^\top Q_{\text{scaled}}$ has the factor already.
+#
+# **Predict.** With heads of 64 the factor is forgotten. How many times too large is $dQ$?
 
 
 # %%
@@ -298,13 +300,43 @@ rough = {name: distance(each.double(), true) / true.abs().max().item() for name,
 print({name: f"{share:.1%}" for name, share in rough.items()}, "of the largest number of dK")
 
 # %% [markdown]
-# The cost is memory. Two tensors of $L \times S$ are needed at a time, $P$ and $dS$; a line a temporary makes five.
+# ## Which test sees it
+#
+# A gradient that is wrong trains nearly as well as a right one for some hundred steps, so a falling loss says nothing.
+# What says something is the same gradient from another source, for a $dO$ that is random.
+#
+# **Predict.** Many tests call `output.sum().backward()`, which makes $dO$ a matrix of ones. Take values whose features
+# add up to zero, as after a layer norm. Which of the wrong row sums does such a test see?
+
+# %%
+ones, normed = torch.ones(5, 6), V - V.mean(-1, keepdim=True)
+flat = ones @ normed.T
+seen_by = {"ones": flat, "random": dO @ normed.T}
+for name, slopes in seen_by.items():
+    good = P * (slopes - (P * slopes).sum(-1, keepdim=True))
+    bad = P * slopes
+    seen_by[name] = distance(good, bad)
+    print(f"dO of {name:6}: a missing row sum changes dS by {seen_by[name]:.2f}")
+assert seen_by["ones"] < 1e-12 < 0.1 < seen_by["random"]
+
+# %% [markdown]
+# None: with such values $dP$ is zero, and every gradient of query and key with it. Sizes are the second trap, as above;
+# a mask that leaves no row empty is the third; and a test in float32 alone cannot tell a small slip from rounding.
+# Finite differences check the reference, in float64 and one element at a time, and the reference checks the rest.
+
+# %% [markdown]
+# ## Memory
+#
+# Two tensors of $L \times S$ are needed at a time, $P$ and $dS$; a line a temporary makes five.
 
 # %%
 tokens, heads = 8192, 32
 one = heads * tokens**2 * 2 / 2**30
-fig, ax = plt.subplots(constrained_layout=True)
 ways = {"a name for each step": 5 * one, "in place": 2 * one, "blocks of 128 keys": 2 * one * 128 / tokens}
+assert list(ways.values()) == [20, 8, 0.125]
+
+# %%
+fig, ax = plt.subplots(constrained_layout=True)
 ax.barh(list(ways)[::-1], list(ways.values())[::-1], color=[GREEN, ORANGE, VERMILLION])
 ax.set_xlabel("GiB for one layer: 32 heads, 8,192 tokens, 16 bits")
 show(
@@ -312,7 +344,6 @@ show(
     "Tensors of L x S elements in one backward pass. A textbook version holds five at a time, 20 GiB; in place two are "
     "enough, 8 GiB; in blocks of keys what is left is an eighth of a GiB.",
 )
-assert (one, ways["in place"], ways["blocks of 128 keys"]) == (4, 8, 0.125)
 
 # %% [markdown]
 # ## Interview questions
