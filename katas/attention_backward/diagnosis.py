@@ -11,7 +11,7 @@ from katas.attention_backward.squares import SquaresStar
 
 FORWARD = """scale-missing scale-head-dim scale-multiplied scale-key-length root-in-float32 queries-as-keys
 softmax-over-queries softmax-missing softmax-without-maximum softmax-in-float32 mask-ignored
-mask-inverted mask-transposed fill-zero mask-after-softmax mask-renormalised empty-row-nan
+mask-inverted mask-transposed fill-zero mask-after-softmax empty-row-nan
 empty-row-uniform fill-not-low-enough query-changed-in-place mask-changed-in-place""".split()
 
 PROGRAMS = {"attention_backward": AttentionBackward}
