@@ -169,10 +169,9 @@ def test_tables_and_documents_are_built(root, grader):
         assert "[Twice]" not in (root / name).read_text()
     grader("docs/screens.py", "README.md", "README.zh-CN.md")
     grader("docs/build_mistakes.py")
+    row = r"\| \d+ \| \[Twice\]\(problems/toy.py\) \| `twice` \| 5 \| 7 \| \[toy.ipynb\]"
     for name in ("README.md", "README.zh-CN.md"):
-        assert re.search(
-            r"\| \d+ \| \[Twice\]\(problems/toy.py\) \| `twice` \| 5 \| 7 \| \[toy.ipynb\]", (root / name).read_text()
-        )
+        assert re.search(row, (root / name).read_text())
     assert "| `toy-squared` |" in (root / "docs" / "mistakes.md").read_text()
 
 
