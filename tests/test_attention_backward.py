@@ -1,8 +1,8 @@
 """Grader of the backward pass of attention.
 
 Where a check names no sizes, they are all different, so that an axis that is taken for another shows. In a check of a
-rule all scores are 0 where nothing else is said, so that weights are plain fractions; and E is 5 where it plays no part,
-for a scale of 1/2 undoes a factor of 2.
+rule all scores are 0 where nothing else is said, so that weights are plain fractions; and E is 5 where it plays no
+part, for a scale of 1/2 undoes a factor of 2.
 """
 
 import math
@@ -313,9 +313,7 @@ def test_a_query_without_keys_gets_zeros(learner, draw):
     """a query that may attend to nothing gets zeros"""
     given = drawn(draw, (), 3, 4, 5, 6)
     found = gradient(learner, "query", *given, blind(draw, 3, 4))[1]
-    numbers(
-        found.tolist(), [0] * 5, "the query without keys", "a gradient reaches a query that may attend to nothing"
-    )
+    numbers(found.tolist(), [0] * 5, "the query without keys", "a gradient reaches a query that may attend to nothing")
 
 
 @pytest.mark.parametrize("name", NAMES[:0:-1])
