@@ -234,7 +234,7 @@ def test_numbers(learner, draw, size, name):
 @pytest.mark.parametrize("size", SIZES, ids=sized)
 def test_numbers_of_other_sizes(learner, draw, size):
     """without a mask the gradients are right for other sizes, and where sizes coincide"""
-    for scale in (0.3, 1.0, 3.0):
+    for scale in (0.3, 3.0):
         given = [scale * each for each in drawn(draw, *size)]
         agree(learner.attention_backward.ahead(*given), backward(*given), 5 * WORK)
 

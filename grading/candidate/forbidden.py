@@ -116,8 +116,9 @@ def refuse_operators(pattern: re.Pattern[str], refuse: Callable[[str], Callable[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "overriding a previously registered kernel": that is the purpose
         for operator in filter(pattern.search, names):
+            kernel = refuse(operator)
             for key in _KEYS:
-                library.impl(operator.removeprefix("aten::"), key, refuse(operator), False)
+                library.impl(operator.removeprefix("aten::"), key, kernel, False)
     # the kernels go when the library object does: one reference that no collector and no frame can find
     _take_reference(ctypes.py_object(library))
 
