@@ -143,7 +143,7 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     if "cotangent" in request:
         wanted, got = (gradients(each) for each in (given, reply))
         rights = gradients(right) if isinstance(right, dict) else None
-        return _all_same(wanted, got, rights, strict)
+        return same(wanted, got, rights, strict, ROUNDING * _largest(got))
     if "odd" in reply:
         return False
     if request.get("echo"):
@@ -161,9 +161,12 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
 
 def _all_same(wanted: Any, got: Any, right: Any, strict: bool) -> bool:
     """The same, where one of several tensors may be zero but for rounding."""
-    several = isinstance(got, tuple | list)
-    sizes = (float(each.double().nan_to_num(0, 0, 0).abs().max()) for each in tensors(got) if several and each.numel())
-    return same(wanted, got, right, strict, ROUNDING * max(sizes, default=0.0))
+    return same(wanted, got, right, strict, ROUNDING * _largest(right) if isinstance(right, tuple | list) else 0.0)
+
+
+def _largest(values: Any) -> float:
+    sizes = (float(each.double().nan_to_num(0, 0, 0).abs().max()) for each in tensors(values) if each.numel())
+    return max(sizes, default=0.0)
 
 
 def _partly_alike(step: Step, given: Any, right: Any) -> bool:
