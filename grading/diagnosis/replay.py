@@ -161,7 +161,7 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
 
 def _all_same(wanted: Any, got: Any, right: Any, strict: bool) -> bool:
     """The same, where one of several tensors may be zero but for rounding."""
-    return same(wanted, got, right, strict, ROUNDING * _largest(right) if isinstance(right, tuple | list) else 0.0)
+    return same(wanted, got, right, strict, ROUNDING * _largest(got) if isinstance(got, tuple | list) else 0.0)
 
 
 def _largest(values: Any) -> float:
