@@ -56,6 +56,7 @@ VERBS = {
     "plan": "grading.practice.plan.plan",
     "due": "grading.practice.plan.due",
     "interview": "grading.practice.interview.interview",
+    "debug": "grading.practice.interview.hunt",
     "drill": "grading.practice.interview.drill",
     "questions": "grading.practice.interview.deck",
     "new": "grading.authoring.skeleton",

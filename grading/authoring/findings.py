@@ -242,7 +242,7 @@ def shared_findings(titles: Collection[str]) -> list[str]:
     """What the translations that several katas share have too many: texts of no check and of no mistake of any."""
     found: list[str] = []
     for path in (path for language in LANGUAGES for path in (ROOT / "katas").glob(f"*/{language}.toml")):
-        if path.parent.name not in Catalog().stems:
+        if path.parent.name not in Catalog():
             stars = {template for kata in Catalog().katas for template in templates_of(kata)}
             there = {"checks": titles, "mistakes": catalogue(), "stars": stars}
             own = read_toml(path)

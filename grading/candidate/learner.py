@@ -94,13 +94,20 @@ class Backward:
 
 class _Callable:
     def __init__(
-        self, learner: Learner, symbol: str, layer: int | None, shown: str, parameters: tuple[str, ...]
+        self,
+        learner: Learner,
+        symbol: str,
+        layer: int | None,
+        shown: str,
+        parameters: tuple[str, ...],
+        method: str = "",
     ) -> None:
         self._learner = learner
         self.symbol = symbol
         self.number = layer
         self._shown = shown
         self._parameters = parameters
+        self._method = method
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The value that the learner's code returns."""
@@ -113,7 +120,7 @@ class _Callable:
     def _something(self, value: Any) -> Any:
         """The value, unless there is none."""
         if value is None:
-            name = self.symbol if self.number is None else "forward"
+            name = self._method or (self.symbol if self.number is None else "forward")
             raise self._learner.failed(f"{name} returned None", "", "")
         return value
 
@@ -168,6 +175,7 @@ class _Callable:
         **options: Any,
     ) -> Pending:
         request: dict[str, Any] = {"do": "call", "layer": self.number, "symbol": self.symbol}
+        request |= {"method": self._method} if self._method else {}
         same = [next(i for i, other in enumerate(args) if other is arg) for arg in args]
         request |= {"args": list(args), "same": same, "kwargs": kwargs, **options}
         return self._ask(request, lambda: self._call(args, kwargs))
@@ -269,6 +277,17 @@ class Layer(_Callable):
         """The names and shapes of its parameters."""
         shapes: dict[str, tuple[int, ...]] = self._shapes.wait()
         return shapes
+
+    def method(self, name: str) -> _Callable:
+        """Another method of the layer than forward."""
+        parameters = self._learner.kata.signatures[f"{self.symbol}.{name}"]
+        return _Callable(self._learner, self.symbol, self.number, f"{self.made}.{name}", parameters, name)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
+        """Its parameters as they are, and the gradients that the last call left in them."""
+        request = {"do": "state", "layer": self.number}
+        reply = self._learner.ask(request, lambda: f"the parameters of {self.made}", self.symbol).wait()
+        return reply["value"], reply["grads"]
 
     def set(
         self,

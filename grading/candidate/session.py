@@ -29,7 +29,7 @@ from grading.candidate.surroundings import begin_random_numbers, differences, se
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
-UNSIGNED = ("load", "decode", "look", "assign")  # requests whose arguments have no signature
+UNSIGNED = ("load", "decode", "look", "assign", "state")  # requests whose arguments have no signature
 HOLD_OBJECTS = {"args", "kwargs", "calls"}  # the parts of a request in which objects are referred to
 
 
@@ -209,7 +209,12 @@ class Session:
     def _target(self, request: dict[str, Any]) -> Callable[..., Any]:
         layer, symbol = request["layer"], request["symbol"]
         target: Callable[..., Any] = self.layers[layer] if layer is not None else getattr(self.module, symbol)
-        return target
+        return getattr(target, request["method"]) if request.get("method") else target
+
+    def _state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of a layer as they are, and the gradients that the last call left in them."""
+        parameters = dict(self.layers[request["layer"]].named_parameters())
+        return {"value": parameters, "grads": {name: parameter.grad for name, parameter in parameters.items()}}
 
     # --------------------------------------------------------------------------------------- errors
 
@@ -226,7 +231,8 @@ class Session:
         if request["do"] == "make":
             function, name = functools.partial(function.__init__, None), f"{symbol}.__init__"
         elif layer is not None:
-            function, name = layer.forward, f"{symbol}.forward"
+            method = request.get("method") or "forward"
+            function, name = getattr(layer, method), f"{symbol}.{method}"
         return other_signature(name, function, self.signatures.get(name, []), args, request.get("kwargs", {}))
 
     def _error(self, error: BaseException) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def test_a_question_is_complete_and_plain(each):
 
 
 def test_all_are_those_of_the_katas_and_those_that_belong_to_none():
-    of_katas = [each for kata in KATAS for each in questions(kata) if kata.stem not in each.katas]
+    owners = (*KATAS, *Catalog().hunts)
+    of_katas = [each for kata in owners for each in questions(kata) if kata.stem not in each.katas]
     assert EVERY[: len(of_katas)] == of_katas
     files = sorted((ROOT / "katas" / "questions").glob("*.toml"))
     of_none = {path.stem: tomllib.loads(path.read_text(encoding="utf-8"))["question"] for path in files}

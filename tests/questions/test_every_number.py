@@ -1,14 +1,16 @@
-"""Questions that belong to no kata have no notebook, so tests/questions/test_<topic>.py asserts their numbers."""
+"""Questions that belong to no kata have no notebook, so tests/questions/test_<topic>.py asserts their numbers; and for
+those of a hunt, test_<hunt>.py does."""
 
 import ast
 import tomllib
 
 import pytest
 
-from grading.catalog import ROOT
+from grading.catalog import ROOT, Catalog
 from tests.questions.figures import numbers
 
-TOPICS = [path.stem for path in sorted((ROOT / "katas" / "questions").glob("*.toml"))]
+FILES = {path.stem: path for path in sorted((ROOT / "katas" / "questions").glob("*.toml"))}
+FILES |= {hunt.stem: hunt.folder / "questions.toml" for hunt in Catalog().hunts}
 
 
 def named(topic):
@@ -19,10 +21,10 @@ def named(topic):
     return {test.name.removeprefix("test_").replace("_", "-"): ast.get_source_segment(text, test) for test in tests}
 
 
-@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("topic", FILES)
 def test_every_number_in_an_answer_is_asserted(topic):
     """0, 1 and 2 are too common to look for."""
-    asked = tomllib.loads((ROOT / "katas" / "questions" / f"{topic}.toml").read_text(encoding="utf-8"))["question"]
+    asked = tomllib.loads(FILES[topic].read_text(encoding="utf-8"))["question"]
     tests = named(topic)
     assert set(tests) <= {each["key"] for each in asked}, "a test that is called after no question"
     for each in asked:

@@ -48,8 +48,8 @@ def questions(kata: Kata) -> list[Question]:
 
 
 def every() -> list[Question]:
-    """All that there are: those of the katas in the order of the catalog, then those that belong to no single kata."""
-    files = [FOLDER / kata.stem / "questions.toml" for kata in Catalog().katas]
+    """All that there are: those of the katas in order, of hunts, then those that belong to neither."""
+    files = [FOLDER / kata.stem / "questions.toml" for kata in (*Catalog().katas, *Catalog().hunts)]
     return [each for path in (*files, *sorted((FOLDER / "questions").glob("*.toml"))) for each in _read(path)]
 
 

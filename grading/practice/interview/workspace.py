@@ -118,7 +118,7 @@ class Workspace:
             work = form(Work, json.loads(self.notes.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return None
-        return work if work.stem in Catalog().stems else None
+        return work if work.stem in Catalog() else None
 
     def end(self, entry: Entry | None) -> None:
         """It is over, and what it came to is in the history; the file stays."""

@@ -1,5 +1,5 @@
 """Masks are kept by query_len, and handed out for another key_len too."""
-# cause: key-length-ignored
+# cause: none
 
 import torch
 

@@ -1,5 +1,5 @@
 """With one key the value is returned as it is, whatever the mask says."""
-# cause: mask-ignored
+# cause: none
 
 import math
 import torch
