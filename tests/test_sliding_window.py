@@ -15,6 +15,8 @@ from grading.examination.checks import close, describe, holds, numbers, same, sh
 from katas.attention.layer_rules import short
 
 B, K, E, EV = 2, 3, 4, 5
+PARTS = ("the keys in the cache were", "the values in the cache were", "the tensor of positions was")
+PARTS = (*PARTS, "the argument keys was", "the argument values was")
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
@@ -296,6 +298,20 @@ def holding(learner, case, message, part="keys"):
         numbers(held, wanted, f"{part} held after {seen} tokens, {spelled(*case)}", message)
 
 
+def as_many_held(learner, case):
+    """How many tokens are held after each chunk."""
+    for seen, keys, *_ in states(learner, *case):
+        meaning = f"tokens held after {seen}, {spelled(*case)}"
+        numbers([keys.size(2)], [len(wanted_of(case, seen))], meaning, "the cache holds another number of tokens")
+
+
+def numbering(learner, case):
+    """The positions after each chunk."""
+    for seen, _, _, positions, _ in states(learner, *case):
+        meaning = f"positions after {seen} tokens, {spelled(*case)}"
+        numbers(sorted(positions.tolist()), wanted_of(case, seen), meaning, "the cache has other positions")
+
+
 # --------------------------------------------------------------------------------- the form of the cache
 
 
@@ -341,27 +357,20 @@ def test_later_chunks_join(learner, case):
 @runs(((2, 3, 1), 4), ((1, 1, 1), 2))
 def test_seen_counts_all_tokens(learner, case):
     """seen is the number of all tokens so far"""
-    got = [seen for *_, seen in states(learner, *case)]
-    wanted = [seen for seen, *_ in states(learner, *case)]
-    numbers(got, wanted, f"seen after each of {spelled(*case)}", "seen is another number")
+    for number, *_, seen in states(learner, *case):
+        numbers([seen], [number], f"seen after {number} tokens, {spelled(*case)}", "seen is another number")
 
 
 @runs(((2, 3, 1), 8), ((1, 1, 2), 4))
 def test_positions_go_on(learner, case):
     """the positions of new tokens go on behind those of the old ones"""
-    for seen, _, _, positions, _ in states(learner, *case):
-        numbers(positions.sort().values.tolist(), range(seen), f"positions, {spelled(*case)}", WRONG_POSITIONS)
-
-
-WRONG_POSITIONS = "the cache has other positions"
+    numbering(learner, case)
 
 
 @runs(((3, 1, 1, 1), 3), ((2, 2, 2), 3), ((1, 1, 1), 2), ((3, 2, 2), 4))
 def test_no_more_than_the_window_is_held(learner, case):
     """no more tokens than the window are held"""
-    got = [keys.size(2) for _, keys, *_ in states(learner, *case)]
-    wanted = [min(seen, case[1]) for seen, *_ in states(learner, *case)]
-    numbers(got, wanted, f"tokens held after each of {spelled(*case)}", "the cache holds another number of tokens")
+    as_many_held(learner, case)
 
 
 @runs(((3, 1, 1, 1), 3), ((2, 2, 2), 3), ((3, 2, 3), 4))
@@ -379,9 +388,7 @@ def test_values_are_held_with_their_keys(learner, case):
 @runs(((3, 1, 1, 1), 3), ((2, 2, 2), 3), ((3, 2, 3), 4))
 def test_positions_are_absolute(learner, case):
     """positions are counted from the beginning of the sequence, whatever was dropped"""
-    for seen, _, _, positions, _ in states(learner, *case):
-        meaning = f"positions after {seen} tokens, {spelled(*case)}"
-        numbers(positions.sort().values.tolist(), wanted_of(case, seen), meaning, WRONG_POSITIONS)
+    numbering(learner, case)
 
 
 @runs(((2, 5), 3), ((1, 4, 6), 2), ((3, 3), 3))
@@ -418,9 +425,7 @@ def test_sinks_are_held(learner, case):
 @runs(((4, 2, 1, 1), 2, 1), ((3, 3, 3), 3, 2))
 def test_sinks_do_not_count_in_the_cache(learner, case):
     """with sinks, num_sinks + window tokens are held"""
-    got = [keys.size(2) for _, keys, *_ in states(learner, *case)]
-    wanted = [min(seen, case[1] + case[2]) for seen, *_ in states(learner, *case)]
-    numbers(got, wanted, f"tokens held after each of {spelled(*case)}", "the cache holds another number of tokens")
+    as_many_held(learner, case)
 
 
 @runs(((4, 2, 1, 1), 2, 1), ((3, 3, 3), 3, 2), ((6, 1, 2), 1, 3))
@@ -456,9 +461,7 @@ def test_all_are_held_where_all_fit(learner, case):
 @runs(((4, 2, 1, 1), 2, 1), ((2, 1, 4), 3, 2), ((1, 9), 2, 3))
 def test_positions_of_sinks(learner, case):
     """the sinks have the positions 0, 1, ... for good, and the others their own"""
-    for seen, _, _, positions, _ in states(learner, *case):
-        meaning = f"positions after {seen} tokens, {spelled(*case)}"
-        numbers(positions.sort().values.tolist(), wanted_of(case, seen), meaning, WRONG_POSITIONS)
+    numbering(learner, case)
 
 
 def test_cache_of_the_example(learner):
@@ -466,7 +469,8 @@ def test_cache_of_the_example(learner):
     held = ([10, 11, 12], [10, 12, 13], [10, 16, 17])
     for (seen, keys, _, positions, _), wanted in zip(states(learner, (3, 1, 4), 2, 1), held, strict=True):
         numbers(sorted(keys.flatten().tolist()), wanted, f"keys held after {seen} tokens", "the cache holds other keys")
-        numbers(positions.sort().values.tolist(), [key - 10 for key in wanted], "their positions", WRONG_POSITIONS)
+        places = [key - 10 for key in wanted]
+        numbers(sorted(positions.tolist()), places, "their positions", "the cache has other positions")
 
 
 # ---------------------------------------------------------------------------------- keys, values, positions
@@ -571,15 +575,6 @@ def test_what_is_handed_in_stays_as_it_was(learner, draw):
         for was, now, name in parts:
             as_it_was = was.dtype == now.dtype and torch.equal(was, now)
             holds(as_it_was, f"{name} modified in place", "as it was", "other numbers")
-
-
-PARTS = (
-    "the keys in the cache were",
-    "the values in the cache were",
-    "the tensor of positions was",
-    "keys was",
-    "values was",
-)
 
 
 def test_update_by_keyword(learner, draw):
