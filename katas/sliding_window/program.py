@@ -75,7 +75,7 @@ class RollingUpdate(Program):
     new: Tensor  # the positions of the chunk, (L)
     place: Tensor  # by what it is told how old a token is, (T + L)
     end: int  # the place after the newest
-    last: Tensor  # which tokens are held because they are among the last, (T + L)
+    newest: Tensor  # which tokens are held because they are among the last, (T + L)
     sink: Tensor  # which are held because they are sinks
 
     def __call__(
@@ -143,13 +143,13 @@ class RollingUpdate(Program):
         self.place, self.end = self.position, self.seen
 
     def keep_last(self) -> None:
-        self.last = self.place >= self.end - self.window
+        self.newest = self.place >= self.end - self.window
 
     def keep_sinks(self) -> None:
         self.sink = self.place < self.num_sinks
 
     def evict(self) -> None:
-        self.select(self.last | self.sink)
+        self.select(self.newest | self.sink)
 
     def relabel(self) -> None:
         """Positions stay what they are."""

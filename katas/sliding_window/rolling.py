@@ -72,7 +72,7 @@ class OneHeldTooMany(Held):
     """
 
     def keep_last(self) -> None:
-        self.last = self.place >= self.end - self.window - 1
+        self.newest = self.place >= self.end - self.window - 1
 
 
 class OneHeldTooFew(Held):
@@ -82,7 +82,7 @@ class OneHeldTooFew(Held):
     """
 
     def keep_last(self) -> None:
-        self.last = self.place >= self.end - self.window + 1
+        self.newest = self.place >= self.end - self.window + 1
 
 
 class OldestHeld(Held):
@@ -92,7 +92,7 @@ class OldestHeld(Held):
     """
 
     def keep_last(self) -> None:
-        self.last = torch.arange(len(self.position)) < self.window
+        self.newest = torch.arange(len(self.position)) < self.window
 
 
 class NothingHeldFromBefore(Held):
@@ -137,7 +137,7 @@ class EvictedAmongHeads(Held):
 
     def evict(self) -> None:
         self.key, self.value = self.key[:, -self.window :], self.value[:, -self.window :]
-        self.position = self.position[self.last | self.sink]
+        self.position = self.position[self.newest | self.sink]
 
 
 class ValuesNotEvicted(Held):
@@ -174,7 +174,7 @@ class EvictedBeforeAppending(Order):
     """
 
     def keep_last(self) -> None:
-        self.last = self.place >= self.end - self.length - self.window
+        self.newest = self.place >= self.end - self.length - self.window
 
 
 class LongChunkHeldWhole(Order):
@@ -184,7 +184,7 @@ class LongChunkHeldWhole(Order):
     """
 
     def keep_last(self) -> None:
-        self.last = self.place >= self.end - max(self.window, self.length)
+        self.newest = self.place >= self.end - max(self.window, self.length)
 
 
 class OneDroppedAtATime(Order):
@@ -194,8 +194,8 @@ class OneDroppedAtATime(Order):
     """
 
     def evict(self) -> None:
-        surplus = (~(self.last | self.sink)).nonzero()
-        held = torch.ones_like(self.last)
+        surplus = (~(self.newest | self.sink)).nonzero()
+        held = torch.ones_like(self.newest)
         held[surplus[:1]] = False
         self.select(held)
 
@@ -251,7 +251,7 @@ class NewTokensFirst(Order):
         self.select(torch.arange(len(self.position)).roll(self.length))
 
     def keep_last(self) -> None:
-        self.last = torch.arange(len(self.position)) >= len(self.position) - self.window
+        self.newest = torch.arange(len(self.position)) >= len(self.position) - self.window
 
 
 # ------------------------------------------------------------------------------------------------- sinks
@@ -264,7 +264,7 @@ class SinksEvicted(Sinks):
     """
 
     def keep_sinks(self) -> None:
-        self.sink = torch.zeros_like(self.last)
+        self.sink = torch.zeros_like(self.newest)
 
 
 class SinksCountInTheCache(Sinks):
@@ -274,7 +274,7 @@ class SinksCountInTheCache(Sinks):
     """
 
     def keep_last(self) -> None:
-        self.last = self.place >= self.end - self.window + self.num_sinks
+        self.newest = self.place >= self.end - self.window + self.num_sinks
 
 
 class SinksHeldTwice(Sinks):
@@ -284,7 +284,7 @@ class SinksHeldTwice(Sinks):
     """
 
     def evict(self) -> None:
-        self.select(torch.cat([self.sink.nonzero().flatten(), self.last.nonzero().flatten()]))
+        self.select(torch.cat([self.sink.nonzero().flatten(), self.newest.nonzero().flatten()]))
 
 
 class _SinksOfTheRowTwice(SinksHeldTwice):
