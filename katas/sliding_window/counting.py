@@ -98,6 +98,19 @@ class _ItsLast(OnePositionForTheChunk):
         self.new = torch.full((self.length,), self.before + self.length - 1)
 
 
+class ChunkTakenForOneToken(Positions):
+    """a chunk counts as one token: all of it gets one position, and seen is advanced by 1
+
+    Right for one token at a time.
+    """
+
+    def number(self) -> None:
+        self.new = torch.full((self.length,), self.before)
+
+    def count(self) -> None:
+        self.seen = self.before + 1
+
+
 class PositionsAreSlots(Positions):
     """positions are slots of a ring and not places in the sequence
 
@@ -251,8 +264,10 @@ class SeenAsATensor(Made):
     A step that reads it as a number waits for the device.
     """
 
-    def answer(self) -> object:
-        return self.key, self.value, self.position, torch.tensor(self.seen)
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        value = check.steps[-1].reply.get("value")
+        return isinstance(value, tuple | list) and len(value) == 4 and isinstance(value[3], torch.Tensor)
 
 
 class SeenNotReturned(Made):

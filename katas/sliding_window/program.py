@@ -101,12 +101,14 @@ class RollingUpdate(Program):
     @classmethod
     def in_order(cls, value: Any) -> Any:
         """Tokens may lie in any order: answers are compared in the order of the positions."""
-        parts = value if isinstance(value, tuple | list) and len(value) == 4 else (None,) * 4
-        keys, values, positions, seen = parts
-        if not all(isinstance(part, Tensor) for part in parts[:3]) or positions.dim() != 1:
+        if not isinstance(value, tuple | list) or len(value) != 4:
             return value
-        if any(part.dim() != 4 or part.size(2) != len(positions) for part in (keys, values)):
+        keys, values, positions, seen = value
+        if not isinstance(positions, Tensor) or positions.dim() != 1:
             return value
+        for part in (keys, values):
+            if not isinstance(part, Tensor) or part.dim() != 4 or part.size(2) != len(positions):
+                return value
         order = positions.argsort(stable=True)
         return keys[:, :, order], values[:, :, order], positions[order], seen
 

@@ -225,8 +225,20 @@ class OnlyTheLastTokenTaken(Order):
 
     def append(self) -> None:
         super().append()
-        old = len(self.position) - self.length
-        self.select(torch.tensor([*range(old), len(self.position) - 1]))
+        self.select(torch.tensor([*range(self._old), len(self.position) - 1]))
+
+    @property
+    def _old(self) -> int:
+        """How many tokens come before the chunk."""
+        return len(self.position) - self.length
+
+
+class _OfLaterChunks(OnlyTheLastTokenTaken):
+    def append(self) -> None:
+        if self.is_first:
+            RollingUpdate.append(self)
+        else:
+            super().append()
 
 
 class OnlyTheFirstTokenTaken(OnlyTheLastTokenTaken):
@@ -237,7 +249,15 @@ class OnlyTheFirstTokenTaken(OnlyTheLastTokenTaken):
 
     def append(self) -> None:
         RollingUpdate.append(self)
-        self.select(torch.arange(len(self.position) - self.length + 1))
+        self.select(torch.arange(self._old + 1))
+
+
+class _FirstOfLaterChunks(OnlyTheFirstTokenTaken):
+    def append(self) -> None:
+        if self.is_first:
+            RollingUpdate.append(self)
+        else:
+            super().append()
 
 
 class NewTokensFirst(Order):

@@ -7,7 +7,7 @@
 # the mask with sinks, say what n layers reach and what of it arrives, keep a cache that never grows, and name the test
 # that finds each way of getting it wrong.
 #
-# Short of time? 5 minutes: [The band](#The-band), [Sinks in the mask](#Sinks-in-the-mask),
+# Short of time? 6 minutes: [The band](#The-band), [Sinks in the mask](#Sinks-in-the-mask),
 # [First append then evict](#First-append-then-evict), and then the questions.
 #
 # Reading time: 16 minutes. Kata: `python grader.py check sliding_window`
@@ -326,7 +326,8 @@ print("held", twice, f"  weight of the sink {share:.2f} instead of {1 / 3:.2f}")
 #
 # *positions-from-the-tokens-held* is the classical one, right until the cache is full. *positions-renumbered*,
 # *positions-of-the-window* and *positions-are-slots* lose the positions of what is held, *chunk-positions-from-zero*,
-# *chunk-positions-from-one*, *chunk-positions-after-the-chunk* and *one-position-for-the-chunk* those of what is new.
+# *chunk-positions-from-one*, *chunk-positions-after-the-chunk* and *one-position-for-the-chunk* those of what is new;
+# *chunk-taken-for-one-token* loses them and the count.
 # The count goes wrong as *seen-is-held*, *seen-of-the-chunk*, *seen-not-advanced*, *seen-advanced-by-one*,
 # *seen-counted-twice*, *seen-of-held-and-chunk* and *seen-is-the-last-position*.
 #
