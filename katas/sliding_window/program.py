@@ -83,10 +83,10 @@ class RollingUpdate(Program):
     ) -> Any:
         self.chunk = keys, values
         self.window, self.num_sinks, self.is_first = window, num_sinks, cache is None
-        none = keys[:, :, :0], values[:, :, :0], torch.arange(0), 0
+        self.take()
+        none = *(part[:, :, :0] for part in self.chunk), torch.arange(0), 0
         self.key, self.value, self.position, self.before = none if cache is None else cache
         self.trim()
-        self.take()
         self.number()
         self.append()
         self.count()

@@ -187,6 +187,18 @@ class LongChunkHeldWhole(Order):
         self.newest = self.place >= self.end - max(self.window, self.length)
 
 
+class FirstChunkHeldWhole(Order):
+    """the first chunk is held whole, however long it is: only later ones are cut
+
+    A prompt longer than the window stays in the cache until the next chunk.
+    """
+
+    def keep_last(self) -> None:
+        super().keep_last()
+        if self.is_first:
+            self.newest = torch.ones_like(self.newest)
+
+
 class OneDroppedAtATime(Order):
     """at most one token is dropped at each call, whatever the length of the chunk
 
@@ -333,6 +345,18 @@ class SinksOfTheFirstChunkOnly(Sinks):
     def keep_sinks(self) -> None:
         is_old = torch.arange(len(self.position)) < len(self.position) - self.length
         self.sink = (self.place < self.num_sinks) & (is_old | self.is_first)
+
+
+class FirstChunkCutWithoutSinks(Sinks):
+    """of the first chunk the last `window` tokens are held and not the sinks
+
+    Right for a first chunk that fits into the window.
+    """
+
+    def keep_sinks(self) -> None:
+        super().keep_sinks()
+        if self.is_first:
+            self.sink = torch.zeros_like(self.newest)
 
 
 class OneSinkHeldTooMany(Sinks):
