@@ -292,19 +292,19 @@ beside = [j for j in wanted if j in held + chunk]
 print("query 10 wants", wanted, "  finds in the ring", found, "  side by side", beside)
 
 # %% [markdown]
-# What goes wrong in the update itself: *evicted-before-appending* makes room for nothing and ends up with $w+L$ tokens,
-# *long-chunk-held-whole* never shortens the chunk, *first-chunk-held-whole* not the prompt, *one-dropped-at-a-time* and *as-many-dropped-as-come* count instead
-# of asking what is too old, *only-the-last-token-taken* and *only-the-first-token-taken* take every chunk for one
-# token, *new-tokens-first* puts the chunk on the wrong side. Test with chunks of one, of some, and of more than $w$.
+# What goes wrong in the update itself: *evicted-before-appending* makes room for nothing and ends up with $w+L$
+# tokens, *long-chunk-held-whole* never shortens the chunk, *first-chunk-held-whole* not the prompt,
+# *one-dropped-at-a-time* and *as-many-dropped-as-come* count instead of asking what is too old,
+# *only-the-last-token-taken* and *only-the-first-token-taken* take every chunk for one token, *new-tokens-first* puts
+# the chunk on the wrong side. Test with chunks of one, of some, and of more than $w$.
 
 # %% [markdown]
 # ## Sinks in the cache
 #
 # Sinks are held besides the $w$ tokens: $\min(\text{seen}, s+w)$ in all. *sinks-evicted* drops them,
-# *sinks-count-in-the-cache* gives them places of the window, *sinks-of-the-chunk* takes the first tokens of each chunk,
-# *sinks-of-the-first-chunk-only* misses those that come later, *first-chunk-cut-without-sinks* cuts the prompt before it
-# thinks of them, *one-sink-held-too-many* and *one-sink-held-too-few*
-# count wrongly.
+# *sinks-count-in-the-cache* gives them places of the window, *sinks-of-the-chunk* takes the first tokens of each
+# chunk, *sinks-of-the-first-chunk-only* misses those that come later, *first-chunk-cut-without-sinks* cuts the prompt
+# before it thinks of them, *one-sink-held-too-many* and *one-sink-held-too-few* count wrongly.
 #
 # *sinks-held-twice* shows in short sequences only: `[:s]` and `[-w:]` overlap there, and a key that is there twice
 # counts twice.
