@@ -193,10 +193,10 @@ def unpacked(cache):
         describe(cache),
     )
     keys, values, positions, seen = cache
-    names = ("the keys in the cache", "the values in the cache", "the tensor of positions")
+    names = ("the keys in the cache are", "the values in the cache are", "the tensor of positions is")
     for part, name, dims in zip((keys, values, positions), names, (4, 4, 1), strict=True):
         if not isinstance(part, torch.Tensor) or part.dim() != dims:
-            holds(False, f"{name} are no tensor of {dims} dimensions", f"{dims} dimensions", described(part))
+            holds(False, f"{name} no tensor of {dims} dimensions", f"{dims} dimensions", described(part))
     if type(seen) is not int:
         holds(False, "seen is not an int", "an int", described(seen))
     return keys, values, positions, seen
@@ -318,9 +318,11 @@ def numbering(learner, case):
 @on_arrival
 def formed(cache, shapes, dtype):
     keys, values, positions, _ = unpacked(cache)
-    for part, shape, name in zip((keys, values), shapes, ("keys", "values"), strict=True):
-        shaped(part, shape, f"the {name} in the cache")
-        typed(part, dtype, f"the {name} in the cache")
+    for part, shape, name in zip(
+        (keys, values), shapes, ("the keys in the cache", "the values in the cache"), strict=True
+    ):
+        shaped(part, shape, name)
+        typed(part, dtype, name)
     shaped(positions, shapes[0][2:3], "the tensor of positions")
     typed(positions, torch.int64, "the tensor of positions")
 
@@ -464,6 +466,17 @@ def test_positions_of_sinks(learner, case):
     numbering(learner, case)
 
 
+def test_no_sinks_unless_asked_for(learner):
+    """without num_sinks no token is held for good"""
+    cache, seen = None, 0
+    for length in (3, 1, 2):
+        cache = learner.rolling_update(cache, *tokens(seen, length), 2)
+        seen += length
+        keys, *_ = unpacked(cache)
+        message = "the cache holds other tokens than the last ones"
+        numbers(sorted(keys.flatten().tolist()), [8 + seen, 9 + seen], f"keys held after {seen} tokens", message)
+
+
 def test_cache_of_the_example(learner):
     """the caches of the example"""
     held = ([10, 11, 12], [10, 12, 13], [10, 16, 17])
@@ -574,7 +587,7 @@ def test_what_is_handed_in_stays_as_it_was(learner, draw):
         parts = zip((*given[0][:3], *given[1:3]), (*cache[:3], *chunk), PARTS, strict=True)
         for was, now, name in parts:
             as_it_was = was.dtype == now.dtype and torch.equal(was, now)
-            holds(as_it_was, f"{name} modified in place", "as it was", "other numbers")
+            holds(as_it_was, f"{name} changed in place", "as it was", "other numbers")
 
 
 def test_update_by_keyword(learner, draw):
