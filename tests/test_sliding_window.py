@@ -516,20 +516,27 @@ def test_every_split(learner, draw, window, num_sinks):
     """every split of a sequence into chunks leaves the same cache"""
     whole = Sequence(learner, draw, window, num_sinks, 1, 2, (1, 1))
     whole.come(*whole.new(5))
-    for cuts in itertools.product([False, True], repeat=4):
-        ends = [i + 1 for i, cut in enumerate(cuts) if cut] + [5]
-        cache, start = None, 0
-        for end in ends:
-            chunk = whole.keys[:, :, start:end], whole.values[:, :, start:end]
-            cache, start = learner.rolling_update(cache, *chunk, window, num_sinks), end
-        lengths = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-        whole.agrees(cache, f" after chunks {' + '.join(map(str, lengths))}")
+    caches = {(): None}  # by the lengths of the chunks
+    for lengths in splits(5):
+        end = sum(lengths)
+        chunk = whole.keys[:, :, end - lengths[-1] : end], whole.values[:, :, end - lengths[-1] : end]
+        caches[lengths] = learner.rolling_update(caches[lengths[:-1]], *chunk, window, num_sinks)
+        if end == 5:
+            whole.agrees(caches[lengths], f" after chunks {' + '.join(map(str, lengths))}")
 
 
-def test_forty_steps(learner, draw):
-    """forty single tokens, one after the other"""
+def splits(total):
+    """All lengths of chunks of at most so many tokens, each after those that it goes on from."""
+    for end in range(1, total + 1):
+        for cuts in itertools.product([False, True], repeat=end - 1):
+            ends = [0, *(place for place, cut in enumerate(cuts, start=1) if cut), end]
+            yield tuple(after - before for before, after in itertools.pairwise(ends))
+
+
+def test_twenty_steps(learner, draw):
+    """twenty single tokens, one after the other"""
     sequence = Sequence(learner, draw, 5, 2, 1, 1, (1, 2))
-    sequence.goes_on(*[1] * 40)
+    sequence.goes_on(*[1] * 20)
 
 
 # ----------------------------------------------------------------------------------------------- what it is for
