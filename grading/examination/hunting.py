@@ -23,13 +23,13 @@ from grading.candidate.hosts import Host
 from grading.candidate.in_process import DebugHost
 from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
-from grading.catalog import Hunt, KataFault
+from grading.catalog import KataFault
 from grading.examination.checks import close
-from grading.examination.plants import planted, plants
+from grading.examination.plants import SOUND, planted, plants
 from grading.examination.plugin import Drawer, new_seed
+from grading.hunts import Hunt
 from grading.records import CheckFailed, CheckResult, EngineFault, Failure, KataResult, Report
 
-SOUND = "what was right is right"
 ODD = "odd"
 Draw = Callable[[str], Drawer]
 

@@ -8,23 +8,16 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from grading.console import FAIL
-from grading.examination.examiner import Examiner
+from grading.practice.interview.running import Grade, examined
 from grading.practice.interview.workspace import Work, Workspace
 from grading.practice.progress.times import length
 from grading.records import Report
 from grading.texts import word
 
-Grade = Callable[[Workspace, Work], Report]
 Step = Callable[[Workspace, Work, Grade], int]
-GradeWith = Callable[[Examiner, Workspace, Work], Report]
 
 
-def by_its_kata(examiner: Examiner, workspace: Workspace, work: Work) -> Report:
-    """The report of the kata that the work is about."""
-    return examiner.grade([work.stem], workspace.folder)
-
-
-def sit(workspace: Workspace, work: Work, run: Step, finish: Step, grade_with: GradeWith = by_its_kata) -> int:
+def sit(workspace: Workspace, work: Work, run: Step, finish: Step) -> int:
     """The exit status of the interview. Ctrl-C or q leaves it under way: `interview finish` ends it later."""
     from grading.practice.watch.keys import Keys
     from grading.practice.watch.stoppable_examiner import StoppableExaminer
@@ -32,7 +25,7 @@ def sit(workspace: Workspace, work: Work, run: Step, finish: Step, grade_with: G
     examiner = StoppableExaminer()  # forks, so before the thread of the keys
 
     def grade(workspace: Workspace, work: Work) -> Report:
-        return grade_with(examiner, workspace, work)
+        return examined(examiner, workspace, work)
 
     pressed: SimpleQueue[str] = SimpleQueue()
     try:
