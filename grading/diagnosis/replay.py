@@ -14,7 +14,7 @@ from grading.diagnosis.program import Program
 from grading.diagnosis.run import Call, Run, equal
 from grading.diagnosis.transcript import Raised, Step, Transcript, gradients, shapes_of, unchanged, values_of
 
-ROUNDING = 1e-6  # of the largest gradient: what is as small beside it may be zero
+ROUNDING = 1e-6  # of the largest of several tensors: what is as small beside it may be zero
 
 
 class Judgement(NamedTuple):
@@ -143,22 +143,30 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     if "cotangent" in request:
         wanted, got = (gradients(each) for each in (given, reply))
         rights = gradients(right) if isinstance(right, dict) else None
-        sizes = (float(each.nan_to_num(0, 0, 0).abs().max()) for each in tensors(got) if each.numel())
-        largest = max(sizes, default=0.0)
-        return same(wanted, got, rights, strict, ROUNDING * largest)
+        return same(wanted, got, rights, strict, ROUNDING * _largest(got))
     if "odd" in reply:
         return False
     if request.get("echo"):
         value, right = given["value"], right["value"] if isinstance(right, dict) else None
         after = reply["echo"][0]
         untouched = all(unchanged(was, now) for was, now in zip(given["echo"], after, strict=False))
-        return untouched and same(value, reply.get("value"), right, strict)
+        return untouched and _all_same(value, reply.get("value"), right, strict)
     if request["do"] == "peak" or "meter" in request:
         return False
     if request["do"] == "look":
         told = all(given[key] == reply.get(key) for key in ("moved", "added"))
         return told and same(given["value"], reply.get("value"), right and right["value"], strict)
-    return same(given, reply.get("value"), right, strict)
+    return _all_same(given, reply.get("value"), right, strict)
+
+
+def _all_same(wanted: Any, got: Any, right: Any, strict: bool) -> bool:
+    """The same, where one of several tensors may be zero but for rounding."""
+    return same(wanted, got, right, strict, ROUNDING * _largest(got) if isinstance(got, tuple | list) else 0.0)
+
+
+def _largest(values: Any) -> float:
+    sizes = (float(each.double().nan_to_num(0, 0, 0).abs().max()) for each in tensors(values) if each.numel())
+    return max(sizes, default=0.0)
 
 
 def _partly_alike(step: Step, given: Any, right: Any) -> bool:

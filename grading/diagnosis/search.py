@@ -267,10 +267,16 @@ class Search:
                 yield from (each for each in self._styled(larger, check) if steps(added) & added_style(each).beside)
 
     def _pairs(self) -> list[Combination]:
-        """Two mistakes at once, on a check in which no single one explains all."""
-        check = next((each for each in self.sample if each.telling), None)
-        if check is None:
-            return []
+        """Two mistakes at once: on the first check that tells, or else on the one in which most mistakes show by
+        themselves."""
+        telling = [each for each in self.sample if each.telling]
+        fullest = sorted(telling, key=lambda check: (len(self._inert[check.name]), check.cost))
+        for check in dict.fromkeys([*telling[:1], *fullest[:1]]):
+            if found := self._pairs_on(check):
+                return found
+        return []
+
+    def _pairs_on(self, check: Check) -> list[Combination]:
         active = [kind for kind in self.kinds if kind not in self._inert[check.name]]
         budget = Budget(CALLS_FOR_PAIRS)
         found = []
