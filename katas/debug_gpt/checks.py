@@ -139,8 +139,8 @@ def loss(learner: Learner, draw: Drawer) -> list[Tensor]:
 
 
 def zeroed_gradients(learner: Learner, draw: Drawer) -> list[Tensor]:
-    """How much larger the embedding's gradient is after two steps that change nothing, than after one; and whether what a
-    step makes of the embedding depends on the tokens: where gradients are set to zero before it, it does not. Every
+    """How much larger the embedding's gradient is after two steps that change nothing, than after one; and whether what
+    a step makes of the embedding depends on the tokens: where gradients are set to zero before it, it does not. Every
     optimizer that there may be holds the embedding."""
     layer, asked = weighed(model(learner, lr=0.0), draw, training=True), tokens(draw)
     norms, moved = [], []

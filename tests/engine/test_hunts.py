@@ -190,7 +190,12 @@ def small(tmp_path, monkeypatch):
 def test_it_is_no_kata_and_is_found_by_its_stem(small):
     assert Catalog(small.folder.parent).katas == ()
     (found,) = hunts.hunts(small.folder.parent)
-    assert (found.stem, found.file, found.symbols, found.contract) == ("small", "twice.py", ("Twice",), "Twice the sum.")
+    assert (found.stem, found.file, found.symbols, found.contract) == (
+        "small",
+        "twice.py",
+        ("Twice",),
+        "Twice the sum.",
+    )
     assert hunts.by_stem().keys() == {kata.stem for kata in (*HUNTS, *Catalog().katas)}
     assert [hunts.find(each.stem) for each in HUNTS] == list(HUNTS)
     assert hunts.find(Catalog().stems[0]) == Catalog().katas[0]

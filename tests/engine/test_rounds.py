@@ -8,15 +8,14 @@ from dataclasses import replace
 import pytest
 
 from grading.catalog import Catalog, KataFault
-from grading.examination.plants import SOUND, planted, plants
+from grading.examination.plants import planted, plants
 from grading.hunts import hunts
-from grading.practice.interview import bugs, choice, onsite, rounds
+from grading.practice.interview import choice, onsite, rounds
 from grading.practice.interview.questions import every, questions
 from grading.practice.interview.rounds import DEBUG, EXPLAIN, EXTEND, ROUNDS, WRITE, Part, Round, RoundSpace, make
 from grading.practice.interview.workspace import Work
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import AGAIN, GOOD, HARD, Entry, form, plain
-from grading.texts import Texts
 from tests.engine.katas import ATTENTION, GROUPS, HEADS
 from tests.engine.terminals import Terminal, copied, grader
 
@@ -221,7 +220,9 @@ def test_a_round_in_steps(copy):
     assert "This part does not pass: " in debugged
     assert f"Part 4 of 4, 17 minutes. {HUNT.title}" in debugged
     file, keys = planted_in(copy)
-    assert f"{len(keys)} bugs are planted in .kata/round/{HUNT.file}. What the model is meant to be" in " ".join(debugged.split())
+    assert f"{len(keys)} bugs are planted in .kata/round/{HUNT.file}. What the model is meant to be" in " ".join(
+        debugged.split()
+    )
     assert file.read_text() == planted(HUNT, keys)
     file.write_text(planted(HUNT, keys[1:]))
     said = grader(copy, "interview", "run")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from grading.hunts import by_stem
 from grading.examination.hunting import SOUND, Known
 from grading.examination.plants import planted, plants
+from grading.hunts import by_stem
 
 HUNT = by_stem()["debug_gpt"]
 SEED = 11
@@ -134,7 +134,10 @@ NOT_MENDED = [
     ),
     (
         "gradients-kept",
-        {"        self.optimizer.step()": "        self.optimizer.zero_grad(set_to_none=False)\n        self.optimizer.step()"},
+        {
+            "        self.optimizer.step()": "        self.optimizer.zero_grad(set_to_none=False)\n"
+            "        self.optimizer.step()"
+        },
         False,
         False,
     ),

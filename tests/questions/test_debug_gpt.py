@@ -6,8 +6,8 @@ import types
 import torch
 import torch.nn.functional as F
 
-from grading.hunts import by_stem
 from grading.examination.plants import planted
+from grading.hunts import by_stem
 
 
 def program(*bugs):

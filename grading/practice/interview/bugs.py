@@ -44,4 +44,6 @@ def rows(work: Work) -> list[tuple[str, str]]:
         lines.append(("bug" if key in work.found else "left", told))
     if SOUND not in work.found:
         lines.append(("unsound", word("hunt-unsound")))
-    return lines + [("read", f"{grader()} read {hunt.stem}")] if hunt.notebook else lines
+    if hunt.notebook:
+        lines.append(("read", f"{grader()} read {hunt.stem}"))
+    return lines

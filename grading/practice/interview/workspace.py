@@ -24,8 +24,8 @@ class Work:
     """Times are seconds since 1970, 0 for what has not happened.
 
     `given` is the text as it was at the start, `source` the name of the file that a drill's text comes from, or the
-    bugs that are planted in it. In the last run `passed` of the `expected` checks passed, or bugs were found: `found` are
-    these, with SOUND where all else is right. `missed` are the rules that failed in the first run with checks.
+    bugs that are planted in it. In the last run `passed` of the `expected` checks passed, or bugs were found: `found`
+    are these, with SOUND where all else is right. `missed` are the rules that failed in the first run with checks.
     """
 
     stem: str
