@@ -23,7 +23,7 @@ def found(result: KataResult) -> str:
     sound = _sound(result)
     if sound.outcome == "failed":
         parts.append(word("hunt-unsound"))
-    if sound.kind == "raised":
+    if sound.kind in ("raised", "stopped"):
         parts.append(word("run-raised", message=sound.message, where=sound.where))
     return word("semicolon").join(parts)
 
