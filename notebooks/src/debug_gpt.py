@@ -352,7 +352,8 @@ seen = torch.tensor([[not test(key) for test in tests.values()] for key in plant
 assert all(test() for test in tests.values())
 left = [key for key, row in zip(plants, seen, strict=True) if not row.any()]
 for name, column in zip(tests, seen.T, strict=True):
-    print(f"{name:16}{int(column.sum()):2} bugs, {int((column & (seen.sum(1) == 1)).sum())} that no other test sees")
+    alone = column & (seen.sum(1) == 1)
+    print(f"{name:16}sees {int(column.sum())}, and {int(alone.sum())} that no other test sees")
 print("left:", *left)
 
 # %%
