@@ -16,6 +16,8 @@ from grading import catalog, hunts
 from grading.catalog import Catalog, KataFault
 from grading.examination.hunting import SOUND, Known, hunt_report
 from grading.examination.plants import drawn, fit, planted, plants
+from grading.practice.interview import bugs
+from grading.records import CheckResult, KataResult
 from grading.texts import tables
 from tests.engine.terminals import Terminal, copied, grader
 
@@ -267,6 +269,14 @@ def test_a_probe_that_the_right_program_cannot_answer_is_a_fault_of_the_hunt(sma
     file.write_text(PROGRAM)
     with pytest.raises(KataFault, match="output, with nothing planted: the answer cannot be examined"):
         hunt_report(small, ["minus", "thrice"], file, examiner.host, SEED)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("raised", True), ("stopped", True), ("different", False)])
+def test_why_a_program_did_not_run_is_said(kind, said):
+    sound = CheckResult(SOUND, SOUND, "failed", message="it is why", where="here:3", kind=kind)
+    result = KataResult("x", "X", "here", "failed", 1, 2, checks=(sound,))
+    assert bugs.found(result).startswith("1 of 2 found; ")
+    assert bugs.found(result).endswith("it is why (here:3)") == said
 
 
 # ---------------------------------------------------------------------------------------------------- the verb

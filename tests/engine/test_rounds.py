@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from grading.catalog import Catalog, KataFault
-from grading.examination.plants import planted, plants
+from grading.examination.plants import SOUND, planted, plants
 from grading.hunts import hunts
 from grading.practice.interview import choice, onsite, rounds
 from grading.practice.interview.questions import every, questions
@@ -137,6 +137,20 @@ def test_a_round_of_an_earlier_version_goes_on_without_its_drill(tmp_path, began
         assert (round.part is None) == (began > 0)
     ended = [(entry.kata, entry.kind, entry.runs, entry.passed) for entry in progress.history()]
     assert ended == ([(HEADS, "drill", 2, False)] if began else [])
+
+
+@pytest.mark.parametrize("action", ["run", "next", "finish", "drop"])
+def test_a_round_whose_parts_are_all_over_has_its_card(tmp_path, capsys, action):
+    """The process may have ended between the last part and the card."""
+    space = RoundSpace(tmp_path)
+    work = Work(
+        HUNT.stem, 1.0, 8.0, source=min(plants(HUNT)), runs=1, first_run=2.0, green=2.0, passed=1, found=[SOUND]
+    )
+    parts = [plain(Part(DEBUG, 8, 1.0, 2.0, work=plain(work)))]
+    space.save(Round(HEADS, 30.0, 1.0, parts, 1, rounds.VERSION))
+    assert onsite.go_on(space, action, []) == 0
+    assert "runs to green" in capsys.readouterr().out
+    assert space.round() is None
 
 
 # ------------------------------------------------------------------------------------------------------ the card
