@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 
 from grading.catalog import Catalog, KataFault
 from grading.examination.plants import SOUND, planted, plants
 from grading.hunts import hunts
-from grading.practice.interview import choice, onsite, rounds
+from grading.practice.interview import choice, clock, onsite, rounds
 from grading.practice.interview.questions import every, questions
 from grading.practice.interview.rounds import DEBUG, EXPLAIN, EXTEND, ROUNDS, WRITE, Part, Round, RoundSpace, make
 from grading.practice.interview.workspace import Work
@@ -269,6 +270,14 @@ def test_a_round_that_is_ended_early_has_a_card_and_one_that_is_given_up_none(co
     dropped = grader(copy, "interview", "drop")
     assert (dropped.returncode, dropped.stdout.startswith("Given up: Multi-head")) == (0, True)
     assert grader(copy, "interview", "next").returncode == 2
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_clock_is_one_line_on_a_narrow_screen(monkeypatch, language):
+    monkeypatch.setenv("KATA_LANG", language)
+    monkeypatch.setenv("COLUMNS", "50")
+    assert cell_len(clock.line(615)) == 49
+    assert "10:15" in clock.line(615)
 
 
 def test_a_round_on_a_terminal(copy):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from grading.console import FAIL
+from grading.console import FAIL, width
 from grading.practice.interview.running import Grade, examined
 from grading.practice.interview.workspace import Work, Workspace
 from grading.practice.progress.times import length
@@ -40,7 +40,7 @@ def _sit(workspace: Workspace, work: Work, run: Step, grade: Grade, pressed: Sim
     """Until it is over; False where it is left under way."""
     end = work.began + 60 * work.minutes
     while (left := end - time.time()) > 0:
-        sys.stdout.write("\r" + word("clock", time=length(left)))
+        sys.stdout.write("\r" + line(left))
         sys.stdout.flush()
         try:
             key = pressed.get(timeout=min(1.0, left))
@@ -54,3 +54,10 @@ def _sit(workspace: Workspace, work: Work, run: Step, grade: Grade, pressed: Sim
             return key == "f"
     print("\n" + word("clock-end"))
     return True
+
+
+def line(left: float) -> str:
+    """The time that is left, and the keys: never wider than the screen, where it could not be written over."""
+    from grading.reports.columns import fit
+
+    return fit(word("clock", time=length(left)), width() - 1)
