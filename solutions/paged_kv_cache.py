@@ -63,7 +63,8 @@ def paged_attention(
     """Causal attention of the last L tokens of each row over all its tokens, where they lie.
 
     Query head h reads key/value head h // (H // K). The scores are the dot products of queries and keys, times
-    1/sqrt(E); any size of them up to 1e5 is safe. Query i of row b is token lengths[b] - L + i, and sees tokens 0 ... lengths[b] - L + i of its row.
+    1/sqrt(E); any size of them up to 1e5 is safe. Query i of row b is token lengths[b] - L + i, and sees tokens
+    0 ... lengths[b] - L + i of its row.
 
     All work is done in float32 at least, in float64 for float64. The pool, and all else that is handed in, stays as it
     is.

@@ -192,7 +192,9 @@ def test_values_go_where_keys_go(learner):
     for pool, name in zip(left, ("key_pages", "value_pages"), strict=False):
         shaped(pool, (1, 4, 1, 1), name)
     found = [number for pool in left[:2] for number in pool.flatten().tolist()]
-    numbers(found, [0, 5, 0, 0, 0, 8, 0, 0], "the slots of the keys, then of the values", "they are not where they belong")
+    numbers(
+        found, [0, 5, 0, 0, 0, 8, 0, 0], "the slots of the keys, then of the values", "they are not where they belong"
+    )
 
 
 def test_heads_and_features(learner, draw):
@@ -206,7 +208,7 @@ def test_heads_and_features(learner, draw):
         close(pool[page, 1:4], right[0].transpose(0, 1), f"{name}, in the slots of the new tokens")
 
 
-@pytest.mark.parametrize("length", [1, 4], ids="L={}".format)
+@pytest.mark.parametrize("length", [1, 3], ids="L={}".format)
 def test_other_slots_stay(learner, draw, length):
     """all other slots of the pool stay as they are"""
     cache = cached(draw)
@@ -214,7 +216,7 @@ def test_other_slots_stay(learner, draw, length):
     left = learner.write.effect(*cache.all, keys, values).wait()
     new_ones = torch.zeros(cache.keys.shape[:2], dtype=torch.bool)
     for row, start in enumerate(cache.lengths.tolist()):
-        for token in range(start, min(start + length, 12)):
+        for token in range(start, start + length):
             new_ones[cache.place(row, token)] = True
     for name, was, now in zip(("key_pages", "value_pages"), cache.all, left, strict=False):
         shaped(now, tuple(was.shape), name)
@@ -312,7 +314,9 @@ def test_writing_by_keyword(learner, draw):
     pools_are(learner.write.effect(**given), cache.written(keys, values))
 
 
-@pytest.mark.parametrize("sizes", [((5, 4), 4, 2, 4), ((0,), 7, 3, 2), ((1, 6), 1, 2, 3)], ids=named("lengths", "L", "N", "page"))
+@pytest.mark.parametrize(
+    "sizes", [((5, 4), 4, 2, 4), ((0,), 7, 3, 2), ((1, 6), 1, 2, 3)], ids=named("lengths", "L", "N", "page")
+)
 def test_what_does_not_fit_is_an_error(learner, draw, sizes):
     """ValueError when the tokens of a row do not fit into its pages"""
     lengths, length, entries, page = sizes
@@ -533,7 +537,9 @@ def test_reading_changes_nothing(learner, draw):
     for cache in (cached(draw), without(cached(draw), math.nan)):
         given = (draw(3, 6, 2, 3), *cache.all)
         _, after, _ = learner.paged_attention.echo(*given)
-        for name, was, now in zip(("query", "key_pages", "value_pages", "block_table", "lengths"), given, after, strict=True):
+        for name, was, now in zip(
+            ("query", "key_pages", "value_pages", "block_table", "lengths"), given, after, strict=True
+        ):
             kept = was.dtype == now.dtype and torch.equal(was.nan_to_num(0.5), now.nan_to_num(0.5))
             holds(kept, f"paged_attention changes {name}", "as it was", "other numbers")
 

@@ -131,7 +131,7 @@ class _Callable:
         return reply["value"], after_args, after_kwargs
 
     def effect(self, *args: Any, **kwargs: Any) -> Pending:
-        """What a call makes of its arguments, for what works in place: an answer, a list. What it returns is not asked."""
+        """What a call that works in place makes of its arguments: an answer, a list. What it returns does not count."""
         asked = self._ahead(args, kwargs, echo=True, effect=True)
         return asked.reading(lambda reply: [*reply["echo"][0], *reply["echo"][1].values()])
 

@@ -235,7 +235,7 @@ class _MeanOfPages(SoftmaxOfEachPage):
 
 class _NotRescaled(blocks.BlocksNotRescaled, Reading):
     def normalise(self) -> None:
-        largest, running = _maxima(self.scores, self.size)
+        _, running = _maxima(self.scores, self.size)
         self.weights = _divided((self.scores - running).exp())
 
 
@@ -262,6 +262,8 @@ class PoolChangedByReading(Reading):
 
     The numbers are right, and pages that belong to others are not what they were.
     """
+
+    needs = ("gather",)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:

@@ -5,6 +5,7 @@ import torch
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
+from grading.diagnosis.transcript import Refused
 from katas.paged_kv_cache.program import Write
 
 
@@ -243,10 +244,12 @@ class LengthsCountedUp(Writing):
 
 
 class PagesOfARowUnchecked(Writing):
-    """nothing is raised where the new tokens of a row do not fit into its pages, or what an index beyond the table raises
+    """nothing is raised where the new tokens of a row do not fit into its pages, or what an index beyond them raises
 
     The error comes later and says less, or tokens are lost or go into another row's page.
     """
+
+    needs = ("fit",)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
@@ -261,4 +264,4 @@ class LastSlotNeverUsed(Writing):
 
     def fit(self) -> None:
         if int(self.lengths.max()) + self.new >= self.table.size(1) * self.pools[0].size(1):
-            raise ValueError("the tokens do not fit")
+            raise Refused("the tokens do not fit into the pages of a row")

@@ -101,7 +101,8 @@ show(fig, "Small pages lose little and make long tables: 16 to 64 is where neith
 #
 # A token has a place in its row, $t$, and one in the pool. With pages of $p$ slots:
 #
-# $$\text{entry} = \lfloor t / p \rfloor, \qquad \text{slot} = t \bmod p, \qquad \text{page} = \text{table}[b, \text{entry}].$$
+# $$\text{entry} = \lfloor t / p \rfloor, \qquad \text{slot} = t \bmod p, \qquad
+# \text{page} = \text{table}[b, \text{entry}].$$
 #
 # The table translates the entry and nothing else. An operating system does the same with bytes, and calls it virtual
 # memory.
@@ -270,7 +271,10 @@ assert moves[0] < 1e-12 < 0.1 < moves[1]
 fig, ax = plt.subplots()
 ax.bar(range(7, 12), (five[0] - five[1]).norm(dim=-1), color=[OKABE_ITO[3]] * 4 + [OKABE_ITO[0]])
 ax.set(xlabel="token", ylabel="output moved by [norm]", xticks=range(7, 12))
-show(fig, "Pages read in reverse: the last query sees all tokens and does not move; those before it hide the wrong ones.")
+show(
+    fig,
+    "Pages in reverse: the last query sees all tokens and does not move; those before it see the wrong ones.",
+)
 
 # %% [markdown]
 # A softmax runs over a set. Decode steps cannot tell orders apart, whatever the table says; a chunk can, for its mask
@@ -361,7 +365,7 @@ def shared(a, b):
 
 
 prompt = list(range(512))
-late, early = prompt[:500] + [-1] + prompt[501:], prompt[:3] + [-1] + prompt[4:]
+late, early = [*prompt[:500], -1, *prompt[501:]], [*prompt[:3], -1, *prompt[4:]]
 print("different in token 500:", shared(prompt, late), "pages shared   in token 3:", shared(prompt, early))
 assert (shared(prompt, late), shared(prompt, early)) == (31, 0)
 
