@@ -83,6 +83,7 @@ class Write(Located):
     ) -> None:
         self.pools, self.table, self.lengths = (key_pages, value_pages), block_table, lengths
         self.keys, self.values, self.new = keys, values, keys.size(2)
+        self.measure()
         self.fit()
         self.receive()
         for row in range(block_table.size(0)):
@@ -94,7 +95,7 @@ class Write(Located):
 
     def fit(self) -> None:
         """The new tokens have to fit into the pages of each row."""
-        if int(self.lengths.max()) + self.new > self.table.size(1) * self.pools[0].size(1):
+        if int(self.lengths.max()) + self.new > self.table.size(1) * self.size:
             raise Refused("the tokens do not fit into the pages of a row")
 
     def receive(self) -> None:

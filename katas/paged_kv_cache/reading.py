@@ -91,6 +91,13 @@ class PartialPageLost(Free):
         self.mask = torch.ones(L, S, dtype=torch.bool).tril(self.length - L)
 
 
+class _NanWithoutAFullPage(PartialPageLost):
+    def weigh(self) -> None:
+        super().weigh()
+        if not self.positions.numel():
+            self.output = self.output + math.nan
+
+
 class _LastOfTheFullPages(PartialPageLost):
     def align_causal(self) -> None:
         L, S = self.scores.shape[-2:]
@@ -135,9 +142,15 @@ class UnusedEntriesLookedUp(Free):
     An index beyond the pool raises; -1 is the last page without an error.
     """
 
-    def gather(self) -> None:
-        self.pools[0][self.table]
-        super().gather()
+    needs = ("gather",)
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        """An index beyond the pool that stands in the table is the one that the error names."""
+        tables = [(call.arguments["block_table"], call.arguments["key_pages"].size(0)) for call in check.calls()]
+        beyond = {str(entry) for table, pages in tables for entry in table.flatten().tolist() if entry >= pages}
+        error = check.steps[-1].error
+        return error is not None and not beyond.isdisjoint(error.message.split())
 
 
 class LengthsTakenForThoseBefore(Free):
@@ -149,6 +162,12 @@ class LengthsTakenForThoseBefore(Free):
     def count(self) -> None:
         super().count()
         self.length += self.new
+
+
+class _UpToTheEndOfTheTable(LengthsTakenForThoseBefore):
+    def count(self) -> None:
+        super().count()
+        self.length = min(self.length, self.table.size(1) * self.size)
 
 
 class CausalMaskOfTheLongestRow(Order):

@@ -263,5 +263,5 @@ class LastSlotNeverUsed(Writing):
     """
 
     def fit(self) -> None:
-        if int(self.lengths.max()) + self.new >= self.table.size(1) * self.pools[0].size(1):
+        if int(self.lengths.max()) + self.new >= self.table.size(1) * self.size:
             raise Refused("the tokens do not fit into the pages of a row")
