@@ -53,7 +53,7 @@ class _WholeTableSorted(TableSorted):
 
 class _WithoutDuplicates(TableSorted):
     def look_up(self) -> None:
-        self.pages = self.table[self.row].unique()[self.entries]
+        self.pages = torch.unique(self.table[self.row])[self.entries]
 
 
 class PagesInReverse(Places):
@@ -69,6 +69,16 @@ class PagesInReverse(Places):
 class _TableReversed(PagesInReverse):
     def look_up(self) -> None:
         self.pages = self.table[self.row].flip(0)[self.entries]
+
+
+class PagesCountedFromOne(Places):
+    """the entries of the table are taken for numbers from 1 on: page p for page p - 1 of the pool
+
+    Every token lies one page too early; page 0 becomes the last one.
+    """
+
+    def look_up(self) -> None:
+        self.pages = self.table[self.row, self.entries] - 1
 
 
 class PageAndSlotExchanged(Places):

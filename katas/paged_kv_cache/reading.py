@@ -8,7 +8,7 @@ from torch import Tensor
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
-from katas.attention.mistakes import blocks
+from katas.attention.mistakes import blocks, chunks
 from katas.paged_kv_cache.program import PagedAttention
 
 
@@ -194,6 +194,17 @@ class _OfWholePages(CausalMaskOfTheLongestRow):
         return -(-self.longest // self.size) * self.size
 
 
+class _OneAheadAndAFreeSlot(chunks.CausalMaskOneAhead, Order):
+    see = chunks.CausalMaskOneAhead.see
+
+    def position(self) -> None:
+        self.positions = torch.arange(min(self.length + 1, self.table.size(1) * self.size))
+
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.ones(L, S, dtype=torch.bool).tril(self.length - L + 1)
+
+
 class PageTokensInReverse(Order):
     """pages are put together from the last to the first, each with the tokens that it has
 
@@ -255,13 +266,31 @@ class _MeanOfPages(SoftmaxOfEachPage):
 class _NotRescaled(blocks.BlocksNotRescaled, Reading):
     def normalise(self) -> None:
         _, running = _maxima(self.scores, self.size)
-        self.weights = _divided((self.scores - running).exp())
+        self.weights = self._powers(running) / self._total(running).sum(dim=-1, keepdim=True)
+
+    def _powers(self, running: Tensor) -> Tensor:
+        """What each token counts in the output, and below in the sum."""
+        return (self.scores - running).exp()
+
+    def _total(self, running: Tensor) -> Tensor:
+        return (self.scores - running).exp()
+
+
+class _OutputNotRescaled(_NotRescaled):
+    def _total(self, running: Tensor) -> Tensor:
+        return (self.scores - running[..., -1:]).exp()
+
+
+class _SumNotRescaled(_NotRescaled):
+    def _powers(self, running: Tensor) -> Tensor:
+        return (self.scores - running[..., -1:]).exp()
 
 
 class _OwnMaximum(blocks.BlockMaximumForRunning, Reading):
     def normalise(self) -> None:
         largest, running = _maxima(self.scores, self.size)
-        self.weights = _divided((self.scores - largest).exp() * (running - running[..., -1:]).exp())
+        powers = (self.scores - largest).exp() * (running - running[..., -1:]).exp()
+        self.weights = powers / powers.sum(dim=-1, keepdim=True)
 
 
 def _maxima(scores: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -270,10 +299,6 @@ def _maxima(scores: Tensor, size: int) -> tuple[Tensor, Tensor]:
     largest = torch.stack([page.amax(dim=-1) for page in pages], dim=-1).clamp(min=-1e30)
     index = torch.arange(scores.size(-1)) // size
     return largest[..., index], largest.cummax(dim=-1).values[..., index]
-
-
-def _divided(powers: Tensor) -> Tensor:
-    return powers / powers.sum(dim=-1, keepdim=True)
 
 
 class PoolChangedByReading(Reading):

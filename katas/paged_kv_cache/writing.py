@@ -110,15 +110,21 @@ class _OnlyTheFirst(NewTokensInOneSlot):
         self.positions = torch.arange(self.length, self.length + 1)
 
 
-class PageOfFirstTokenForAll(Writing):
-    """all the new tokens go into the page of the first: those beyond its end wrap to its beginning
+class OnePageForAllNewTokens(Writing):
+    """the page is looked up once for all the new tokens of a row: those of another page wrap within it
 
-    They overwrite the oldest tokens of that page, and the next page stays empty.
+    They overwrite tokens of that page, and the other page stays empty. Right where a call stays in one page.
     """
 
     def look_up(self) -> None:
         super().look_up()
         self.pages = self.pages[:1].expand(self.new)
+
+
+class _PageOfTheLast(OnePageForAllNewTokens):
+    def look_up(self) -> None:
+        super(OnePageForAllNewTokens, self).look_up()
+        self.pages = self.pages[-1:].expand(self.new)
 
 
 class TokensBeyondThePageLost(Writing):
@@ -173,10 +179,8 @@ class NewValuesNotWritten(Writing):
     """
 
     def put(self) -> None:
-        self.pools, both = self.pools[:1], self.pools
-        self.given = self.given[:1]  # type: ignore[assignment]
+        self.given = self.given[0], self.pools[1][self.pages, self.slots]
         super().put()
-        self.pools = both
 
 
 class NewKeysAsNewValues(Writing):

@@ -148,7 +148,8 @@ show(fig, "A pool of seven pages: three rows of 10, 7 and 3 tokens lie in it as 
 #
 # <details><summary>What the grader names here</summary>
 #
-# `table-of-first-row-for-all`, `table-not-used`, `table-sorted`, `pages-in-reverse`, `page-and-slot-exchanged`,
+# `table-of-first-row-for-all`, `table-not-used`, `table-sorted`, `pages-in-reverse`, `pages-counted-from-one`,
+# `page-and-slot-exchanged`,
 # `page-size-of-other-dimension`, `next-page-of-the-pool`, `length-of-one-row-for-all`, `heads-and-tokens-reshaped`.
 #
 # </details>
@@ -195,7 +196,7 @@ assert begin["rounded up"] - 6 == 2
 #
 # `write-ignores-lengths`, `write-begins-a-new-page`, `write-begins-the-page-again`, `write-begins-one-slot-late`,
 # `write-begins-one-slot-early`, `lengths-taken-for-those-after`, `new-tokens-in-one-slot`,
-# `page-of-first-token-for-all`, `tokens-beyond-the-page-lost`, `page-end-raises`, `pools-copied`,
+# `one-page-for-all-new-tokens`, `tokens-beyond-the-page-lost`, `page-end-raises`, `pools-copied`,
 # `new-values-not-written`, `new-keys-as-new-values`, `new-keys-and-values-exchanged`, `rest-of-the-page-cleared`,
 # `only-row-zero-is-written`, `lengths-counted-up`, `pages-of-a-row-unchecked`, `last-slot-never-used`.
 #

@@ -1,4 +1,4 @@
-"""The loop is over the entries of the table: of every row one page is looked at, those that a row lacks with no weight."""
+"""The loop is over the entries of the table: one page of every row at a time, without weight where a row has none."""
 
 import torch
 

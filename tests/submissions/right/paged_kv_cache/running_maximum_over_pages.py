@@ -1,4 +1,4 @@
-"""As the kernel does it: page after page of a row with a running maximum and a running sum, and nothing of all its tokens."""
+"""As the kernel does it: page after page of a row, with a running maximum and a running sum."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""In the style of vLLM: a slot mapping into the flattened pool, written with index_copy_, and a row read with index_select."""
+"""In the style of vLLM: a slot mapping into the flattened pool, index_put_ to write and index_select to read."""
 # star: none
 
 import torch

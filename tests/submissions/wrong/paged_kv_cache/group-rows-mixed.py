@@ -25,7 +25,9 @@ def paged_attention(
 ) -> Tensor:
     (B, H, L, E), K = query.shape, key_pages.size(2)
     dtype = torch.promote_types(query.dtype, torch.float32)
-    rows = (query.to(dtype) / math.sqrt(E)).view(B, K, H // K, L, E).transpose(2, 3).reshape(B, K, H // K * L, E)  # (B, K, H/K * L, E)
+    rows = (
+        (query.to(dtype) / math.sqrt(E)).view(B, K, H // K, L, E).transpose(2, 3).reshape(B, K, H // K * L, E)
+    )  # (B, K, H/K * L, E)
     output = torch.zeros_like(rows)  # (B, K, H/K * L, E)
     for row, (table, length) in enumerate(zip(block_table, lengths.tolist(), strict=True)):
         scores = rows.new_empty(K, H // K * L, length)  # (K, H/K * L, S)

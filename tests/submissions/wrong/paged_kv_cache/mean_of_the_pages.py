@@ -45,7 +45,9 @@ def paged_attention(query, key_pages, value_pages, block_table, lengths):
         scores = torch.cat(scores, dim=-1) / E**0.5
         S = scores.shape[-1]
         late = torch.ones(L, S, dtype=torch.bool).triu(S - L + 1)
-        weights = [part.softmax(-1).nan_to_num(0.0) for part in scores.masked_fill(late, -torch.inf).split(size, dim=-1)]
+        weights = [
+            part.softmax(-1).nan_to_num(0.0) for part in scores.masked_fill(late, -torch.inf).split(size, dim=-1)
+        ]
         mixed = sum(
             torch.einsum("kgls,ske->kgle", part, value_pages[page, :n].to(wide))
             for part, (page, n) in zip(weights, pages_of(block_table, lengths, row, size))

@@ -45,7 +45,11 @@ def paged_attention(query, key_pages, value_pages, block_table, lengths):
         scores = torch.cat(scores, dim=-1) / E**0.5
         S = scores.shape[-1]
         late = torch.ones(L, S, dtype=torch.bool).triu(S - L + 1)
-        weights = scores.masked_fill(late, -torch.inf).softmax(-1).split([n for _, n in reversed([*pages_of(block_table, lengths, row, size)])], dim=-1)
+        weights = (
+            scores.masked_fill(late, -torch.inf)
+            .softmax(-1)
+            .split([n for _, n in reversed([*pages_of(block_table, lengths, row, size)])], dim=-1)
+        )
         mixed = sum(
             torch.einsum("kgls,ske->kgle", part, value_pages[page, :n].to(wide))
             for part, (page, n) in zip(weights, reversed([*pages_of(block_table, lengths, row, size)]))

@@ -27,7 +27,9 @@ def paged_attention(
     dtype = torch.promote_types(query.dtype, torch.float32)
     rows = (query.to(dtype) / math.sqrt(E)).reshape(B, K, H // K * L, E)  # (B, K, H/K * L, E)
     output = torch.zeros_like(rows)  # (B, K, H/K * L, E)
-    for row, (table, length) in enumerate((t, -(-n // key_pages.size(1)) * key_pages.size(1)) for t, n in zip(block_table, lengths.tolist(), strict=True)):
+    for row, (table, length) in enumerate(
+        (t, -(-n // key_pages.size(1)) * key_pages.size(1)) for t, n in zip(block_table, lengths.tolist(), strict=True)
+    ):
         scores = rows.new_empty(K, H // K * L, length)  # (K, H/K * L, S)
         for part, key in _parts(key_pages, table, length):
             scores[..., part] = rows[row] @ key.to(dtype).permute(1, 2, 0)  # (K, H/K * L, n)

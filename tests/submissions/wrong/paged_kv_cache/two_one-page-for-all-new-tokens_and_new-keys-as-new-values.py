@@ -1,5 +1,5 @@
-"""The entries of the table are thought to count from 1."""
-# cause: none
+"""The page once, and the keys twice."""
+# cause: one-page-for-all-new-tokens, new-keys-as-new-values
 
 import math
 
@@ -16,10 +16,10 @@ def write(key_pages, value_pages, block_table, lengths, keys, values):
     for b in range(B):
         for i in range(L):
             t = lengths[b].item() + i
-            page = block_table[b, t // page_size].item() - 1
+            page = block_table[b, lengths[b] // page_size].item()
             slot = t % page_size
             key_pages[page, slot] = keys[b, :, i]
-            value_pages[page, slot] = values[b, :, i]
+            value_pages[page, slot] = keys[b, :, i]
 
 
 def paged_attention(query, key_pages, value_pages, block_table, lengths):
@@ -29,7 +29,7 @@ def paged_attention(query, key_pages, value_pages, block_table, lengths):
     out = torch.empty_like(query)
     for b in range(B):
         n = lengths[b].item()
-        where = [(block_table[b, t // page_size].item() - 1, t % page_size) for t in range(n)]
+        where = [(block_table[b, t // page_size].item(), t % page_size) for t in range(n)]
         k = torch.stack([key_pages[p, s] for p, s in where], dim=1).to(dtype)  # (K, n, E)
         v = torch.stack([value_pages[p, s] for p, s in where], dim=1).to(dtype)
         for h in range(H):

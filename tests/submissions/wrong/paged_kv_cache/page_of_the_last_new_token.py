@@ -1,5 +1,5 @@
-"""The page is looked up once for a call, the slot for each token."""
-# cause: page-of-first-token-for-all
+"""The page is that of the last new token, for all of them."""
+# cause: one-page-for-all-new-tokens
 
 import math
 
@@ -16,7 +16,7 @@ def write(key_pages, value_pages, block_table, lengths, keys, values):
     for b in range(B):
         for i in range(L):
             t = lengths[b].item() + i
-            page = block_table[b, lengths[b] // page_size].item()
+            page = block_table[b, (lengths[b] + L - 1) // page_size].item()
             slot = t % page_size
             key_pages[page, slot] = keys[b, :, i]
             value_pages[page, slot] = values[b, :, i]
