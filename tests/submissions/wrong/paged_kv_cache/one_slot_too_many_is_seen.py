@@ -29,7 +29,6 @@ def paged_attention(
     v = value_pages[pages].reshape(B, S, K, E).to(work)
     slot = torch.arange(S)
     real = slot < lengths[:, None]  # (B, S)
-    v = v.masked_fill(~real[:, :, None, None], 0.0)
     own = lengths[:, None] - L + torch.arange(L)  # (B, L)
     seen = slot[None, None] <= own[:, :, None] + 1
     q = query.to(work).view(B, K, H // K, L, E)
