@@ -214,7 +214,7 @@ assert begin["rounded up"] - 6 == 2
 cache_gib = TOKEN * 8192 / 2**30
 moved = {"where it lies": cache_gib, "gathered": 3 * cache_gib}  # read, written, read again
 for name, gib in moved.items():
-    print(f"{name:14} {gib:.0f} GiB, {gib * 2**30 / 3.35e12 * 1e3:.2g} ms at 3.35 TB/s")
+    print(f"{name:14} {gib:.0f} GiB, {gib * 2**30 / 3.35e12 * 1e3:.2g} milliseconds at 3.35 TB/s")
 pool = torch.zeros(7, 4, 2, 3)
 assert pool[5].untyped_storage().data_ptr() == pool.untyped_storage().data_ptr()  # a page is a view
 assert pool[torch.tensor([5, 0])].untyped_storage().data_ptr() != pool.untyped_storage().data_ptr()
@@ -389,6 +389,7 @@ assert [(size - 1) / 2 for size in (16, 256)] == [7.5, 127.5]
 assert round(lost[sizes.index(16)], 2) == 0.94
 assert round(lost[sizes.index(256)], 1) == 15.9
 assert [8_192 // size for size in (16, 256)] == [512, 32]
+assert [size * 128 * 2 // 2**10 for size in (16, 64)] == [4, 16]  # KiB of keys of one head
 assert divmod(1_000, 16) == (62, 8)
 assert (7 * 16 + 8) * 8 * 128 == (7 * 16 + 8) * 1_024 == 122_880
 assert [(1_000 + i) // 16 for i in range(20)].count(62) == 8
