@@ -242,7 +242,12 @@ def shapes_of(value: Mapping[str, Any]) -> Shapes:
 
 
 def values_of(reply: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
-    return gradients(reply) if "cotangent" in request else reply.get("value")
+    """What a call was made for: gradients; its arguments as it left them, where it works in place; what it returned."""
+    if "cotangent" in request:
+        return gradients(reply)
+    if "effect" in request and "echo" in reply:
+        return [*reply["echo"][0], *reply["echo"][1].values()]
+    return reply.get("value")
 
 
 def gradients(reply: Mapping[str, Any]) -> list[Any]:
