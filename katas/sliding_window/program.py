@@ -84,7 +84,7 @@ class RollingUpdate(Program):
         self.chunk = keys, values
         self.window, self.num_sinks, self.is_first = window, num_sinks, cache is None
         self.take()
-        none = *(part[:, :, :0] for part in self.chunk), torch.arange(0), 0
+        none = self.chunk[0][:, :, :0], self.chunk[1][:, :, :0], torch.arange(0), 0
         self.key, self.value, self.position, self.before = none if cache is None else cache
         self.trim()
         self.number()
