@@ -1,6 +1,6 @@
 """Multi-head latent attention in named steps, for the diagnosis, and its star.
 
-The program is the expanded form: it makes the keys and values of all heads, which gives the numbers of the absorbed one.
+The program is the expanded form: it makes the keys and values of all heads. The absorbed form gives the same numbers.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ class LatentStar(MemoryStar):
 
     templates = (
         "right; a step makes no keys and no values of all heads: it reads the latents themselves",
-        "right; but a step makes {peak:.2g} times the keys of all heads: at DeepSeek-V3 size and {tokens:,} tokens that "
-        "is {copies:.3g} GiB, made at every step of a {cache:.2g} GiB cache",
+        "right; but a step makes {peak:.2g} times the keys of all heads: at DeepSeek-V3 size and {tokens:,} tokens "
+        "that is {copies:.3g} GiB, made at every step of a {cache:.2g} GiB cache",
     )
     bound = 0.5
     D_MODEL, HEADS, HEAD_DIM, ROPE_DIM, LATENT_DIM, TOKENS, BATCH = 64, 16, 64, 8, 64, 512, 2

@@ -86,7 +86,10 @@ fig, ax = plt.subplots()
 ax.barh(list(stored), list(stored.values()), color=[OKABE_ITO[i] for i in (0, 2, 2, 1, 3)])
 ax.invert_yaxis()
 ax.set(xscale="log", xlabel="cache of a token [KiB]")
-show(fig, "The cache of one token in 16 bits. Blue: what DeepSeek-V3 keeps. Orange and red: what it would keep otherwise.")
+show(
+    fig,
+    "The cache of one token in 16 bits. Blue: what DeepSeek-V3 keeps. Orange and red: what it would keep otherwise.",
+)
 
 # %% [markdown]
 # Two ways to lose it again, both with the right output: to cache the expanded keys and values, and to give each head
@@ -238,7 +241,10 @@ for name, line in cost.items():
 ax.axvline(turn, color="#888888", linestyle=":")
 ax.set(xlabel="new tokens in a call", ylabel="multiply-adds")
 ax.legend()
-show(fig, "Multiply-adds for each head and cached token at DeepSeek-V3's sizes: absorbed for few new tokens, else expanded.")
+show(
+    fig,
+    "Multiply-adds for each head and cached token at DeepSeek-V3's sizes: absorbed for few new tokens, else expanded.",
+)
 
 # %% [markdown]
 # So servers absorb in decoding and expand in prefill and training. The kata takes either, and its star is for a step
@@ -253,7 +259,14 @@ four = torch.randn(2, 16, 1, 32)  # (B, H, L, R)
 cache = torch.randn(2, 100, 32)  # (B, S, R)
 copies = cache.unsqueeze(1).mT.expand(2, 16, 32, 100).reshape(32, 32, 100)  # what the product does within
 rows = four.flatten(1, 2) @ cache.mT
-print("numbers: cache", cache.numel(), "  copied for the product", copies.numel(), "  as rows: only the scores", rows.numel())
+print(
+    "numbers: cache",
+    cache.numel(),
+    "  copied for the product",
+    copies.numel(),
+    "  as rows: only the scores",
+    rows.numel(),
+)
 assert copies.numel() == 16 * cache.numel()
 assert torch.allclose(rows, (four @ cache.unsqueeze(1).mT).flatten(1, 2))
 

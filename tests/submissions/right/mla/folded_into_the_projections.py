@@ -32,7 +32,7 @@ class LatentAttention(nn.Module):
         self.o_proj = nn.Linear(num_heads * head_dim, d_model, bias=False)
 
     def forward(self, x, cache=None):
-        B, L, D = x.shape
+        _, L, D = x.shape
         H, E, R = self.num_heads, self.head_dim, self.latent_dim
         wq = self.q_proj.weight.view(H, E + self.rope_dim, D)
         wk, wv = self.kv_b_proj.weight.view(H, 2, E, R).unbind(dim=1)
