@@ -221,6 +221,18 @@ def test_the_latent_is_cached(learner):
     numbers(latent[0, 0].tolist(), [1, 2, 3], "features of the latent", message)
 
 
+def test_cache_is_in_the_order_of_the_tokens(learner):
+    """cached tokens come first, new ones after them"""
+    layer = Sizes(2, 1, 1, 2, 1).plain(learner, kv_a_proj=torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+    past = torch.tensor([1.0, 2.0, 3.0]).double()[None, :, None]
+    _, latent, rope_key = unpacked(layer(row([4.0, 0.0], [5.0, 0.0]), (past, past.expand(1, 3, 2))))
+    shaped(latent, (1, 5, 1), "the latent in the cache")
+    message = "the cache is not in the order of the tokens"
+    numbers(latent[0, :, 0].tolist(), [1, 2, 3, 4, 5], "tokens, by their latents", message)
+    shaped(rope_key, (1, 5, 2), "the rope key in the cache")
+    numbers(rope_key[0, :, 0].tolist(), [1, 2, 3, 0, 0], "tokens, by their rope keys", message)
+
+
 def test_latents_are_not_rotated(learner, draw):
     """a latent has no position: it is cached as it is projected, wherever the token stands"""
     layer, weights = SIZES.random(learner, draw)
@@ -241,17 +253,53 @@ def test_a_token_alone(learner, draw):
 
 @pytest.mark.parametrize("heads", [2, 3], ids="H={}".format)
 def test_each_head_has_its_own_values(learner, heads):
-    """head h reads rows 2hE ... of kv_b_proj, and the heads are joined in order"""
-    # one token, one latent feature: feature f of what kv_b_proj gives is f
+    """head h reads rows 2hE ... of kv_b_proj, and the heads are joined token by token, in order"""
+    # two tokens with the same latent 1, so that it does not matter which is seen: feature f of kv_b_proj is f
     sizes = Sizes(2 * heads, heads, 2, 2, 1)
     up, down = torch.arange(4 * heads).double()[:, None], torch.zeros(3, 2 * heads)
     down[0, 0] = 1.0
     layer = sizes.plain(learner, kv_a_proj=down, kv_b_proj=up, o_proj=torch.eye(2 * heads))
-    output, _, _ = unpacked(layer(row([1.0] * 2 * heads)))
-    shaped(output, (1, 1, 2 * heads))
+    output, _, _ = unpacked(layer(row([1.0] * 2 * heads, [1.0] * 2 * heads)))
+    shaped(output, (1, 2, 2 * heads))
     wanted = [4 * head + 2 + feature for head in range(heads) for feature in range(2)]
     message = "the values are not the last E features of each head of kv_b_proj"
     numbers(output[0, 0].tolist(), wanted, "features of kv_b_proj that are the values", message)
+    message = "the output of a token is not its heads, one after the other"
+    numbers(output[0, 1].tolist(), wanted, "features of token 1", message)
+
+
+# ------------------------------------------------------------------------------------ which tokens are seen
+
+
+@pytest.mark.parametrize("past", [0, 2, 4], ids="past={}".format)
+def test_a_token_sees_the_past_and_itself(learner, draw, past):
+    """a new token sees the past and the new tokens up to itself"""
+    # zero scores, and only token 0 has a value: its share shows how many tokens are seen
+    given = {"kv_a_proj": eye(3, 3), "kv_b_proj": torch.tensor([[0.0], [1.0]]), "o_proj": torch.ones(3, 1)}
+    layer = Sizes(3, 1, 1, 2, 1).plain(learner, **given)
+    x, latents = torch.zeros(1, 3, 3).double(), torch.zeros(1, past, 1).double()
+    (latents if past else x)[:, 0, 0] = 1.0
+    output, _, _ = unpacked(layer(x, (latents, draw(1, past, 2))) if past else layer(x))
+    shaped(output, (1, 3, 3))
+    seen = [1 / share if share else 0.0 for share in output[0, :, 0].tolist()]
+    wanted = [past + 1, past + 2, past + 3]
+    meaning = f"tokens seen by new tokens 0..2 after {past} cached ones"
+    numbers(seen, wanted, meaning, "the new tokens do not see the past and what came before them")
+
+
+def test_the_plain_part_comes_first(learner):
+    """of each query head the first E features meet the plain key, and the last Er the rope key"""
+    # the plain part of both heads is 6 and the rope part 0: the plain key of cached token 1 is the largest, and the
+    # rope key of token 0 is
+    query, up = torch.zeros(2, 3, 2), torch.tensor([[1.0], [1.0]])
+    query[:, 0, 0] = 6.0
+    weights = {"q_proj": query.flatten(0, 1), "kv_a_proj": torch.zeros(3, 2), "kv_b_proj": torch.cat([up, up])}
+    layer = Sizes(2, 2, 1, 2, 1).plain(learner, **weights, o_proj=torch.eye(2))
+    latents = torch.tensor([0.0, 9.0]).double()[None, :, None]
+    output, _, _ = unpacked(layer(row([1.0, 0.0]), (latents, row([50.0, 50.0], [0.0, 0.0]))))
+    shaped(output, (1, 1, 2))
+    message = "the query does not read the token whose plain key is nearest"
+    numbers(output[0, 0].tolist(), [9, 9], "value of the token that each head reads", message)
 
 
 # ------------------------------------------------------------------------------------------- positions
@@ -285,9 +333,11 @@ def test_positions_go_on(learner, draw, past):
 
 def test_pairs(learner, draw):
     """feature i of the rope key is rotated together with feature i + Er/2"""
-    x = draw(1, 2, 6)
-    keys = rope_keys(learner, draw, x, 0, 6)
-    close(keys, rotated(x, 0), "the rope key in the cache")
+    # whatever their angles, rotations leave the length of a pair as it is
+    keys = rope_keys(learner, draw, row([1.0, 2.0, 3.0, 0.0, 0.0, 0.0]).expand(1, 2, 6), 0, 6)
+    lengths = torch.stack(keys[0, 1].chunk(2)).norm(dim=0)
+    message = "other features are rotated together than i and i + Er/2"
+    numbers(lengths.tolist(), [1, 2, 3], "lengths of the pairs of a rope key at position 1", message)
 
 
 @pytest.mark.parametrize("rope_dim", [4, 10], ids="rope_dim={}".format)
@@ -305,11 +355,12 @@ def test_angles(learner, draw, rope_dim):
 @pytest.mark.parametrize("past", [2, 3], ids="past={}".format)
 def test_queries_are_rotated(learner, past):
     """queries are rotated by their positions, and cached rope keys are taken as they are"""
-    # of the cached rope keys the one of token 1 has the angle of the new query; the value of token s is s
+    # of the cached rope keys the one of token 1 has the angle of the new query; the value of token s is s.
+    # Rotated again, token 0 is as near as token 1, and token 2 is nearest
     up, down = torch.tensor([[0.0], [1.0]]), torch.zeros(3, 2)
     query = torch.tensor([[0.0, 0.0], [99.0, 0.0], [0.0, 99.0]])
     layer = Sizes(2, 1, 1, 2, 1).plain(learner, q_proj=query, kv_a_proj=down, kv_b_proj=up, o_proj=torch.ones(2, 1))
-    angles = torch.tensor([0.0, past, 5.0])[:past].double()
+    angles = torch.tensor([past + 1.0, past, past - 2.0])[:past].double()
     keys = torch.stack([angles.cos(), angles.sin()], dim=-1)[None]
     latents = torch.arange(past).double()[None, :, None]
     output, _, _ = unpacked(layer(row([1.0, 0.0]), (latents, keys)))
@@ -318,36 +369,7 @@ def test_queries_are_rotated(learner, past):
     numbers(output[0, 0].tolist(), [1, 1], "token that the new one reads", message)
 
 
-def test_heads_are_rotated_alike(learner, draw):
-    """all heads of a token are rotated by its position, and read the same rope key"""
-    sizes = Sizes(4, 4, 1, 2, 1)
-    query = torch.zeros(4, 3, 4)
-    query[:, 1:, :2] = 9.0 * torch.eye(2)
-    weights = {"kv_a_proj": eye(3, 4).roll(1, 1), "kv_b_proj": torch.tensor([[0.0], [1.0]] * 4), "o_proj": torch.eye(4)}
-    layer = sizes.plain(learner, q_proj=query.flatten(0, 1), **weights)
-    cache = draw(1, 3, 1), draw(1, 3, 2)
-    x = draw(1, 2, 4)
-    output, _, _ = unpacked(layer(x, cache))
-    shaped(output, (1, 2, 4))
-    alike = bool((output - output[..., :1]).abs().max() < 1e-5)
-    holds(alike, "heads with the same weights have other outputs", "the same output from each head", "other numbers")
-
-
 # ---------------------------------------------------------------------------------------------- scores
-
-
-def test_the_plain_part_comes_first(learner, draw):
-    """of a query head the first E features meet the plain key, and the last Er the rope key"""
-    # the query is (6, 0, 0): the plain key of cached token 1 is the largest, the rope key of token 0 is
-    query, up = torch.zeros(3, 2), torch.tensor([[1.0], [1.0]])
-    query[0, 0] = 6.0
-    weights = {"kv_a_proj": torch.zeros(3, 2), "kv_b_proj": up, "o_proj": torch.ones(2, 1)}
-    layer = Sizes(2, 1, 1, 2, 1).plain(learner, q_proj=query, **weights)
-    latents = torch.tensor([0.0, 9.0]).double()[None, :, None]
-    output, _, _ = unpacked(layer(row([1.0, 0.0]), (latents, row([50.0, 50.0], [0.0, 0.0]))))
-    shaped(output, (1, 1, 2))
-    message = "the query does not read the token whose plain key is nearest"
-    numbers(output[0, 0].tolist(), [9, 9], "value of the token that is read", message)
 
 
 @each(("head_dim", "rope_dim"), (1, 6), (2, 8), ids=("head_dim={}".format, "rope_dim={}".format))
@@ -372,6 +394,21 @@ def test_scale(learner, head_dim, rope_dim):
     numbers([output.item()], [0.75], "the cached token's weight", message)
 
 
+def test_heads_are_rotated_alike(learner, draw):
+    """all heads of a token are rotated by its position, and read the same rope key"""
+    sizes = Sizes(4, 4, 1, 2, 1)
+    query = torch.zeros(4, 3, 4)
+    query[:, 1:, :2] = 9.0 * torch.eye(2)
+    weights = {"kv_a_proj": eye(3, 4).roll(1, 1), "kv_b_proj": torch.tensor([[0.0], [1.0]] * 4), "o_proj": torch.eye(4)}
+    layer = sizes.plain(learner, q_proj=query.flatten(0, 1), **weights)
+    cache = draw(1, 3, 1), draw(1, 3, 2)
+    x = draw(1, 2, 4)
+    output, _, _ = unpacked(layer(x, cache))
+    shaped(output, (1, 2, 4))
+    alike = bool((output - output[..., :1]).abs().max() < 1e-5)
+    holds(alike, "heads with the same weights have other outputs", "the same output from each head", "other numbers")
+
+
 def test_the_example(learner):
     """the numbers are those of the example"""
     both = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -392,37 +429,6 @@ def test_the_example(learner):
 def rounded(values):
     """Numbers as the example has them."""
     return [round(value, 3) for value in values.tolist()]
-
-
-# ------------------------------------------------------------------------------------ which tokens are seen
-
-
-def test_cache_is_in_the_order_of_the_tokens(learner):
-    """cached tokens come first, new ones after them"""
-    layer = Sizes(2, 1, 1, 2, 1).plain(learner, kv_a_proj=torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
-    past = torch.tensor([1.0, 2.0, 3.0]).double()[None, :, None]
-    _, latent, rope_key = unpacked(layer(row([4.0, 0.0], [5.0, 0.0]), (past, past.expand(1, 3, 2))))
-    shaped(latent, (1, 5, 1), "the latent in the cache")
-    message = "the cache is not in the order of the tokens"
-    numbers(latent[0, :, 0].tolist(), [1, 2, 3, 4, 5], "tokens, by their latents", message)
-    shaped(rope_key, (1, 5, 2), "the rope key in the cache")
-    numbers(rope_key[0, :, 0].tolist(), [1, 2, 3, 0, 0], "tokens, by their rope keys", message)
-
-
-@pytest.mark.parametrize("past", [0, 2, 4], ids="past={}".format)
-def test_a_token_sees_the_past_and_itself(learner, draw, past):
-    """a new token sees the past and the new tokens up to itself"""
-    # zero scores, and only token 0 has a value: its share shows how many tokens are seen
-    given = {"kv_a_proj": eye(3, 3), "kv_b_proj": torch.tensor([[0.0], [1.0]]), "o_proj": torch.ones(3, 1)}
-    layer = Sizes(3, 1, 1, 2, 1).plain(learner, **given)
-    x, latents = torch.zeros(1, 3, 3).double(), torch.zeros(1, past, 1).double()
-    (latents if past else x)[:, 0, 0] = 1.0
-    output, _, _ = unpacked(layer(x, (latents, draw(1, past, 2))) if past else layer(x))
-    shaped(output, (1, 3, 3))
-    seen = [1 / share if share else 0.0 for share in output[0, :, 0].tolist()]
-    wanted = [past + 1, past + 2, past + 3]
-    meaning = f"tokens seen by new tokens 0..2 after {past} cached ones"
-    numbers(seen, wanted, meaning, "the new tokens do not see the past and what came before them")
 
 
 # ------------------------------------------------------------------------------------------- equality

@@ -15,11 +15,11 @@ star = LatentStar()
 
 SHARED: set[Kind] = {
     *(softmax.SoftmaxOverQueries, softmax.SoftmaxOverHeads, softmax.SoftmaxOverBatch, softmax.SoftmaxMissing),
-    *(softmax.SoftmaxTwice, softmax.SoftmaxWithoutMaximum, softmax.SoftmaxInFloat32, softmax.AllInFloat32),
+    *(softmax.SoftmaxTwice, softmax.SoftmaxWithoutMaximum, softmax.SoftmaxInFloat32),
     *(scale.ScaleAfterProduct, scale.WeightsTransposed, scale.ScoresTransposed),
     *(chunks.CausalMaskMissing, chunks.CausalMaskOnlyWithoutCache, chunks.CausalMaskOnlyWithCache),
     *(chunks.CausalMaskTopLeft, chunks.CausalMaskUpper, chunks.CausalMaskStrict, chunks.CausalMaskStrictWithCache),
-    *(chunks.CausalMaskOneAhead, chunks.CausalMaskWithoutPast, chunks.PastOnTheRight, chunks.PastHidden),
+    *(chunks.CausalMaskOneAhead, chunks.CausalMaskWithoutPast, chunks.PastOnTheRight),
     *(chunks.NewHidden, chunks.NewSeeOnlyThemselves),
     *(fills.MaskAdded, fills.FillZero, fills.FillMinusOne, fills.FillPositive, fills.FillNotLowEnough),
     *(fills.MaskAfterSoftmax, fills.MaskRenormalised, fills.InfinityAfterSoftmax, fills.AddedNotLowEnough),

@@ -112,12 +112,13 @@ class LatentLayersDivided(Made):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        pairs = check.made_and_wanted()
-        return any(len(found) > len(wanted) and _size(found) == _size(wanted) for found, wanted in pairs)
+        pairs = [[_sizes(shapes) for shapes in pair] for pair in check.made_and_wanted()]
+        return any(len(found) > len(wanted) and sum(found) == sum(wanted) for found, wanted in pairs)
 
 
-def _size(shapes: Shapes) -> int:
-    return sum(shape[0] * shape[1] for shape in shapes.values() if len(shape) == 2)
+def _sizes(shapes: Shapes) -> list[int]:
+    """Of the matrices."""
+    return [shape[0] * shape[1] for shape in shapes.values() if len(shape) == 2]
 
 
 class OddRopeDimUnchecked(Made):

@@ -186,8 +186,7 @@ class RopePartLeftOut(Parts):
     """
 
     def assemble(self) -> None:
-        self.rope = torch.zeros_like(self.rope)
-        super().assemble()
+        self.query = self.plain
 
 
 class PlainPartLeftOut(Parts):
@@ -197,8 +196,7 @@ class PlainPartLeftOut(Parts):
     """
 
     def assemble(self) -> None:
-        self.plain = torch.zeros_like(self.plain)
-        super().assemble()
+        self.query, self.key = self.rope, self.rope_key.unsqueeze(1).expand(-1, self.heads, -1, -1)
 
 
 class LatentNormalised(Parts):

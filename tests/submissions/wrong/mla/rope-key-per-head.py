@@ -1,5 +1,5 @@
 """Each head has a rope key of its own."""
-# cause: rope-key-per-head
+# cause: rope-key-per-head, rope-key-cached-per-head
 
 import torch
 from torch import nn
