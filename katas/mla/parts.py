@@ -85,6 +85,16 @@ class LatentScaleWithoutRoot(Scale):
         self.factor = 1.0 / (self.head_dim + self.rope_dim)
 
 
+class LatentScaleFourthRoot(Scale):
+    """the scores are scaled by (head_dim + rope_dim) ** -0.25 once, on the queries or on the keys alone
+
+    The softmax is too sharp: half of the scale is missing.
+    """
+
+    def scale(self) -> None:
+        self.factor = (self.head_dim + self.rope_dim) ** -0.25
+
+
 class LatentScaleByParts(Scale):
     """each part has a scale of its own, 1/sqrt(head_dim) and 1/sqrt(rope_dim), instead of one for the sum
 
@@ -207,6 +217,11 @@ class LatentNormalised(Parts):
 
     def finish_latent(self) -> None:
         self.latent = functional.rms_norm(self.latent, self.latent.shape[-1:], eps=1e-6)
+
+
+class _WithoutEpsilon(LatentNormalised):
+    def finish_latent(self) -> None:
+        self.latent = functional.rms_norm(self.latent, self.latent.shape[-1:])
 
 
 class _LayerNorm(LatentNormalised):

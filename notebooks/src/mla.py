@@ -249,6 +249,9 @@ show(
 # %% [markdown]
 # So servers absorb in decoding and expand in prefill and training. The kata takes either, and its star is for a step
 # that makes no keys.
+
+# %% [markdown]
+# ## A copy for each head
 #
 # A trap waits in the absorbed form: `q @ latent.unsqueeze(1).mT` broadcasts the latents over the heads, and PyTorch
 # copies them for each head to do so. That is H times the cache, more than the keys would have been. With heads and
@@ -289,7 +292,7 @@ assert 0.9 < spread["E + Er"] < 1.1
 # <details><summary>What the grader names here</summary>
 #
 # `latent-scale-of-head-dim`, `latent-scale-of-latent-dim`, `latent-scale-of-d-model`, `latent-scale-missing`,
-# `latent-scale-without-root`, `latent-scale-by-parts`.
+# `latent-scale-without-root`, `latent-scale-fourth-root`, `latent-scale-by-parts`.
 #
 # </details>
 
