@@ -149,6 +149,27 @@ class UpPartsExchanged(Parts):
         self.key, self.value = self.value, self.key
 
 
+class UpKeysAsValues(Parts):
+    """the plain keys are averaged in the place of the values
+
+    Half of what kv_b_proj gives is not used.
+    """
+
+    def part_up(self) -> None:
+        super().part_up()
+        self.value = self.key
+
+
+class QuerySplitWithoutTranspose(Parts):
+    """the queries are split into heads by view(B, H, L, E + Er) alone, without view(B, L, H, E + Er) and transpose(1, 2)
+
+    A head is a stretch of tokens: features of different tokens are mixed. Right for one token.
+    """
+
+    def split(self) -> None:
+        self.query = self.query.reshape(self.query.size(0), self.heads, self.new, -1)
+
+
 class QueryPartsOfAllHeads(Parts):
     """q_proj's output is split into the plain parts of all heads and then their rope parts, instead of head by head
 

@@ -200,6 +200,16 @@ class RopeExponentHalved(Exponents):
         return i / self.width
 
 
+class RopeExponentDoubled(Exponents):
+    """pair i turns by base^(-4i / Er) a position instead of base^(-2i / Er): 2i over Er/2
+
+    Right for one pair; pairs turn too slowly.
+    """
+
+    def _exponents(self, i: Tensor) -> Tensor:
+        return 4 * i / self.width
+
+
 class RopeExponentOfHeadDim(Exponents):
     """the exponents are -2i / E, or -2i / (E + Er), with another width than that of what is rotated, Er
 
@@ -264,6 +274,16 @@ class LatentPositionsOneTooMany(Positions):
 
     def locate(self) -> None:
         self.where = torch.arange(self.new) + self.begin + 1
+
+
+class LatentPositionsOfTheWhole(Positions):
+    """the positions begin at S, the length with the new tokens, instead of P
+
+    The length was read after the new tokens had been counted.
+    """
+
+    def locate(self) -> None:
+        self.where = torch.arange(self.new) + self.begin + self.new
 
 
 class PastLengthFromFeatures(Positions):

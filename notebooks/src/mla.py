@@ -131,8 +131,8 @@ print(f"rows exchanged as well: moved by less than 1e-12    weights of others: m
 #
 # <details><summary>What the grader names here</summary>
 #
-# `latent-and-rope-key-exchanged`, `query-parts-exchanged`, `up-parts-exchanged`, `query-parts-of-all-heads`,
-# `up-parts-of-all-heads`, `up-weight-reshaped`, `rope-part-left-out`, `plain-part-left-out`, `latent-normalised`.
+# `latent-and-rope-key-exchanged`, `query-parts-exchanged`, `up-parts-exchanged`, `up-keys-as-values`,
+# `query-split-without-transpose`, `query-parts-of-all-heads`, `up-parts-of-all-heads`, `up-weight-reshaped`, `rope-part-left-out`, `plain-part-left-out`, `latent-normalised`.
 #
 # </details>
 
@@ -192,7 +192,8 @@ show(fig, "The error of scores where keys are rotated and one matrix is absorbed
 #
 # `latent-rotated`, `plain-part-rotated-too`, `rope-part-not-rotated`, `rope-query-not-rotated`,
 # `rope-key-not-rotated`, `rope-key-rotated-when-read`, `cached-rope-key-rotated-again`, `rope-heads-as-positions`,
-# `rope-pairs-of-neighbours`, `rope-exponent-halved`, `rope-exponent-of-head-dim`, `rope-angles-in-float32`.
+# `rope-pairs-of-neighbours`, `rope-exponent-halved`, `rope-exponent-doubled`, `rope-exponent-of-head-dim`,
+# `rope-angles-in-float32`.
 #
 # </details>
 
@@ -315,7 +316,8 @@ assert (kept[0].shape[1], kept[0].shape[2]) == (7, 512)
 #
 # <details><summary>What the grader names here</summary>
 #
-# `latent-positions-from-zero`, `latent-positions-one-too-many`, `past-length-from-features`.
+# `latent-positions-from-zero`, `latent-positions-one-too-many`, `latent-positions-of-the-whole`,
+# `past-length-from-features`.
 #
 # </details>
 

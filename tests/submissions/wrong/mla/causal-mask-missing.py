@@ -52,7 +52,6 @@ class LatentAttention(nn.Module):
         q_latent = torch.einsum("bhne,her->bhnr", q[..., :width], up[:, 0])
         q_wide = torch.cat([q_latent, self.rope(q[..., width:], positions)], dim=-1) * (width + rope) ** -0.5
         scores = torch.bmm(q_wide.reshape(b, heads * n, rank + rope), both.transpose(1, 2)).view(b, heads, n, -1)
-        hidden = torch.arange(seen + n).unsqueeze(0) > positions.unsqueeze(1)
         p = scores.softmax(-1)
         mean = torch.bmm(p.reshape(b, heads * n, -1), both)[..., :rank].view(b, heads, n, rank)
         value = torch.einsum("bhnr,her->bnhe", mean, up[:, 1])

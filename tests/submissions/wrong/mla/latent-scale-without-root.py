@@ -1,8 +1,6 @@
 """The root is forgotten."""
 # cause: latent-scale-without-root
 
-import math
-
 import torch
 from torch import nn
 

@@ -42,7 +42,9 @@ class LatentAttention(nn.Module):
         bsz, q_len, _ = x.size()
         past_len = 0 if cache is None else cache[0].shape[1]
         q = self.q_proj(x)
-        q_nope, q_pe = torch.split(q, [self.num_heads * self.qk_nope_head_dim, self.num_heads * self.qk_rope_head_dim], dim=-1)
+        q_nope, q_pe = torch.split(
+            q, [self.num_heads * self.qk_nope_head_dim, self.num_heads * self.qk_rope_head_dim], dim=-1
+        )
         q_nope = q_nope.view(bsz, q_len, self.num_heads, -1).transpose(1, 2)
         q_pe = q_pe.view(bsz, q_len, self.num_heads, -1).transpose(1, 2)
         compressed_kv = self.kv_a_proj(x)

@@ -45,7 +45,9 @@ class LatentAttention(nn.Module):
         q = q.view(bsz, q_len, self.num_heads, self.q_head_dim).transpose(1, 2)
         q_nope, q_pe = torch.split(q, [self.qk_nope_head_dim, self.qk_rope_head_dim], dim=-1)
         compressed_kv = self.kv_a_proj(x)
-        compressed_kv, k_pe = torch.split(compressed_kv, [self.kv_lora_rank, self.num_heads * self.qk_rope_head_dim], dim=-1)
+        compressed_kv, k_pe = torch.split(
+            compressed_kv, [self.kv_lora_rank, self.num_heads * self.qk_rope_head_dim], dim=-1
+        )
         k_pe = k_pe.view(bsz, q_len, self.num_heads, -1).transpose(1, 2)
         position_ids = torch.arange(past_len, past_len + q_len)
         cos, sin = self.rotary(position_ids, torch.float64 if x.dtype == torch.float64 else torch.float32)

@@ -25,7 +25,7 @@ class LatentAttention(nn.Module):
         return torch.cat((a * c - b * s, b * c + a * s), -1).to(x.dtype)
 
     def step(self, token, latent, rope_key):
-        b, past = token.shape[0], latent.shape[1]
+        b = token.shape[0]
         down = self.kv_a_proj(token)
         latent = torch.cat((latent, down[:, None, : self.r]), 1)
         rope_key = torch.cat((rope_key, down[:, None, self.r :]), 1)

@@ -57,7 +57,9 @@ class LatentAttention(nn.Module):
         kv_len = compressed_kv.shape[1]
         kv = self.kv_b_proj(compressed_kv)
         kv = kv.view(bsz, kv_len, self.num_heads, self.q_head_dim + self.v_head_dim).transpose(1, 2)
-        k_nope, _, value_states = torch.split(kv, [self.qk_nope_head_dim, self.qk_rope_head_dim, self.v_head_dim], dim=-1)
+        k_nope, _, value_states = torch.split(
+            kv, [self.qk_nope_head_dim, self.qk_rope_head_dim, self.v_head_dim], dim=-1
+        )
         k_pe = k_pe.unsqueeze(1).expand(-1, self.num_heads, -1, -1)
         query_states = torch.cat([q_nope, q_pe], dim=-1)
         key_states = torch.cat([k_nope, k_pe], dim=-1)
