@@ -50,6 +50,7 @@ class LatentAttention(nn.Module):
         cos, sin = self.rotary(position_ids, torch.float64 if x.dtype == torch.float64 else torch.float32)
         q_pe = apply_rotary_pos_emb(q_pe, cos, sin)
         k_pe = apply_rotary_pos_emb(k_pe, cos, sin)
+        kv_len = past_len + q_len
         kv = self.kv_b_proj(compressed_kv)
         kv = kv.view(bsz, q_len, self.num_heads, self.qk_nope_head_dim + self.v_head_dim).transpose(1, 2)
         k_nope, value_states = torch.split(kv, [self.qk_nope_head_dim, self.v_head_dim], dim=-1)
@@ -57,10 +58,11 @@ class LatentAttention(nn.Module):
         query_states = torch.cat([q_nope, q_pe], dim=-1)
         key_states = torch.cat([k_nope, k_pe], dim=-1)
         if cache is not None:
-            key_states = torch.cat([cache[0], key_states], dim=2)
-            value_states = torch.cat([cache[1], value_states], dim=2)
+            key_states, value_states = (
+                torch.cat([cache[0], key_states], dim=2),
+                torch.cat([cache[1], value_states], dim=2),
+            )
         new_cache = (key_states, value_states)
-        kv_len = past_len + q_len
         attn_weights = torch.matmul(query_states, key_states.transpose(2, 3)) * self.softmax_scale
         causal_mask = torch.full((q_len, kv_len), torch.finfo(x.dtype).min, dtype=x.dtype)
         causal_mask *= torch.arange(kv_len) > position_ids.reshape(-1, 1)
