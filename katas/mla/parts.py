@@ -161,7 +161,7 @@ class UpKeysAsValues(Parts):
 
 
 class QuerySplitWithoutTranspose(Parts):
-    """the queries are split into heads by view(B, H, L, E + Er) alone, without view(B, L, H, E + Er) and transpose(1, 2)
+    """the queries are split into heads by view(B, H, L, E + Er) alone, without a transpose of heads and tokens
 
     A head is a stretch of tokens: features of different tokens are mixed. Right for one token.
     """

@@ -132,7 +132,8 @@ print(f"rows exchanged as well: moved by less than 1e-12    weights of others: m
 # <details><summary>What the grader names here</summary>
 #
 # `latent-and-rope-key-exchanged`, `query-parts-exchanged`, `up-parts-exchanged`, `up-keys-as-values`,
-# `query-split-without-transpose`, `query-parts-of-all-heads`, `up-parts-of-all-heads`, `up-weight-reshaped`, `rope-part-left-out`, `plain-part-left-out`, `latent-normalised`.
+# `query-split-without-transpose`, `query-parts-of-all-heads`, `up-parts-of-all-heads`,
+# `up-weight-reshaped`, `rope-part-left-out`, `plain-part-left-out`, `latent-normalised`.
 #
 # </details>
 
