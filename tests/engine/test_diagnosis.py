@@ -13,7 +13,7 @@ from grading.catalog import Catalog
 from grading.diagnosis import mistake
 from grading.diagnosis.explain import causes
 from grading.diagnosis.knowledge import catalogue, knowledge
-from grading.diagnosis.matching import is_telling
+from grading.diagnosis.matching import is_telling, same
 from grading.diagnosis.mistake import (
     Mistake,
     compatible,
@@ -79,6 +79,14 @@ def test_generated_mistakes_are_named_and_hardly_any_other(asked, size, share):
 
 def test_an_output_without_elements_says_nothing():
     assert not is_telling(torch.zeros(2, 0), torch.ones(2, 3))
+
+
+def test_beside_a_tensor_of_few_digits_another_may_be_right_but_for_its_rounding():
+    right = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    rounded, rough = right * (1 + 2e-16), right.float().double()
+    assert same((rough, right), (rough, rounded), (right, right), strict=True)
+    assert not same((rough * (1 + 1e-8), right), (rough, rounded), (right, right), strict=True)
+    assert not same((rough, rough), (rough, rounded), (right, right), strict=True)
 
 
 def test_mistakes_have_names_sentences_and_sections_of_their_own():
