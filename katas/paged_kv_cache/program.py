@@ -85,7 +85,7 @@ class Write(Located):
         self.keys, self.values, self.new = keys, values, keys.size(2)
         self.measure()
         self.fit()
-        self.receive()
+        self.take()
         for row in range(block_table.size(0)):
             self.row = row
             self._find()
@@ -98,8 +98,8 @@ class Write(Located):
         if int(self.lengths.max()) + self.new > self.table.size(1) * self.size:
             raise Refused("the tokens do not fit into the pages of a row")
 
-    def receive(self) -> None:
-        """Keys are keys, values are values, and both are written."""
+    def take(self) -> None:
+        """Keys are keys, and values are values."""
 
     def position(self) -> None:
         self.positions = torch.arange(self.length, self.length + self.new)

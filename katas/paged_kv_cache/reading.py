@@ -14,14 +14,17 @@ from katas.paged_kv_cache.program import PagedAttention
 
 class Reading(Mistake, PagedAttention):
     see = "paged_kv_cache#Read-where-they-lie"
+    needs = ("gather",)
 
 
 class Order(Mistake, PagedAttention):
     see = "paged_kv_cache#The-order-of-pages"
+    needs = ("gather",)
 
 
 class Free(Mistake, PagedAttention):
     see = "paged_kv_cache#Free-slots"
+    needs = ("gather",)
 
 
 class Further(Free):
@@ -141,8 +144,6 @@ class UnusedEntriesLookedUp(Free):
 
     An index beyond the pool raises; -1 is the last page without an error.
     """
-
-    needs = ("gather",)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
@@ -306,8 +307,6 @@ class PoolChangedByReading(Reading):
 
     The numbers are right, and pages that belong to others are not what they were.
     """
-
-    needs = ("gather",)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:

@@ -11,6 +11,7 @@ from katas.paged_kv_cache.program import Write
 
 class Writing(Mistake, Write):
     see = "paged_kv_cache#Written-into-pages"
+    needs = ("put",)
 
 
 class Begun(Writing):
@@ -189,7 +190,7 @@ class NewKeysAsNewValues(Writing):
     The output is a mean of keys.
     """
 
-    def receive(self) -> None:
+    def take(self) -> None:
         self.values = self.keys
 
 
@@ -199,7 +200,7 @@ class NewKeysAndValuesExchanged(Writing):
     Values are compared and keys are averaged.
     """
 
-    def receive(self) -> None:
+    def take(self) -> None:
         self.keys, self.values = self.values, self.keys
 
 
@@ -252,8 +253,6 @@ class PagesOfARowUnchecked(Writing):
 
     The error comes later and says less, or tokens are lost or go into another row's page.
     """
-
-    needs = ("fit",)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:

@@ -409,7 +409,7 @@ assert moves[0] < 1e-12 < 0.1 < moves[1]
 assert (len(slots), slots.size(1), masked.isnan().sum().item()) == (16, 4, 4)
 assert 8_192 * TOKEN / 2**30 == moved["where it lies"] == 1
 assert moved["gathered"] == 3
-assert [round(gib * 2**30 / 3.35e12 * 1e3, 2) for gib in moved.values()] == [0.32, 0.96]
+assert [round(gib * 2**30 / (3.35 * 10**12) * 1e3, 2) for gib in moved.values()] == [0.32, 0.96]
 assert 16 * 128 * 2 == 4 * 2**10
 assert torch.tensor([5], dtype=torch.int32).element_size() == 4
 
