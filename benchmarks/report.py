@@ -70,8 +70,8 @@ def decode(data: dict[str, Any]) -> str:
     parts = [
         heading("One decode step", data["machine"]),
         paragraph(
-            f"{data['heads']} query heads of {data['head_dim']} over 8 key/value heads, one new token; milliseconds, and",
-            "in brackets times the floor, which moves the bytes of keys and values once and computes nothing.",
+            f"{data['heads']} query heads of {data['head_dim']} over 8 key/value heads, one new token; milliseconds,",
+            "and in brackets times the floor, which moves the bytes of keys and values once and computes nothing.",
             "The fold is what solutions/gqa_kv_cache.py does; with the query first, what solutions/gqa.py does.",
             "A copy per query head moves up to 1 + 2r times the bytes, 9 for r = 4. What goes beyond that on a CPU is",
             "the allocator: above 32 MiB glibc maps each new buffer afresh, and its pages are zeroed at each call.",
@@ -93,8 +93,8 @@ def fewer_heads(steps: list[dict[str, Any]]) -> list[str]:
         rows.append([k, *figures, *(f"{each:.2g}" for each in faster)])
     return [
         paragraph(
-            "How many times faster with fewer key/value heads (the fold; paper: GQA, arXiv 2305.13245, table 1, a whole",
-            "model on TPUs, so that only the order is to be compared):",
+            "How many times faster with fewer key/value heads (the fold; paper: GQA, arXiv 2305.13245, table 1, a",
+            "whole model on TPUs, so that only the order is to be compared):",
         ),
         table(["kv heads", "paper, s per sample", "paper, ratio", *sizes], rows),
     ]
@@ -107,11 +107,11 @@ def stores(data: dict[str, Any]) -> list[str]:
     return [
         "### Kinds of cache\n",
         paragraph(
-            "A step that stores its token and then attends, by how the 8 key/value heads are kept; milliseconds, and in",
-            "brackets times the floor. `torch.cat` copies the cache at each step. Static writes one slot, and what is",
-            "there is read by the lines of solutions/static_kv_cache.py, by PyTorch's kernel, or block by block as",
-            "solutions/flash.py does. Pages are read where they lie by solutions/paged_kv_cache.py: what they cost here",
-            "is some calls of PyTorch for each page, which a kernel that reads the table itself does not pay.",
+            "A step that stores its token and then attends, by how the 8 key/value heads are kept; milliseconds, and",
+            "in brackets times the floor. `torch.cat` copies the cache at each step. Static writes one slot, and what",
+            "is there is read by the lines of solutions/static_kv_cache.py, by PyTorch's kernel, or block by block as",
+            "solutions/flash.py does. Pages are read where they lie by solutions/paged_kv_cache.py: beyond the static",
+            "cache they cost some calls of PyTorch for each page, which a kernel that reads the table does not pay.",
             f"The window is {data['window']:,} tokens and {data['sinks']} sinks. `rolling` is",
             "solutions/sliding_window.py, which leaves the cache that it is given as it was, and so copies what it",
             "holds; `ring` writes the new token over the oldest.",
@@ -126,8 +126,8 @@ def layers(data: dict[str, Any]) -> list[str]:
         "### Whole layers\n",
         paragraph(
             f"Layers of Llama-3-8B's size, projections and all, {data['tokens']} tokens cached; that of",
-            f"solutions/mla.py has latents of {data['latent']} and rope keys of {data['rope']}. The floors move the bytes",
-            "of all weights and of the cache once.",
+            f"solutions/mla.py has latents of {data['latent']} and rope keys of {data['rope']}. The floors move the",
+            "bytes of all weights and of the cache once.",
             data["note"],
         ),
         table(["layer", "ms", "minimum"], rows),
@@ -169,6 +169,7 @@ def cache_bytes(data: dict[str, Any]) -> list[str]:
         [name, *map(mib, each["sequence"]), mib(each["requests"]), f"{each['requests'] / needed:.2g}"]
         for name, each in data["kinds"].items()
     ]
+    lengths = ", ".join(f"{length:,}" for length in data["requests"])
     return [
         "### Bytes side by side\n",
         paragraph(
@@ -177,8 +178,8 @@ def cache_bytes(data: dict[str, Any]) -> list[str]:
             f"features and a rope key of {data['rope']} a token. The window is {data['window']:,} tokens and",
             f"{data['sinks']} sinks. Static has room for {data['room']:,} tokens, whatever comes. Pages have",
             f"{data['page']} slots, and the bytes of the table count. On the right, eight requests at a time, of",
-            f"{', '.join(f'{length:,}' for length in data['requests'])} tokens: where a batch is one tensor, each row is",
-            "as long as the longest. The last column is that over what these tokens need with GQA.",
+            f"{lengths} tokens: where a batch is one tensor, each row is as long as the longest.",
+            "The last column is that over what these tokens need with GQA.",
         ),
         table(["", *(f"{tokens:,} tokens" for tokens in data["tokens"]), "eight requests", "over the need"], rows),
     ]
@@ -197,11 +198,11 @@ def prefill(data: dict[str, Any]) -> str:
         memory_and_time(data["rows"]),
         f"Exponents of L in memory, fitted: {fitted}.\n",
         paragraph(
-            f"A prompt that is stored and attends to itself, over {data['kv_heads']} key/value heads: memory beyond what",
-            f"was allocated before, and time. A chunk is {data['block']} tokens. Pages are read by",
-            "solutions/paged_kv_cache.py. The window is",
-            f"{data['window']} tokens and {data['sinks']} sinks; its chunks are as long as it is, and its cache is made",
-            "as it goes.",
+            f"A prompt that is stored and attends to itself, over {data['kv_heads']} key/value heads: memory beyond",
+            f"what was allocated before, and time. A chunk is {data['block']} tokens. Pages are read by",
+            "solutions/paged_kv_cache.py, whose scores are those of a whole row. The window is",
+            f"{data['window']} tokens and {data['sinks']} sinks; its chunks are as long as it is, and its cache is",
+            "made as it goes.",
         ),
         memory_and_time(data["stores"]),
         paragraph(

@@ -58,6 +58,12 @@ GQA = {
 ATTENTION_MASK = [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [0, 1, 1, 1, 1]]
 NEW_TOKENS = 3
 
+# sliding_window: queries and keys, of which the queries are the last, and the window
+WINDOWS = {"one pass": (7, 7, 3), "the last queries": (2, 7, 3), "longer than the sequence": (4, 4, 9)}
+
+# mla: the chunks of TOKENS again
+HEAD_DIM, ROPE_DIM, LATENT_DIM = 6, 4, 8
+
 
 def weights(bias):
     """A layer's parameters by their names, which are the same in transformers and in the katas."""
@@ -69,3 +75,14 @@ def weights(bias):
         if bias:
             made[f"{name}.bias"] = wave(size, step=0.29 + number / 50)
     return made
+
+
+def latent_weights():
+    """Those of latent attention by their names in the kata, the halves of the rope parts being pairs."""
+    made = {
+        "q_proj": wave(HEADS * (HEAD_DIM + ROPE_DIM), D_MODEL, step=0.13),
+        "kv_a_proj": wave(LATENT_DIM + ROPE_DIM, D_MODEL, step=0.17),
+        "kv_b_proj": wave(HEADS * 2 * HEAD_DIM, LATENT_DIM, step=0.19),
+        "o_proj": wave(D_MODEL, HEADS * HEAD_DIM, step=0.23),
+    }
+    return {f"{name}.weight": weight / 2 for name, weight in made.items()}

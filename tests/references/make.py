@@ -14,6 +14,10 @@ It needs the extra `references`. Of transformers there are called
 - static_kv_cache: LlamaAttention, eager, over a StaticCache, with the mask that LlamaModel makes.
 - gqa: eager_attention_forward of Llama, which repeats keys and values, between projections.
 - padding: what reaches the attention of a small Llama at each step of generate().
+- sliding_window: create_sliding_window_causal_mask, which knows no sinks.
+- mla: DeepseekV2Attention, eager, which expands keys and values, over a DynamicCache. It normalises latents, and the
+  kata does not: the norm is taken out. Its pairs are neighbours: rows of weights change places, and the cached rope
+  keys are put back into the kata's order. Its complex numbers want even widths of heads and latents.
 """
 
 import json
@@ -133,10 +137,68 @@ def padding():
     return answers
 
 
+def sliding_window():
+    from transformers import DynamicCache, MistralConfig
+    from transformers.masking_utils import create_sliding_window_causal_mask
+
+    answers = {}
+    for name, (query_len, key_len, window) in given.WINDOWS.items():
+        config = MistralConfig(sliding_window=window, attn_implementation="eager")
+        cache, past = DynamicCache(), torch.zeros(1, 1, key_len - query_len, 1)
+        cache.update(past, past, 0)
+        mask = create_sliding_window_causal_mask(config, torch.zeros(1, query_len, 1), None, cache)
+        answers[f"sliding_window: {name}"] = (mask[0, 0] == 0).int()
+    return answers
+
+
+def mla():
+    from transformers import DeepseekV2Config, DynamicCache
+    from transformers.masking_utils import create_causal_mask
+    from transformers.models.deepseek_v2 import modeling_deepseek_v2 as deepseek
+
+    config = DeepseekV2Config(
+        hidden_size=given.D_MODEL,
+        num_attention_heads=given.HEADS,
+        num_hidden_layers=1,
+        q_lora_rank=None,
+        kv_lora_rank=given.LATENT_DIM,
+        qk_nope_head_dim=given.HEAD_DIM,
+        qk_rope_head_dim=given.ROPE_DIM,
+        v_head_dim=given.HEAD_DIM,
+        attn_implementation="eager",
+    )
+    layer, rotary = deepseek.DeepseekV2Attention(config, layer_idx=0).eval(), deepseek.DeepseekV2RotaryEmbedding(config)
+    layer.kv_a_layernorm = torch.nn.Identity()
+    layer.load_state_dict(neighbours(given.latent_weights()))
+    cache, outputs, start = DynamicCache(), [], 0
+    for x in given.TOKENS.split(given.CHUNKS, dim=1):
+        positions = torch.arange(start, start + x.size(1))[None]
+        mask = create_causal_mask(config, x, None, cache, positions)
+        outputs.append(layer(x, mask, cache, rotary(x, positions))[0])
+        start += x.size(1)
+    latent, rope_key = cache.layers[0].keys.squeeze(1), cache.layers[0].values.squeeze(1)
+    rope_key = rope_key.unflatten(-1, (-1, 2)).transpose(-2, -1).flatten(-2)
+    return {"mla: outputs": torch.cat(outputs, dim=1), "mla: latents": latent, "mla: rope keys": rope_key}
+
+
+def neighbours(weights):
+    """The weights of a layer whose pairs are halves, for one whose pairs are neighbours."""
+    weights = {name.replace("kv_a_proj", "kv_a_proj_with_mqa"): weight for name, weight in weights.items()}
+    sizes = {"q_proj.weight": given.HEAD_DIM, "kv_a_proj_with_mqa.weight": given.LATENT_DIM}
+    for name, plain in sizes.items():
+        heads = weights[name].unflatten(0, (-1, plain + given.ROPE_DIM)).split([plain, given.ROPE_DIM], dim=1)
+        turned = heads[1].unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        weights[name] = torch.cat([heads[0], turned], dim=1).flatten(0, 1)
+    return weights
+
+
+KATAS = (rope, sampling, static_kv_cache, gqa, padding, sliding_window, mla)
+
+
 @torch.no_grad()
 def answers():
     """Of each case its tensor."""
-    return {name: made for kata in (rope, sampling, static_kv_cache, gqa, padding) for name, made in kata().items()}
+    return {name: made for kata in KATAS for name, made in kata().items()}
 
 
 def rounded(values):

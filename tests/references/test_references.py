@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from solutions.gqa import GroupedQueryAttention
+from solutions.mla import LatentAttention
 from solutions.padding import padding_causal_mask, position_ids
 from solutions.rope import apply_rope
 from solutions.sampling import next_token_probs
+from solutions.sliding_window import window_mask
 from solutions.static_kv_cache import KVCache, LlamaAttention
 from tests.references import given
 from tests.references.make import TABLE, answers
@@ -54,10 +56,30 @@ def padding():
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
 
 
+def sliding_window():
+    for name, sizes in given.WINDOWS.items():
+        yield f"sliding_window: {name}", window_mask(*sizes).int()
+
+
+def mla():
+    layer = LatentAttention(given.D_MODEL, given.HEADS, given.HEAD_DIM, given.ROPE_DIM, given.LATENT_DIM)
+    layer.load_state_dict(given.latent_weights())
+    cache, outputs = None, []
+    for x in given.TOKENS.split(given.CHUNKS, dim=1):
+        output, cache = layer(x, cache)
+        outputs.append(output)
+    yield "mla: outputs", torch.cat(outputs, dim=1)
+    yield "mla: latents", cache[0]
+    yield "mla: rope keys", cache[1]
+
+
+KATAS = (rope, sampling, static_kv_cache, gqa, padding, sliding_window, mla)
+
+
 @torch.no_grad()
 def solved():
     """Of each case its tensor, by the solutions."""
-    return {name: made for kata in (rope, sampling, static_kv_cache, gqa, padding) for name, made in kata()}
+    return {name: made for kata in KATAS for name, made in kata()}
 
 
 SOLVED = solved()
