@@ -11,7 +11,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.measure import Bench, slope
 from benchmarks.ways import fold
@@ -124,22 +124,29 @@ def nbytes(*tensors: Tensor) -> int:
 
 
 def meta(*shape: int) -> Tensor:
-    """A tensor with a shape and a dtype, and no numbers: a layer that gets it makes the cache that it would make."""
+    """A tensor with a shape and a dtype, and no numbers."""
     return torch.empty(shape, dtype=torch.bfloat16, device="meta")
 
 
 def padded(lengths: tuple[int, ...], kv_heads: int) -> int:
-    """A batch in one tensor, each row as long as the longest, as solutions/gqa_kv_cache.py makes it."""
+    """A batch in one tensor, each row as long as the longest: what solutions/gqa_kv_cache.py returns."""
     with torch.device("meta"):
         layer = CachedGroupedQueryAttention(LAYER["d_model"], LAYER["heads"], kv_heads).bfloat16()
-    return nbytes(*layer(meta(len(lengths), max(lengths), LAYER["d_model"]))[1])
+    return nbytes(*after_a_step(layer, lengths))
 
 
 def latents(lengths: tuple[int, ...]) -> int:
     """The same of solutions/mla.py."""
     with torch.device("meta"):
         layer = LatentAttention(LAYER["d_model"], LAYER["heads"], LAYER["head_dim"], ROPE, LATENT).bfloat16()
-    return nbytes(*layer(meta(len(lengths), max(lengths), LAYER["d_model"]))[1])
+    return nbytes(*after_a_step(layer, lengths))
+
+
+def after_a_step(layer: nn.Module, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """The cache after a prompt and one token: a prompt's may be views of what was projected together."""
+    x = meta(len(lengths), max(lengths), LAYER["d_model"])
+    _, cache = layer(x[:, :-1])
+    return layer(x[:, -1:], cache)[1]
 
 
 def window(length: int) -> int:
