@@ -9,6 +9,7 @@ kata.toml of a kata has these keys:
     points      its weight in a score (score.json, cohort tables); 10
     track       "core" or "further"; core
     after       the katas that come before it; in an interview round it may be what extends them
+    refuses     what is refused when it is reached, besides the functions that do the exercise: ["autograd"] or nothing
     hints       three, each one level further: direction, idea, line of thought; never the code
 
 A kata whose file cannot be read is in the catalog too, after the others, and says why: no other is taken down by it.
@@ -30,10 +31,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACKS = ("core", "further")
+REFUSALS = ("autograd",)
 TYPES: dict[str, Any] = {
     **dict.fromkeys(("title", "difficulty", "track"), str),
     **dict.fromkeys(("minutes", "points"), (int, float)),
-    **dict.fromkeys(("after", "hints"), list),
+    **dict.fromkeys(("after", "hints", "refuses"), list),
     "holes": dict,
 }
 REQUIRED = {"title", "minutes", "holes"}
@@ -59,6 +61,7 @@ class Kata:
     points: float = 10.0
     track: str = "core"
     after: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
     number: int = 0
     fault: KataFault | None = None
 
@@ -311,3 +314,5 @@ def _check(path: Path, entry: dict[str, Any]) -> None:
             raise KataFault(path, f"{name} has to consist of lists of texts")
     if entry.get("track", "core") not in TRACKS:
         raise KataFault(path, f"track has to be one of {', '.join(TRACKS)}")
+    for name in set(entry.get("refuses", ())).difference(REFUSALS):
+        raise KataFault(path, f"refuses has {name!r}, and has to consist of some of {', '.join(REFUSALS)}")

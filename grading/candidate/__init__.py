@@ -9,5 +9,6 @@ and in_process (where candidates come from), transport (bytes to and from one). 
 Then the candidate's end: server (a candidate's life), session (requests to the learner's code), objects (of
 classes that the stub gives), deadline (which loop takes too long), misfit (another form than the one asked for),
 surroundings (what a call should leave alone), meter (FLOPs and bytes), and the fences: sandbox (the kernel's), audit
-(Python's), rules and permitted (the text's), forbidden (what does the exercise in one call).
+(Python's), rules and permitted (the text's), forbidden (what does the exercise in one call), no_autograd (where
+gradients are worked out by hand).
 """

@@ -81,6 +81,7 @@ class Connection:
         self.fences = self._candidate.fences
         asked = {
             "symbols": list(self.kata.symbols),
+            "refuses": list(self.kata.refuses),
             "given": list(self.kata.given),
             "signatures": {name: list(each) for name, each in self.kata.signatures.items()},
         }

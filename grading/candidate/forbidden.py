@@ -46,7 +46,10 @@ _KEYS = (
     "Functionalize",
 )
 
-_ATTENTION = re.compile("attention|transformer_encoder_layer")
+# found before the audit, which lets no symbol be looked up
+_take_reference = ctypes.pythonapi.Py_IncRef
+
+_ATTENTION = re.compile("(?!.*_backward).*(attention|transformer_encoder_layer)")
 
 # Python functions that hold an attention of their own, or are the road that a learner would name
 _PYTHON = (
@@ -80,15 +83,15 @@ def poison(record: Record) -> None:
 
     For a process that has nothing else to do than to serve candidates: the change lasts as long as the process.
     """
-    _poison_operators(record)
+    refuse_operators(_ATTENTION, lambda operator: _whole(_public(operator), record))
     for module, path, name in _PYTHON:
-        _swap(sys.modules.get(module), path, _refusal(name, record))
+        swap(sys.modules.get(module), path, _whole(name, record))
     for module, name in _STAND_INS.items():
         _stand_in(module, name, record)
 
 
-def _refusal(name: str, record: Record) -> Callable[..., NoReturn]:
-    text = f"{name} does the whole exercise in one call: write it with matmul and softmax"
+def refusal(name: str, text: str, record: Record) -> Callable[..., NoReturn]:
+    """What stands in the place of a function of that name: it raises `Forbidden` with the text."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         record(name)
@@ -97,22 +100,30 @@ def _refusal(name: str, record: Record) -> Callable[..., NoReturn]:
     return refuse
 
 
-def _poison_operators(record: Record) -> None:
+def _whole(name: str, record: Record) -> Callable[..., NoReturn]:
+    return refusal(name, f"{name} does the whole exercise in one call: write it with matmul and softmax", record)
+
+
+def _public(operator: str) -> str:
+    public = "F." if operator == "aten::scaled_dot_product_attention" else "torch.ops.aten."
+    return operator.replace("aten::", public)
+
+
+def refuse_operators(pattern: re.Pattern[str], refuse: Callable[[str], Callable[..., NoReturn]]) -> None:
+    """Put what `refuse` gives for its name in the place of each of PyTorch's operators that the pattern is found in."""
     names = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
-    operators = [name for name in names if _ATTENTION.search(name) and "_backward" not in name]
     library: Any = torch._C._dispatch_library("IMPL", "aten", "", __file__, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "overriding a previously registered kernel": that is the purpose
-        for operator in operators:
-            public = "F." if operator == "aten::scaled_dot_product_attention" else "torch.ops.aten."
-            refuse = _refusal(operator.replace("aten::", public), record)
+        for operator in filter(pattern.search, names):
+            kernel = refuse(operator)
             for key in _KEYS:
-                library.impl(operator.removeprefix("aten::"), key, refuse, False)
+                library.impl(operator.removeprefix("aten::"), key, kernel, False)
     # the kernels go when the library object does: one reference that no collector and no frame can find
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+    _take_reference(ctypes.py_object(library))
 
 
-def _swap(module: types.ModuleType | None, path: str, refuse: Callable[..., NoReturn]) -> None:
+def swap(module: types.ModuleType | None, path: str, refuse: Callable[..., NoReturn]) -> None:
     """Give the function other code, so that every alias of it is covered; without it, there is nothing to do."""
     try:
         function: Any = functools.reduce(getattr, path.split("."), module)
@@ -135,7 +146,7 @@ def _template(*args: Any, **kwargs: Any) -> Any:
 def _stand_in(module_name: str, name: str, record: Record) -> None:
     if module_name in sys.modules:
         return
-    refuse = _refusal(name, record)
+    refuse = _whole(name, record)
 
     def attribute(wanted: str) -> type:
         if wanted.startswith("__"):

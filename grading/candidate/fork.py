@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections import deque
@@ -43,9 +44,15 @@ class ForkHost:
         self.limits = limits
         self.workplace = tempfile.mkdtemp(prefix="kata-")
         self.control, theirs = socket.socketpair()
+        # Ctrl-C in the moment before the server has a session of its own is none of its business
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.pid = os.fork()
-        if not self.pid:
+        if self.pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        else:
             try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
                 self.control.close()
                 server.serve(theirs, self.workplace)
             finally:

@@ -23,6 +23,7 @@ from grading.candidate.deadline import OutOfTime, deadline, loop_around
 from grading.candidate.forbidden import Forbidden
 from grading.candidate.meter import count, peak_bytes
 from grading.candidate.misfit import Misfit, lazy_layer, other_given, other_signature, other_symbol
+from grading.candidate.no_autograd import refuse_autograd
 from grading.candidate.objects import Objects, solid
 from grading.candidate.surroundings import begin_random_numbers, differences, settle, surroundings
 from grading.candidate.wire import Opaque, describe
@@ -45,7 +46,8 @@ class Session:
 
     Args:
         ledger: names of forbidden functions, in the order in which they were reached.
-        strict: whether the file's text has to keep the rules; not when debugging, where breakpoint() is welcome.
+        strict: whether the file has to keep the rules; not when debugging, where breakpoint() is welcome, and the
+            process is not the candidate's own.
     """
 
     def __init__(self, ledger: list[str], strict: bool = True) -> None:
@@ -57,6 +59,7 @@ class Session:
         self.signatures: dict[str, list[str]] = {}  # the parameters that the contract names
         self.layers: dict[int, nn.Module] = {}
         self.grads: dict[int, bool] = {}
+        self.records = True  # gradients
         self.objects = Objects()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +91,9 @@ class Session:
         except (ValueError, RecursionError, MemoryError) as error:
             raise NotLoadable(f"not a Python program: {error}") from None
         self.module.__file__ = self.file
+        if self.strict and "autograd" in request["refuses"]:
+            refuse_autograd(self.ledger.append)
+            self.records = False
         begin_random_numbers(request["seed"])
         sys.modules["learner"] = self.module
         exec(code, self.module.__dict__)
@@ -164,7 +170,7 @@ class Session:
         return {"value": values}
 
     def _mode(self, layer: int | None) -> torch.set_grad_enabled:
-        return torch.set_grad_enabled(layer is None or self.grads.get(layer, True))
+        return torch.set_grad_enabled(self.records and (layer is None or self.grads.get(layer, True)))
 
     def _peak(self, request: dict[str, Any]) -> dict[str, Any]:
         """The memory that a call takes. What comes expanded, to be small on the way, is made solid before."""

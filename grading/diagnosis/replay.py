@@ -14,7 +14,7 @@ from grading.diagnosis.program import Program
 from grading.diagnosis.run import Call, Run, equal
 from grading.diagnosis.transcript import Raised, Step, Transcript, gradients, shapes_of, unchanged, values_of
 
-ROUNDING = 1e-6  # of the largest gradient: what is as small beside it may be zero
+ROUNDING = 1e-6  # of the largest of several tensors: what is as small beside it may be zero
 
 
 class Judgement(NamedTuple):
@@ -31,6 +31,7 @@ class Judgement(NamedTuple):
 class Check(Transcript):
     """A failed or passed check, and what programs have to do with it."""
 
+    _program: type[Program] | None = None  # the right one, once its values are taken
     strict = False  # whether its failure is in digits that float32 work has not
     random = False  # whether a right answer draws random numbers in it
 
@@ -42,12 +43,12 @@ class Check(Transcript):
 
     def judged(self, program: type[Program]) -> Judgement:
         """What a program, run over the transcript, has to do with what the learner's code gave."""
-        run = Run(program)
+        run, known = Run(program), program is self._program
         explained, partly, fails, unmoved, wrong = True, False, True, bool(self._right), False
         last = self._made_wrong if self._right else None
         steps = self.steps if last is None else self.steps[: last + 1]
         for step, right in zip(steps, self._right or [None] * len(steps), strict=False):
-            given = run.step(step.request)
+            given = right if known else run.step(step.request)
             unmoved = unmoved and equal(given, right)
             if self._alike(step, given, right):
                 wrong = wrong or (not unmoved and _tells_apart(step.reply.get("value"), right))
@@ -80,6 +81,7 @@ class Check(Transcript):
 
     def compare_with(self, right: type[Program]) -> None:
         """Take the right answer's values, beside which the learner's are looked at."""
+        self._program = right
         run, before = Run(right), torch.get_rng_state()
         self._right = [run.step(step.request) for step in self.steps]
         self.random = not torch.equal(before, torch.get_rng_state())
@@ -143,22 +145,30 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     if "cotangent" in request:
         wanted, got = (gradients(each) for each in (given, reply))
         rights = gradients(right) if isinstance(right, dict) else None
-        sizes = (float(each.nan_to_num(0, 0, 0).abs().max()) for each in tensors(got) if each.numel())
-        largest = max(sizes, default=0.0)
-        return same(wanted, got, rights, strict, ROUNDING * largest)
+        return same(wanted, got, rights, strict, ROUNDING * _largest(got))
     if "odd" in reply:
         return False
     if request.get("echo"):
         value, right = given["value"], right["value"] if isinstance(right, dict) else None
         after = reply["echo"][0]
         untouched = all(unchanged(was, now) for was, now in zip(given["echo"], after, strict=False))
-        return untouched and same(value, reply.get("value"), right, strict)
+        return untouched and _all_same(value, reply.get("value"), right, strict)
     if request["do"] == "peak" or "meter" in request:
         return False
     if request["do"] == "look":
         told = all(given[key] == reply.get(key) for key in ("moved", "added"))
         return told and same(given["value"], reply.get("value"), right and right["value"], strict)
-    return same(given, reply.get("value"), right, strict)
+    return _all_same(given, reply.get("value"), right, strict)
+
+
+def _all_same(wanted: Any, got: Any, right: Any, strict: bool) -> bool:
+    """The same, where one of several tensors may be zero but for rounding."""
+    return same(wanted, got, right, strict, ROUNDING * _largest(got) if isinstance(got, tuple | list) else 0.0)
+
+
+def _largest(values: Any) -> float:
+    sizes = (float(each.double().nan_to_num(0, 0, 0).abs().max()) for each in tensors(values) if each.numel())
+    return max(sizes, default=0.0)
 
 
 def _partly_alike(step: Step, given: Any, right: Any) -> bool:

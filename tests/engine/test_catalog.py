@@ -2,7 +2,7 @@
 
 import pytest
 
-from grading.catalog import Catalog, submission
+from grading.catalog import Catalog, read_kata, submission
 
 
 @pytest.fixture
@@ -73,3 +73,13 @@ def test_a_submission_is_in_a_folder_or_a_file_of_any_name(tmp_path):
     assert submission(tmp_path / "answer", "alpha") == tmp_path / "answer"
     assert submission(tmp_path / "gone.py", "alpha") == tmp_path / "gone.py"
     assert submission(tmp_path, "alpha") == tmp_path / "alpha.py"
+
+
+def test_what_a_kata_refuses_has_to_be_known(catalog, tmp_path):
+    path = tmp_path / "beta" / "kata.toml"
+    text = path.read_text()
+    assert read_kata(path).refuses == ()
+    path.write_text('refuses = ["autograd"]\n' + text)
+    assert read_kata(path).refuses == ("autograd",)
+    path.write_text('refuses = ["autograd", "softmax"]\n' + text)
+    assert "refuses has 'softmax', and has to consist of some of autograd" in str(read_kata(path).fault)

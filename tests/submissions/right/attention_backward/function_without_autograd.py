@@ -1,0 +1,40 @@
+"""A class with forward and backward, as an autograd.Function has them, whose methods are called by hand."""
+# star: none
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+
+class Attention:
+    @staticmethod
+    def forward(ctx, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        ctx.scale = query.shape[-1] ** -0.5
+        scores = (query * ctx.scale) @ key.transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        probs = scores.softmax(dim=-1)
+        if mask is not None:
+            probs = probs.masked_fill(~mask, 0)
+        output = probs @ value
+        ctx.saved_tensors = query, key, value, probs, output
+        return output
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value, probs, output = ctx.saved_tensors
+        grad_value = probs.transpose(-1, -2) @ grad_output
+        grad_probs = grad_output @ value.transpose(-1, -2)
+        row_dot = (grad_output * output).sum(dim=-1, keepdim=True)
+        grad_scores = (grad_probs - row_dot) * probs * ctx.scale
+        return grad_scores @ key, grad_scores.transpose(-1, -2) @ query, grad_value
+
+
+def attention_backward(grad_output, query, key, value, mask=None):
+    dtype = query.dtype
+    if dtype != torch.float64:
+        grad_output, query, key, value = (x.to(torch.float32) for x in (grad_output, query, key, value))
+    ctx = SimpleNamespace()
+    Attention.forward(ctx, query, key, value, mask)
+    return tuple(grad.to(dtype) for grad in Attention.backward(ctx, grad_output))
