@@ -48,17 +48,21 @@ def table(head: list[str], rows: list[list[object]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def number(value: float, digits: int = 3) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.{digits}g}"
+
+
 def ms(figure: dict[str, float]) -> str:
-    return f"{figure['median']:.3g}"
+    return number(figure["median"])
 
 
 def times(figure: dict[str, float], floor: dict[str, float]) -> str:
     """Milliseconds, and in brackets how many times the floor that is."""
-    return f"{ms(figure)} ({figure['median'] / floor['median']:.2g}x)"
+    return f"{ms(figure)} ({number(figure['median'] / floor['median'], 2)}x)"
 
 
 def mib(size: float) -> str:
-    return f"{size / 2**20:.3g}"
+    return number(size / 2**20)
 
 
 def decode(data: dict[str, Any]) -> str:
@@ -103,15 +107,19 @@ def fewer_heads(steps: list[dict[str, Any]]) -> list[str]:
 def stores(data: dict[str, Any]) -> list[str]:
     """A row for each way to keep the cache, a column for each length."""
     kept = data["stores"]
-    rows = [[name, *(times(row["ms"][name], row["ms"]["floor"]) for row in kept)] for name in kept[0]["ms"]]
+    rows = []
+    for name in kept[0]["ms"]:
+        floor = "floor of the window" if "window" in name else "floor"
+        rows.append([name, *(times(row["ms"][name], row["ms"][floor]) for row in kept)])
     return [
         "### Kinds of cache\n",
         paragraph(
             "A step that stores its token and then attends, by how the 8 key/value heads are kept; milliseconds, and",
-            "in brackets times the floor. `torch.cat` copies the cache at each step. Static writes one slot, and what",
-            "is there is read by the lines of solutions/static_kv_cache.py, by PyTorch's kernel, or block by block as",
-            "solutions/flash.py does. Pages are read where they lie by solutions/paged_kv_cache.py: beyond the static",
-            "cache they cost some calls of PyTorch for each page, which a kernel that reads the table does not pay.",
+            "in brackets times the floor, of the window where there is one. `torch.cat` copies the cache at each step.",
+            "Static writes one slot, and what is there is read by the lines of solutions/static_kv_cache.py, by",
+            "PyTorch's kernel, or block by block as solutions/flash.py does. Pages are read where they lie by",
+            "solutions/paged_kv_cache.py: beyond the static cache they cost some calls of PyTorch for each page, which a",
+            "kernel that reads the table does not pay.",
             f"The window is {data['window']:,} tokens and {data['sinks']} sinks. `rolling` is",
             "solutions/sliding_window.py, which leaves the cache that it is given as it was, and so copies what it",
             "holds; `ring` writes the new token over the oldest.",
