@@ -32,10 +32,13 @@ class Objects:
         }
 
     def assign(self, number: int, fields: Mapping[str, Any]) -> None:
-        """Give fields other values, as a caller may who starts afresh."""
+        """Give fields other values, as a caller may; those of a tensor go into the memory that it has."""
         for name, value in fields.items():
-            setattr(self._made[number], name, value)
-        self.keep(number, self._made[number], {**self._given[number], **fields})
+            if isinstance(value, Tensor):
+                self._given[number][name].copy_(value)
+            else:
+                setattr(self._made[number], name, value)
+                self._given[number][name] = value
 
     def resolved(self, value: Any) -> Any:
         """The value with the objects in the place of their numbers."""

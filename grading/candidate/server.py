@@ -61,8 +61,8 @@ def serve(control: socket.socket, workplace: str) -> None:
 
 
 def _let_go_of_all_but(kept: int) -> None:
-    """Close what the examiner has open besides: the socket of an earlier fork server above all, which sees its examiner go
-    away only where nobody else holds the other end."""
+    """Close what the examiner has open besides. An earlier fork server, above all, sees its examiner go away only where
+    nobody else holds the other end of its socket."""
     gc.freeze()  # an object of the examiner's that is freed in here would close a number that is another's by then
     os.closerange(3, kept)
     os.closerange(kept + 1, MOST_DESCRIPTORS)
