@@ -1,6 +1,6 @@
 """Whether a long session of `watch` grows: saves of every kind, hangs among them, and what the program holds meanwhile.
 
-    python benchmarks/watching.py              # 500 saves: results/watching.json
+python benchmarks/watching.py              # 500 saves: results/watching.json
 """
 
 from __future__ import annotations
