@@ -37,12 +37,9 @@ RESULTS = ROOT / "benchmarks" / "results" / "fences.json"
 COPIED = ("grader.py", "grading", "katas", "problems", "solutions", "tests", "benchmarks", "pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "right", "wrong", "engine", "notebooks", "results", ".*")
 
-START_SECONDS, FILE_SECONDS = 60.0, 6.0  # of a process until its first file, and of a file: far more than is needed
-MOST_MEMORY, MOST_RESERVED = (
-    1500 << 20,
-    2304 << 20,
-)  # bytes that a process holds, and that it adds to its address space;
-MOST_TASKS, MOST_DESCRIPTORS = 100, 100  # of a process: the grader allows it 1 GiB, 2 GiB, and 64 files
+START_SECONDS, FILE_SECONDS = 60.0, 10.0  # of a process until its first file, and of a file: far more than is needed
+MOST_MEMORY, MOST_RESERVED = 700 << 20, 1 << 30  # bytes that a process holds, and that it adds to its address space
+MOST_TASKS, MOST_DESCRIPTORS = 100, 100  # of a process; the limits here are 256 MiB, 512 MiB, and 64 files
 
 # the harm that a file would do -> the layers that keep it from that by the kernel's hand: one has to be there
 HOLDING = {
