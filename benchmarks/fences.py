@@ -1,12 +1,12 @@
 """What each fence stops, by itself and beside the others: the hostile files, graded with one layer off in turn.
 
     python benchmarks/fences.py                  # all of it: results/fences.json, of which docs/security.md has a table
-    python benchmarks/fences.py seccomp rules    # without these in turn, printed and not kept
+    python benchmarks/fences.py seccomp rules    # every file without these in turn, printed and not kept
 
 What gets through either passes, or does harm: it ends or hangs the grade, fills memory, leaves processes or files. The
-files run in a copy of the repository, below limits of the benchmark's own, in processes that are watched and killed.
-One that would hurt more than these can hold says so in its header (# harm: ...), and is not run where no fence of the
-kernel's is left that stops it.
+files run in copies of the repository, below limits of the benchmark's own, in processes that are watched and killed
+(watched.py). One that would hurt more than these can hold says so in its header (# harm: ...), and is not run where no
+layer is left that holds it. What is stopped with fewer layers is not run again with more.
 """
 
 from __future__ import annotations
@@ -14,60 +14,79 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
-import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from grading.authoring.submissions import files, header
+from benchmarks.watched import LAYERS, OF_A_CANDIDATE
+from grading.authoring.submissions import files
 
-RESULTS = ROOT / "benchmarks" / "results" / "fences.json"
 COPIED = ("grader.py", "grading", "katas", "problems", "solutions", "tests", "benchmarks", "pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "right", "wrong", "engine", "notebooks", "results", ".*")
+OVER_THE_FRAME = ("limits", "landlock", "seccomp", "audit", "rules", "forbidden")  # a candidate's process and its wire
 
-START_SECONDS, FILE_SECONDS = 60.0, 10.0  # of a process until its first file, and of a file: far more than is needed
-MOST_MEMORY, MOST_RESERVED = 700 << 20, 1 << 30  # bytes that a process holds, and that it adds to its address space
-MOST_TASKS, MOST_DESCRIPTORS = 100, 100  # of a process; the limits here are 256 MiB, 512 MiB, and 64 files
-
-# the harm that a file would do -> the layers that keep it from that by the kernel's hand: one has to be there
-HOLDING = {
-    "processes": {"seccomp"},
-    "signals": {"landlock", "seccomp"},
-    "files": {"landlock", "seccomp"},
-    "memory": {"limits"},
-}
-OVER_THE_FRAME = ("limits", "landlock", "seccomp", "audit", "rules", "forbidden")
+Found = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layers", nargs="*", help="take off these alone, in turn")
-    parser.add_argument("--in-a-copy", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--processes", type=int, default=1, help="so many experiments at a time")
     arguments = parser.parse_args()
-    if arguments.in_a_copy:
-        arguments.in_a_copy.write_text(json.dumps(measured(arguments.layers)), encoding="utf-8")
-        return
-    found = in_a_copy(arguments.layers)
-    if not arguments.layers:
-        from benchmarks.measure import save
+    with ThreadPoolExecutor(arguments.processes) as pool:
 
-        save("fences", found)
+        def each(experiments: dict[str, tuple[Iterable[str], Iterable[str]]]) -> dict[str, Found]:
+            return dict(zip(experiments, pool.map(lambda one: without(*one), experiments.values()), strict=True))
+
+        if arguments.layers:
+            each({layer: ({layer}, _names()) for layer in arguments.layers})
+        else:
+            from benchmarks.measure import save
+
+            save("fences", measured(each))
 
 
-def in_a_copy(layers: Sequence[str]) -> dict[str, Any]:
-    """Run this program in a copy of the repository, whose folder is also the only one for temporary files."""
+def _names() -> list[str]:
+    return [path.stem for path in files("hostile")]
+
+
+def measured(each: Callable[[dict[str, Any]], dict[str, Found]]) -> Found:
+    """All experiments: with everything, over the frame and with nothing at all; then one layer more, and one less."""
+    names = _names()
+    ends = each({"everything": ((), names), "frame": (OVER_THE_FRAME, names), "nothing": (LAYERS, names)})
+    absent = set(ends["everything"]["absent"])
+    hits = set(ends["frame"]["through"])
+    doubtful = hits | set(ends["frame"]["not_run"])
+    more = doubtful | set(ends["nothing"]["through"]) | set(ends["nothing"]["not_run"])
+    over, layers = set(OVER_THE_FRAME), [layer for layer in LAYERS if layer not in absent]
+    alone = each({layer: (over - {layer}, hits) for layer in layers if layer in over})
+    less = each({layer: ({layer}, doubtful if layer in over else more) for layer in layers})
+    return {
+        "files": dict(Counter(name.partition("_")[0] for name in names)),
+        "absent": sorted(absent),
+        **{name: _kept(found) for name, found in ends.items()},
+        "alone": {layer: sorted(set(found["ran"]) - set(found["through"])) for layer, found in alone.items()},
+        "without": {layer: _kept(found) for layer, found in less.items()},
+    }
+
+
+def _kept(found: Found) -> Found:
+    return {"ran": len(found["ran"]), "through": found["through"], "not_run": found["not_run"]}
+
+
+def without(off: Iterable[str], names: Iterable[str]) -> Found:
+    """Those hostile files without those layers, in a copy of the repository, whose folder is also the only one for
+    temporary files."""
+    off = set(off) | (OF_A_CANDIDATE if "process" in off else set())
     with tempfile.TemporaryDirectory(prefix="fences-") as folder:
         copy, scratch, result = Path(folder) / "katas", Path(folder) / "tmp", Path(folder) / "result.json"
         copy.mkdir()
@@ -76,254 +95,15 @@ def in_a_copy(layers: Sequence[str]) -> dict[str, Any]:
             source = ROOT / name
             shutil.copytree(source, copy / name, ignore=LEFT_OUT) if source.is_dir() else shutil.copy(source, copy)
         environment = {"PATH": os.environ["PATH"], "PWD": str(copy), "HOME": folder, "TMPDIR": str(scratch)}
-        environment |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-        program = [sys.executable, str(copy / "benchmarks" / "fences.py"), *layers, "--in-a-copy", str(result)]
-        subprocess.run(program, cwd=copy, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, check=True)
-        return dict(json.loads(result.read_text(encoding="utf-8")))
-
-
-# ------------------------------------------------------------------------------------------- what is measured
-
-
-@dataclass
-class Experiment:
-    """The hostile files without some layers.
-
-    Attributes:
-        through: what got through, and how.
-        not_run: what was left out, and what no layer was left to hold.
-        ran: what was graded.
-    """
-
-    through: dict[str, str] = field(default_factory=dict)
-    not_run: dict[str, str] = field(default_factory=dict)
-    ran: list[str] = field(default_factory=list)
-
-    def kept(self) -> dict[str, Any]:
-        """What the JSON has of it."""
-        return {"ran": len(self.ran), "through": self.through, "not_run": self.not_run}
-
-
-def measured(layers: Sequence[str]) -> dict[str, Any]:
-    """Every experiment; or, of these layers alone, what gets through without each."""
-    import gc
-
-    from benchmarks.unfenced import LAYERS, OF_A_CANDIDATE, active, adopt
-
-    adopt()
-    gc.freeze()
-    present, hostile = active(), files("hostile")
-
-    def without(off: Iterable[str], chosen: Sequence[Path] = hostile) -> Experiment:
-        off = frozenset(off)
-        off |= OF_A_CANDIDATE if "process" in off else frozenset()
-        found = experiment(off, present - off, chosen)
-        named = ", ".join(sorted(off)) or "nothing"
-        print(f"without {named}: {len(found.ran)} files, {len(found.through)} get through")
-        for name, how in found.through.items():
-            print(f"    {name}: {how}")
-        return found
-
-    if layers:
-        return {layer: without({layer}).kept() for layer in layers}
-    everything, frame, nothing = without(()), without(OVER_THE_FRAME), without(LAYERS)
-    hits = [path for path in hostile if path.stem in frame.through]
-    alone = {layer: without(set(OVER_THE_FRAME) - {layer}, hits) for layer in OVER_THE_FRAME if layer in present}
-    return {
-        "files": dict(Counter(path.stem.partition("_")[0] for path in hostile)),
-        "absent": sorted(set(LAYERS) - present),
-        "everything": everything.kept(),
-        "frame": frame.kept(),
-        "nothing": nothing.kept(),
-        "alone": {layer: sorted(set(each.ran) - set(each.through)) for layer, each in alone.items()},
-        "without": {layer: without({layer}).kept() for layer in LAYERS if layer in present},
-    }
-
-
-def experiment(off: frozenset[str], left: frozenset[str], hostile: Sequence[Path]) -> Experiment:
-    """The hostile files without the layers that are off, and right ones, which have to pass all the same."""
-    found, run = Experiment(), []
-    for path in hostile:
-        harm = header(path, "harm")
-        if harm and not HOLDING[harm] & left:
-            found.not_run[path.stem] = harm
-        else:
-            run.append(path)
-    right = [ROOT / "solutions" / f"{stem}.py" for stem in sorted({header(path, "kata") for path in run} - {""})]
-    verdicts = graded(off, [*right, *run])
-    if wrong := [path.stem for path in right if verdicts[path] != "passes"]:
-        raise RuntimeError(f"without {sorted(off)} right answers fail: {wrong}, {verdicts[right[0]]}")
-    found.ran = [path.stem for path in run]
-    found.through = {path.stem: verdicts[path] for path in run if verdicts[path]}
+        environment |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        program = [sys.executable, str(copy / "benchmarks" / "watched.py"), str(result), ",".join(sorted(off))]
+        given = "\n".join(sorted(names)).encode()
+        subprocess.run(program, cwd=copy, env=environment, input=given, start_new_session=True, check=True)
+        found = dict(json.loads(result.read_text(encoding="utf-8")))
+    shown = "".join(f"\n    {name}: {how}" for name, how in found["through"].items())
+    missing = ", ".join(sorted(off)) or "nothing"
+    print(f"without {missing}: {len(found['ran'])} files, {len(found['through'])} get through{shown}", flush=True)
     return found
-
-
-# ----------------------------------------------------------------------------------------- a process is watched
-
-
-def graded(off: frozenset[str], paths: Sequence[Path]) -> dict[Path, str]:
-    """How each file got through, an empty text where it did not. Where the grade is in the process that a file is run
-    in, each has one of its own."""
-    found: dict[Path, str] = {}
-    while left := [path for path in paths if path not in found]:
-        with Watched(off, left[:1] if "process" in off else left) as watched:
-            for path in watched.files:
-                verdict = watched.verdict()
-                if verdict is not None:
-                    found[path] = verdict
-                if watched.over:
-                    break
-    return found
-
-
-class Watched:
-    """A process that grades files without some layers. Nothing of it, and nothing below it, is left at the end."""
-
-    def __init__(self, off: frozenset[str], paths: Sequence[Path]) -> None:
-        self.off, self.files = off, paths
-        self.over = ""  # why it grades no further file
-        self.begun = False
-        self.token = secrets.token_hex(8).encode()
-        self.text = b""
-
-    def __enter__(self) -> Watched:
-        self.reading, writing = os.pipe()
-        going, self.go = os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
-            grade_apart(self.off, self.files, writing, going, self.token)
-        os.close(writing)
-        os.close(going)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.reading)
-        os.close(self.go)
-        end_all_below()
-
-    def verdict(self) -> str | None:
-        """How the next file gets through, or an empty text; None where the one before has ended the process since."""
-        begun = self.said("begin", START_SECONDS, lambda: None)
-        if begun is None:
-            return None if self.begun else f"{self.over} before it begins"
-        self.begun = True
-        server, harms, tree = begun["server"], dict[str, None](), snapshot()
-        usual, before = sizes(self.pid).get("VmSize", 0), children(server)
-        ended = self.said("end", FILE_SECONDS, lambda: harms.update(dict.fromkeys(self.harms(usual))))
-        if ended is None:
-            return self.over
-        if left := len(children(server) - before):
-            harms[f"leaves {left} processes"] = None
-        if left := len(snapshot() ^ tree):
-            harms[f"leaves {left} files"] = None
-        try:
-            os.write(self.go, b"g")
-        except BrokenPipeError:
-            pass  # it has ended since: the next file begins in another
-        said = {"passed": ["passes"], "failed": [], "broken": []}.get(ended["outcome"], [ended["outcome"]])
-        self.over = ended["outcome"] if ended["outcome"].startswith("fault") else ""
-        return ", ".join([*said, *harms])
-
-    def said(self, what: str, seconds: float, look: Callable[[], None]) -> dict[str, Any] | None:
-        """The next line of that kind; without one in that time `over` says why. Meanwhile `look` is called again and
-        again."""
-        end = time.monotonic() + seconds
-        while True:
-            line, found, rest = self.text.partition(b"\n")
-            if found:
-                self.text = rest
-                said = json.loads(line.removeprefix(self.token)) if line.startswith(self.token) else {}
-                if what in said:
-                    return dict(said)
-                continue
-            if time.monotonic() > end:
-                self.over = f"no verdict in {seconds:g} s"
-                return None
-            look()
-            if select.select([self.reading], [], [], 0.01)[0]:
-                part = os.read(self.reading, 1 << 16)
-                self.text += part
-                if not part:
-                    self.over = "ends the grade"
-                    return None
-
-    def harms(self, usual: int) -> Iterable[str]:
-        """What a process down there does that no grade needs."""
-        for pid in below(self.pid) | {self.pid}:
-            held = sizes(pid)
-            if held.get("VmRSS", 0) > MOST_MEMORY:
-                yield "fills memory"
-            if held.get("VmSize", 0) - usual > MOST_RESERVED:
-                yield "reserves memory"
-            for folder, most, harm in (("task", MOST_TASKS, "threads"), ("fd", MOST_DESCRIPTORS, "descriptors")):
-                if entries(pid, folder) > most:
-                    yield f"more than {most} {harm}"
-
-
-def grade_apart(off: frozenset[str], paths: Sequence[Path], writing: int, going: int, token: bytes) -> None:
-    """The process that is watched: a session of its own, two pipes, a bound on all that it might use up."""
-    try:
-        from benchmarks import unfenced
-
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for target in (0, 1, 2):
-            os.dup2(null, target)
-        unfenced.guard()
-        unfenced.grade(off, paths, unfenced.speaking(writing, token), going)
-    finally:
-        os._exit(1)
-
-
-def snapshot() -> set[tuple[str, int, int]]:
-    """The files of the copy, and of the folder for temporary ones."""
-    found = (Path(folder) / name for folder, _, names in os.walk(ROOT.parent) for name in names)
-    return {(str(path), status.st_size, status.st_mtime_ns) for path in found if (status := path.lstat())}
-
-
-def sizes(pid: int) -> dict[str, int]:
-    """VmSize, VmRSS ... of a process in bytes; nothing where it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Vm")}
-
-
-def entries(pid: int, folder: str) -> int:
-    try:
-        return len(os.listdir(f"/proc/{pid}/{folder}"))
-    except OSError:
-        return 0
-
-
-def children(pid: int) -> set[int]:
-    try:
-        return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    except OSError:
-        return set()
-
-
-def below(pid: int) -> set[int]:
-    """The descendants of a process."""
-    found = children(pid)
-    return found.union(*map(below, found))
-
-
-def end_all_below() -> None:
-    """Kill and reap every descendant of this process: it is the subreaper, so that none can leave it."""
-    while left := below(os.getpid()):
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.01)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A grader with some of its layers off, to see what each of them stops: benchmarks/fences.py watches the process.
+"""A grader with some of its layers off, to see what each of them stops: benchmarks/watched.py watches the process.
 
 All of it is done from here, in a process that grades hostile files in a copy of the repository and nothing else. The
 grader itself has no switch for it, and so nobody who answers or grades can reach one.
@@ -23,12 +23,8 @@ from grading.candidate.hosts import host
 from grading.candidate.limits import MIB, Limits
 from grading.candidate.session import Session
 
-LAYERS = ("process", "wire", "deadlines", "limits", "landlock", "seccomp", "audit", "rules", "forbidden")
-# These hold for a whole process as long as it lives, so that the examiner's own could not do its work below them.
-OF_A_CANDIDATE = frozenset({"limits", "landlock", "seccomp", "audit", "forbidden"})
-
 # Smaller than a grade has them: what would pass them gets there sooner.
-LIMITS = Limits(call_seconds=1.5, load_seconds=2.0, kata_seconds=8.0, memory_bytes=256 * MIB)
+LIMITS = Limits(call_seconds=1.5, load_seconds=2.0, kata_seconds=6.0, memory_bytes=256 * MIB)
 ENDLESS = {"call_seconds": 1e6, "load_seconds": 1e6, "kata_seconds": 1e6}
 # The guard of the benchmark itself, above what the grader's limits allow and far below what would hurt a machine.
 MEMORY_GUARD, OPEN_FILES_GUARD = 1280 * MIB, 1024
@@ -173,15 +169,14 @@ def adopt() -> None:
     server.prctl(server.PR_SET_CHILD_SUBREAPER, 1)
 
 
-def active() -> frozenset[str]:
-    """The layers that this system has at all."""
+def absent() -> frozenset[str]:
+    """The layers that this system does not have."""
     candidates = host(LIMITS)
     candidate = candidates.candidate()
     candidate.close()
     candidates.settle()
     candidates.close()
-    absent = {"landlock", "seccomp"} - set(candidate.fences)
-    return frozenset(LAYERS) - absent
+    return frozenset({"landlock", "seccomp"}) - set(candidate.fences)
 
 
 def speaking(descriptor: int, token: bytes) -> Callable[[dict[str, Any]], None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fences import HOLDING
+from benchmarks.watched import HOLDING
 from grading.authoring.submissions import FOLDER, files, header, missed, untrue
 from grading.catalog import ROOT, Catalog
 from grading.examination.plugin import KEY
