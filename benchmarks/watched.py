@@ -36,7 +36,7 @@ HOLDING = {
 }
 
 START_SECONDS, FILE_SECONDS = 60.0, 8.0  # of a process until its first file, and of a file: far more than is needed
-MOST_MEMORY, MOST_RESERVED = 700 << 20, 1 << 30  # bytes that a process holds, and that it adds to its address space
+MOST_MEMORY, MOST_RESERVED = 560 << 20, 1 << 30  # bytes that a process holds, and that it adds to its address space
 MOST_TASKS, MOST_DESCRIPTORS = 100, 100  # of a process; the limits here are 256 MiB, 512 MiB, and 64 files
 
 
