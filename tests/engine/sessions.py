@@ -50,24 +50,22 @@ def save(root, text, stem=ATTENTION):
 
 
 def saves(terminal, root, numbers):
-    """Saves of every kind in turn, each followed by its verdict. The last is right, so that all is at rest after it."""
+    """Saves of every kind in turn, each followed by its verdict. After the last, which is right, all comes to rest."""
     for number in numbers:
         text, shown = KINDS[number % len(KINDS)]
         save(root, f"{text}# {number}\n")
         terminal.until(shown)
-    save(root, f"{SOLUTION}# the last after {numbers}\n")
-    terminal.until(f"1/{COUNT}")
+    for text, shown in (KINDS[1], KINDS[0]):
+        save(root, f"{text}# the last after {numbers}\n")
+        terminal.until(shown)
 
 
 def at_rest(terminal, seconds=10):
-    """What the program holds when nothing has come or gone for half a second: a candidate ends after its verdict."""
-    end, same, found = time.monotonic() + seconds, 0, (0, 0)
+    """What the program holds when the last candidate has ended, which is after its verdict: only the fork server is left."""
+    end = time.monotonic() + seconds
     terminal.settle()
-    while same < 5 and time.monotonic() < end:
-        time.sleep(0.1)
-        now = held(terminal.process.pid)
-        same = same + 1 if found == (now.descriptors, now.processes) else 0
-        found = now.descriptors, now.processes
+    while held(terminal.process.pid).processes > 1 and time.monotonic() < end:
+        time.sleep(0.05)
     return held(terminal.process.pid)
 
 
