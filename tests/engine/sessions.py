@@ -61,7 +61,7 @@ def saves(terminal, root, numbers):
 
 
 def at_rest(terminal, seconds=10):
-    """What the program holds when the last candidate has ended, which is after its verdict: only the fork server is left."""
+    """What the program holds when the last candidate has ended, after its verdict: the fork server alone is left."""
     end = time.monotonic() + seconds
     terminal.settle()
     while held(terminal.process.pid).processes > 1 and time.monotonic() < end:
