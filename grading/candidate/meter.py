@@ -80,14 +80,13 @@ class _Live:
 
 
 class _Exits(TorchFunctionMode):
-    """Sees whether numbers leave PyTorch: what becomes of them then is in memory that no tensor has."""
-
-    taken = False
+    """Once numbers leave PyTorch, what becomes of them is in no tensor: has Python count its memory, and NumPy's."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.taken = self.taken or func in _EXITS
+        if func in _EXITS:
+            tracemalloc.start()
         return func(*args, **(kwargs or {}))
 
 
@@ -107,13 +106,12 @@ def count(thunk: Callable[[], Any]) -> tuple[Any, int]:
 
 def peak_bytes(thunk: Callable[[], Any], given: list[Tensor]) -> int:
     """The most memory that thunk held at a time in inference, without the tensors that it was given."""
-    live, exits = _Live(given), _Exits()
-    tracemalloc.start()  # NumPy tells it of its arrays
+    live = _Live(given)
     try:
-        with torch.no_grad(), Meter(live), exits:
+        with torch.no_grad(), Meter(live), _Exits():
             kept = thunk()
-        elsewhere = tracemalloc.get_traced_memory()[1]
+        elsewhere = tracemalloc.get_traced_memory()[1]  # 0 where it was not begun
     finally:
         tracemalloc.stop()
     del kept
-    return live.peak + (elsewhere if exits.taken else 0)
+    return live.peak + elsewhere
