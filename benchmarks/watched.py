@@ -35,7 +35,7 @@ HOLDING = {
     "memory": {"limits"},
 }
 
-START_SECONDS, FILE_SECONDS = 60.0, 8.0  # of a process until its first file, and of a file: far more than is needed
+START_SECONDS, FILE_SECONDS, HANGING_SECONDS = 60.0, 30.0, 8.0  # until the first file, for a file, without deadlines
 MOST_MEMORY, MOST_RESERVED = 560 << 20, 1 << 30  # bytes that a process holds, and that it adds to its address space
 MOST_TASKS, MOST_DESCRIPTORS = 100, 100  # of a process; the limits here are 256 MiB, 512 MiB, and 64 files
 
@@ -121,7 +121,8 @@ class Watched:
         self.begun = True
         server, harms, tree = begun["server"], dict[str, None](), snapshot()
         usual, before = sizes(self.pid).get("VmSize", 0), children(server)
-        ended = self.said("end", FILE_SECONDS, lambda: harms.update(dict.fromkeys(self.harms(usual))))
+        seconds = HANGING_SECONDS if "deadlines" in self.off else FILE_SECONDS
+        ended = self.said("end", seconds, lambda: harms.update(dict.fromkeys(self.harms(usual))))
         if ended is None:
             return self.over
         if left := len(children(server) - before):
