@@ -21,6 +21,7 @@ MOST_OF_ALL = 0.8  # or only the best, where they explain as much as that: on so
 TELLING = 3  # of them by their numbers; the others by the rule that they look at
 TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
+WORK = 4  # most that a call may take of a check in the sample: with a mistake in it, it may take the square of that
 FURTHER = 8  # checks more, of those that the best combination does not explain
 CALLS = 3500  # of programs in all: about 0.2 ms each
 CALLS_TO_BEGIN = 1500  # for the first mistakes: what is larger is grown from them, and takes the rest
@@ -68,17 +69,16 @@ class Search:
         answered = {test_of(check) for check in self.failed if not check.raised()}
         self._numbers = any(not check.raised() for check in self.failed)
         firsts = first_of_each([c for c in self.failed if not c.raised() or test_of(c) not in answered])
+        firsts = [check for check in firsts if check.work <= WORK] or firsts[:1]
         self.sample, self._rest = firsts[:SAMPLE], firsts[SAMPLE:]
         self.passed = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
         self.budget = Budget(CALLS)
         self._known: dict[tuple[Combination, str], bool] = {}
         self._partly: dict[str, list[Combination]] = {}  # what gives one of the wrong tensors of a check
         self._failing: set[tuple[Combination, str]] = set()  # what fails where the learner's code does, in other words
-        # the mistakes that by themselves change nothing in a check
-        self._inert: dict[str, set[Kind]] = {}
+        self._inert_kinds: dict[str, set[Kind]] = {}
         for check in self.failed:
             check.compare_with(program)
-            self._inert[check.name] = {kind for kind in fitting if self._is_inert(kind, check)}
         self._sound: dict[Combination, bool] = {}
         self._right: dict[str, bool] = {}
 
@@ -88,6 +88,13 @@ class Search:
         if check.shapes_raised and self._numbers:
             return 0.05
         return 0.5 if check.half else 1.0
+
+    def _inert(self, check: Check) -> set[Kind]:
+        """The mistakes that by themselves change nothing in a check, as far as is known."""
+        if check.name not in self._inert_kinds:
+            kinds = (*self.kinds, *self.styles)
+            self._inert_kinds[check.name] = {kind for kind in kinds if self._is_inert(kind, check)}
+        return self._inert_kinds[check.name]
 
     def _is_inert(self, kind: Kind, check: Check) -> bool:
         """Whether the mistake alone cannot be seen in a check: in no step that it has, or behind random numbers."""
@@ -177,7 +184,7 @@ class Search:
         if key not in self._known:
             program = mixed(self.program, combination)
             explained, partly, fails, unmoved, calls = check.judged(program)
-            self.budget.spend(calls)
+            self.budget.spend(calls * check.work)
             explained = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
             self._known[key] = explained
             if fails and not explained:
@@ -185,7 +192,7 @@ class Search:
             if partly and not explained:
                 self._partly.setdefault(check.name, []).append(combination)
             if unmoved and len(combination) == 1:
-                self._inert[check.name].update(combination)
+                self._inert(check).update(combination)
         return self._known[key]
 
     def contradicted(self, combination: Combination) -> bool:
@@ -200,6 +207,8 @@ class Search:
 
     def _refutes(self, check: Check, combination: Combination) -> bool:
         """Whether the learner's code gives other numbers, in whatever style what a mask hides is treated."""
+        if frozenset().union(*map(steps, combination)) <= self.program.idle(check):
+            return False
         if not check.refutes(mixed(self.program, combination)):
             return False
         styled = self._styled(combination, check, True) if check.has_mask else ()
@@ -249,14 +258,14 @@ class Search:
 
     def _larger(self, start: Combination, check: Check) -> Iterator[Combination]:
         """With one mistake more."""
-        inert = self._inert[check.name]
+        inert = self._inert(check)
         return (joined(start, kind) for kind in self.kinds if kind not in inert and compatible(start, kind))
 
     def _styled(self, start: Combination, check: Check, sound: bool | None = None) -> Iterator[Combination]:
         """With a style more, of those that are right by themselves, or of the others."""
         if start and not any(map(is_style, start)):
             fitting = (style for style in self.styles if sound in (None, style.sound))
-            inert = self._inert[check.name] if sound is None else ()
+            inert = self._inert(check) if sound is None else ()
             yield from (joined(start, style) for style in fitting if style not in inert and compatible(start, style))
 
     def _both(self, start: Combination, check: Check) -> Iterator[Combination]:
@@ -270,14 +279,14 @@ class Search:
         """Two mistakes at once: on the first check that tells, or else on the one in which most mistakes show by
         themselves."""
         telling = [each for each in self.sample if each.telling]
-        fullest = sorted(telling, key=lambda check: (len(self._inert[check.name]), check.cost))
+        fullest = sorted(telling, key=lambda check: (len(self._inert(check)), check.cost))
         for check in dict.fromkeys([*telling[:1], *fullest[:1]]):
             if found := self._pairs_on(check):
                 return found
         return []
 
     def _pairs_on(self, check: Check) -> list[Combination]:
-        active = [kind for kind in self.kinds if kind not in self._inert[check.name]]
+        active = [kind for kind in self.kinds if kind not in self._inert(check)]
         budget = Budget(CALLS_FOR_PAIRS)
         found = []
         for total in range(1, 2 * len(active)):

@@ -16,6 +16,7 @@ from grading.diagnosis.matching import same, tensors
 from grading.records import Event
 
 TOO_LARGE = 1 << 21  # bytes of a check's tensors: its calls are not worth the time
+NUMBERS = 8192  # in the arguments of a call, from which on it takes longer for each of them
 ASIDE = ("make", "build", "assign", "look")  # requests that call nothing
 Shapes = dict[str, tuple[int, ...]]
 
@@ -94,9 +95,15 @@ class Transcript:
 
     @cached_property
     def cost(self) -> int:
-        """How many calls a run of it takes."""
+        """What a run of it takes, in calls of small tensors."""
         calls = [step.request for step in self.steps if step.request["do"] not in ASIDE]
-        return max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls[:4]))
+        return self.work * max(1, sum(len(each.get("calls") or each.get("steps") or "1") for each in calls[:4]))
+
+    @cached_property
+    def work(self) -> int:
+        """What a call of it takes, where one of small tensors takes 1."""
+        given = (sum(each.numel() for each in tensors(_given(step.request))) for step in self.steps)
+        return 1 + max(given, default=0) // NUMBERS
 
     @cached_property
     def has_mask(self) -> bool:

@@ -47,6 +47,7 @@ class Terminal:
         self.resize(rows, columns, tell=False)
         self.before = termios.tcgetattr(slave)
         self.slave = slave
+        own_size = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             [sys.executable, "grader.py", *arguments],
             cwd=root,
@@ -55,7 +56,7 @@ class Terminal:
             stderr=slave,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-            env={**os.environ, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **environment},
+            env={**own_size, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **environment},
         )
         self.raw = b""
 
