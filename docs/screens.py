@@ -43,6 +43,7 @@ DOCUMENTS = {
 TRIALS = ROOT / "docs" / "trials.toml"
 FENCES = ROOT / "benchmarks" / "results" / "fences.json"
 MOST_NAMES = 6  # of files in a cell of the table of fences
+LAYERS = {"landlock": "Landlock", "audit": "audit hook", "forbidden": "forbidden functions"}  # others as they are
 WIDTH = 88
 SEED = "7"
 HEADS = {
@@ -177,7 +178,9 @@ def fences(checkout: Checkout, language: str) -> str:
     rows = ["| layer | alone, over the frame, stops | without it gets through | without it not run |", "|---" * 4 + "|"]
     for layer, without in found["without"].items():
         alone = _by_family(found["alone"][layer]) if layer in found["alone"] else "(part of the frame)"
-        rows.append(f"| {layer} | {alone} | {_named(without['through'])} | {_named(without['not_run'])} |")
+        rows.append(
+            f"| {LAYERS.get(layer, layer)} | {alone} | {_named(without['through'])} | {_named(without['not_run'])} |"
+        )
     for name, what in (("everything", "with all layers"), ("frame", "the frame alone"), ("nothing", "no layer at all")):
         each = found[name]
         rows.append(f"| *{what}* | | {_by_family(each['through'])} | {_named(each['not_run'])} |")
