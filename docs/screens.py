@@ -194,7 +194,8 @@ def _by_family(names: Iterable[str]) -> str:
 
 
 def _named(names: Iterable[str]) -> str:
-    names = list(names)
+    if not (names := list(names)):
+        return "nothing"
     return ", ".join(f"`{name}`" for name in names) if len(names) <= MOST_NAMES else _by_family(names)
 
 
