@@ -87,6 +87,13 @@ def lse_is(got, wanted, tolerance=5e-6, name="blockwise_attention"):
 
 
 @on_arrival
+def both_shaped(got, lead, length, value_dim):
+    output, lse = pair(got, "blockwise_attention")
+    shaped(output, (*lead, length, value_dim))
+    shaped(lse, (*lead, length), "lse")
+
+
+@on_arrival
 def both_are(got, wanted, tolerance=5e-6, name="blockwise_attention"):
     output_is(got, wanted[0], tolerance, name)
     lse_is(got, wanted[1], tolerance, name)
@@ -105,29 +112,42 @@ def sized(size):
 def test_shapes(learner, draw, size):
     """blockwise_attention returns an output (..., L, Ev) and lse (..., L)"""
     lead, length, _, _, value_dim = size
-    output, lse = pair(learner.blockwise_attention(*drawn(draw, *size)), "blockwise_attention")
-    shaped(output, (*lead, length, value_dim))
-    shaped(lse, (*lead, length), "lse")
+    both_shaped(learner.blockwise_attention.ahead(*drawn(draw, *size)), lead, length, value_dim)
+
+
+@on_arrival
+def both_typed(got, output_dtype=None, lse_dtype=None):
+    output, lse = pair(got, "blockwise_attention")
+    if output_dtype:
+        typed(output, output_dtype)
+    if lse_dtype:
+        typed(lse, lse_dtype, "lse")
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=short)
 def test_output_dtype(learner, draw, dtype):
     """the output has the dtype of the inputs"""
-    typed(pair(learner.blockwise_attention(*(x.to(dtype) for x in drawn(draw))), "blockwise_attention")[0], dtype)
+    both_typed(learner.blockwise_attention.ahead(*(x.to(dtype) for x in drawn(draw))), output_dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=short)
 def test_lse_dtype(learner, draw, dtype):
     """lse is float64 for float64 inputs and float32 for all others"""
-    _, lse = pair(learner.blockwise_attention(*(x.to(dtype) for x in drawn(draw))), "blockwise_attention")
-    typed(lse, torch.float64 if dtype == torch.float64 else torch.float32, "lse")
+    wanted = torch.float64 if dtype == torch.float64 else torch.float32
+    both_typed(learner.blockwise_attention.ahead(*(x.to(dtype) for x in drawn(draw))), lse_dtype=wanted)
 
 
-def weighed(learner, powers, values, block_size, mask=None):
-    """One query over keys whose scores are the logs of these powers, with E = 1: the output and lse, two numbers."""
-    key = torch.tensor(powers, dtype=torch.float64).log()[:, None]
+def weighed(learner, values, powers, block_sizes, mask=None):
+    """One query over keys whose scores are the logs of these powers, with E = 1: the outputs and lses, in blocks of
+    each of these sizes, all asked before the first is looked at."""
     query, value = torch.ones(1, 1, dtype=torch.float64), torch.tensor(values, dtype=torch.float64)[:, None]
-    output, lse = pair(learner.blockwise_attention(query, key, value, mask, block_size), "blockwise_attention")
+    key = torch.tensor(powers, dtype=torch.float64).log()[:, None]
+    asked = [learner.blockwise_attention.ahead(query, key, value, mask, size) for size in block_sizes]
+    return zip(*(two_numbers(each.wait()) for each in asked), strict=True)
+
+
+def two_numbers(got):
+    output, lse = pair(got, "blockwise_attention")
     shaped(output, (1, 1))
     shaped(lse, (1,), "lse")
     return output.item(), lse.item()
@@ -135,14 +155,14 @@ def weighed(learner, powers, values, block_size, mask=None):
 
 def test_one_block_output(learner):
     """in a single block the output is the weighted mean of the values"""
-    output, _ = weighed(learner, [1.0, 2.0, 5.0], [8.0, 0.0, 16.0], 3)
-    numbers([output], [11], "(1*8 + 2*0 + 5*16) / 8", NUMBERS)
+    outputs, _ = weighed(learner, [8.0, 0.0, 16.0], [1.0, 2.0, 5.0], [3])
+    numbers(outputs, [11], "(1*8 + 2*0 + 5*16) / 8", NUMBERS)
 
 
 def test_one_block_lse(learner):
     """in a single block lse is the log of the sum of the exponentials of the scores"""
-    _, lse = weighed(learner, [1.0, 2.0, 5.0], [8.0, 0.0, 16.0], 3)
-    numbers([lse], [math.log(8)], "ln 8 = ln (1 + 2 + 5)", "lse is not the log of the sum of the exponentials")
+    _, lses = weighed(learner, [8.0, 0.0, 16.0], [1.0, 2.0, 5.0], [3])
+    numbers(lses, [math.log(8)], "ln 8 = ln (1 + 2 + 5)", "lse is not the log of the sum of the exponentials")
 
 
 def test_scores_are_scaled_by_the_root_of_head_dim(learner):
@@ -171,19 +191,19 @@ def test_numbers_of_one_block(learner, draw, size):
 
 def test_equal_scores(learner):
     """every key counts once: equal scores give the mean of all the values"""
-    found = [weighed(learner, [1.0] * 5, [0.0, 5.0, 10.0, 20.0, 40.0], size)[0] for size in (1, 2, 3, 5)]
+    found, _ = weighed(learner, [0.0, 5.0, 10.0, 20.0, 40.0], [1.0] * 5, (1, 2, 3, 5))
     numbers(found, [15] * 4, "the mean of five values, in blocks of 1, 2, 3 and 5", "keys are lost, or count twice")
 
 
 def test_falling_scores(learner):
     """a later block with smaller scores counts less"""
-    found = [weighed(learner, [5.0, 2.0, 1.0], [16.0, 0.0, 8.0], size)[0] for size in (1, 2)]
+    found, _ = weighed(learner, [16.0, 0.0, 8.0], [5.0, 2.0, 1.0], (1, 2))
     numbers(found, [11] * 2, "(5*16 + 2*0 + 1*8) / 8, in blocks of 1 and 2", "the weights of later keys are wrong")
 
 
 def test_rising_scores(learner):
     """a later block with larger scores counts more, and what was summed before counts less"""
-    found = [weighed(learner, [1.0, 2.0, 5.0], [8.0, 0.0, 16.0], size)[0] for size in (1, 2)]
+    found, _ = weighed(learner, [8.0, 0.0, 16.0], [1.0, 2.0, 5.0], (1, 2))
     numbers(found, [11] * 2, "(1*8 + 2*0 + 5*16) / 8, in blocks of 1 and 2", "the weights of earlier keys are wrong")
 
 
@@ -202,7 +222,7 @@ def test_scores_far_below(learner):
 def test_lse_of_several_blocks(learner):
     """lse is that of all the keys, however they are cut into blocks"""
     orders = ([5.0, 2.0, 1.0], [1.0, 2.0, 5.0], [2.0, 5.0, 1.0])
-    found = [weighed(learner, powers, [1.0, 2.0, 4.0], size)[1] for powers in orders for size in (1, 2)]
+    found = [lse for powers in orders for lse in list(weighed(learner, [1.0, 2.0, 4.0], powers, (1, 2)))[1]]
     numbers(found, [math.log(8)] * 6, "ln 8 six times", "lse is not the log of the sum over all the keys")
 
 
@@ -242,9 +262,9 @@ def test_default_block_size(learner, draw):
 def test_true_means_may_attend(learner):
     """a mask's True means may attend"""
     mask = torch.tensor([[True, False, True]])
-    found = weighed(learner, [1.0, 2.0, 5.0], [8.0, 0.0, 16.0], 3, mask)
+    (output,), (lse,) = weighed(learner, [8.0, 0.0, 16.0], [1.0, 2.0, 5.0], [3], mask)
     wanted = [88 / 6, math.log(6)]
-    numbers(found, wanted, "(1*8 + 5*16) / 6, and ln 6", "these are not the keys that the mask allows")
+    numbers([output, lse], wanted, "(1*8 + 5*16) / 6, and ln 6", "these are not the keys that the mask allows")
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 3], ids="block_size={}".format)
@@ -521,7 +541,7 @@ def test_memory(learner, draw, kind):
     lead, length, keys = (2,) if kind == "two leading indices" else (), 128, 512
     given = [x.float() for x in drawn(draw, lead, length, keys, 4, 2)]
     mask = draw.mask(keys).expand(length, keys) if kind == "mask" else None
-    peak, scores = learner.blockwise_attention.peak(*given, mask, 16), 4 * math.prod(lead) * length * keys
+    peak, scores = learner.blockwise_attention.peak(*given, mask, 32), 4 * math.prod(lead) * length * keys
     message = "a call holds as much memory as all the scores together"
     holds(peak < scores, message, f"less than {scores:,} bytes at a time, L = 128, S = 512", f"{peak:,} bytes")
 

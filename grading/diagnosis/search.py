@@ -26,6 +26,7 @@ FURTHER = 8  # checks more, of those that the best combination does not explain
 CALLS = 3500  # of programs in all: about 0.2 ms each
 CALLS_TO_BEGIN = 1500  # for the first mistakes: what is larger is grown from them, and takes the rest
 CALLS_FOR_PAIRS = 700
+AT_ONCE = 3  # passed checks that say which mistakes are tried in pairs first
 PARTS = 6  # combinations that are grown further though they explain a part only
 
 
@@ -68,10 +69,11 @@ class Search:
         # an error's words depend on how a line is written: numbers say more
         answered = {test_of(check) for check in self.failed if not check.raised()}
         self._numbers = any(not check.raised() for check in self.failed)
-        firsts = first_of_each([c for c in self.failed if not c.raised() or test_of(c) not in answered])
-        firsts = [check for check in firsts if check.work <= WORK] or firsts[:1]
-        self.sample, self._rest = firsts[:SAMPLE], firsts[SAMPLE:]
-        self.passed = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
+        fit = [c for c in self.failed if not c.raised() or test_of(c) not in answered]
+        self._fit = [check for check in fit if check.work <= WORK] or fit[:1]
+        self.sample = first_of_each(self._fit)[:SAMPLE]
+        firsts = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
+        self.passed = sorted(firsts, key=lambda check: check.has_mask)  # with a mask, several styles have to be tried
         self.budget = Budget(CALLS)
         self._known: dict[tuple[Combination, str], bool] = {}
         self._partly: dict[str, list[Combination]] = {}  # what gives one of the wrong tensors of a check
@@ -106,10 +108,15 @@ class Search:
         if not self.failed:
             return []
         best = self._climb(self._begun())
-        if best and (further := [check for check in self._rest if not self.explains(best[0], check)]):
-            self.sample += further[:FURTHER]
+        if best and (further := self._unexplained(best[0])):
+            self.sample += further
             best = self._climb(best[:WIDTH])
         return self._simplest(best)
+
+    def _unexplained(self, combination: Combination) -> list[Check]:
+        """Checks beyond the sample that it does not explain, also other ones of the same tests."""
+        others = [check for check in self._fit if check not in self.sample]
+        return first_of_each([check for check in others if not self.explains(combination, check)])[:FURTHER]
 
     @property
     def order(self) -> list[Check]:
@@ -205,10 +212,12 @@ class Search:
             self._sound[combination] = not against or (many and len(against) == 1 and against[0].has_mask)
         return not self._sound[combination]
 
+    def _refuted_at_once(self, kind: Kind) -> bool:
+        """Whether one of the first checks that passed would not have passed with this mistake."""
+        return any(self._refutes(check, (kind,)) and self._as_right(check) for check in self.passed[:AT_ONCE])
+
     def _refutes(self, check: Check, combination: Combination) -> bool:
         """Whether the learner's code gives other numbers, in whatever style what a mask hides is treated."""
-        if frozenset().union(*map(steps, combination)) <= self.program.idle(check):
-            return False
         if not check.refutes(mixed(self.program, combination)):
             return False
         styled = self._styled(combination, check, True) if check.has_mask else ()
@@ -245,8 +254,8 @@ class Search:
     def _left(self, start: Combination) -> list[Check]:
         """What it is grown on: checks whose numbers say most, then those that look at one rule."""
         left = [check for check in self.order if not self.explains(start, check)]
-        telling = [check for check in left if check.telling][:TELLING]
-        return telling + [check for check in left if check not in telling][: TRIES - TELLING]
+        telling, rules = ([check for check in left if check.telling is one] for one in (True, False))
+        return [*telling[:TELLING], *rules, *telling[TELLING:]][:TRIES]
 
     def _first(self, checks: Sequence[Check], stage: Callable[[Check], Iterator[Combination]]) -> list[Combination]:
         """Those that explain the first of the checks that any of them explains."""
@@ -287,6 +296,7 @@ class Search:
 
     def _pairs_on(self, check: Check) -> list[Combination]:
         active = [kind for kind in self.kinds if kind not in self._inert(check)]
+        active.sort(key=self._refuted_at_once)  # what the passed checks allow comes first
         budget = Budget(CALLS_FOR_PAIRS)
         found = []
         for total in range(1, 2 * len(active)):

@@ -195,7 +195,10 @@ def test_empty_rows_in_each_dtype(learner, draw, family, dtype):
     in_dtype(learner, draw, family, dtype, mask)
 
 
-@each(("dtype", "head_dim"), HALF, (4, 128), ids=(short, "head_dim={}".format))
+LARGE = [*((dtype, 4) for dtype in HALF), *((dtype, 128) for dtype in HALVES)]
+
+
+@pytest.mark.parametrize(("dtype", "head_dim"), LARGE, ids=[f"{short(d)}, head_dim={e}" for d, e in LARGE])
 def test_large_scores_are_safe(learner, family, dtype, head_dim):
     """scores of 1e4 are safe"""
     # with a head_dim of 128 the products pass 65504, float16's largest number; scaled, they are near 1e4

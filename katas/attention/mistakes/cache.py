@@ -373,6 +373,7 @@ class KeysAndValuesDetached(Kept):
 
 class Form(Mistake, CachedLayer):
     see = "gqa_kv_cache#Cost"
+    needs = ("append",)
 
 
 class CacheExpanded(Form):
