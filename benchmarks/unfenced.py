@@ -24,7 +24,7 @@ from grading.candidate.limits import MIB, Limits
 from grading.candidate.session import Session
 
 # Smaller than a grade has them: what would pass them gets there sooner.
-LIMITS = Limits(call_seconds=3.0, load_seconds=3.0, kata_seconds=25.0, memory_bytes=256 * MIB)
+LIMITS = Limits(call_seconds=1.5, load_seconds=2.0, kata_seconds=25.0, memory_bytes=256 * MIB)
 ENDLESS = {"call_seconds": 1e6, "load_seconds": 1e6, "kata_seconds": 1e6}
 # The guard of the benchmark itself, above what the grader's limits allow and far below what would hurt a machine.
 MEMORY_GUARD, OPEN_FILES_GUARD = 1280 * MIB, 1024
