@@ -3,10 +3,10 @@
 In: katas/*/kata.toml, a learner's file, the tests of its kata. Out: a Report, and what is made of it. No kata is known
 here by name.
 
-Read: catalog (what a kata is), records (what a grade comes to), then the parts in the order in which they import each
-other: texts, stubs; candidate (the learner's process), diagnosis (why it is wrong), examination (a grade), reports (how
-it is shown); console and doctor; practice (one learner), classroom (many), authoring (one who adds a kata); cli and
-bootstrap (how it starts).
+Read: catalog (what a kata is), hunts (what a hunt is), records (what a grade comes to), then the parts in the order in
+which they import each other: texts, stubs; candidate (the learner's process), diagnosis (why it is wrong), examination
+(a grade), reports (how it is shown); console and doctor; practice (one learner), classroom (many), authoring (one who
+adds a kata); cli and bootstrap (how it starts).
 """
 
 from typing import Any

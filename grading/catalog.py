@@ -13,10 +13,6 @@ kata.toml of a kata has these keys:
     hints       three, each one level further: direction, idea, line of thought; never the code
 
 A kata whose file cannot be read is in the catalog too, after the others, and says why: no other is taken down by it.
-
-A hunt is no kata of the board: it is a right program, and bugs that are planted in it to be found. Its folder has
-hunt.toml (title, minutes, difficulty; file, what the program is called; planted, how many bugs at a time;
-second_minutes, how long its second part takes) and what grading/examination/plants.py and hunting.py read.
 """
 
 from __future__ import annotations
@@ -85,6 +81,11 @@ class Kata:
         return True
 
     @property
+    def file(self) -> str:
+        """What the file is called that a learner writes."""
+        return f"{self.stem}.py"
+
+    @property
     def solution(self) -> Path:
         return ROOT / "solutions" / f"{self.stem}.py"
 
@@ -135,49 +136,8 @@ class Kata:
         return {name: tuple(argument for argument in each if argument != "self") for name, each in names.items()}
 
 
-@dataclass(frozen=True)
-class Hunt(Kata):
-    """A program in which bugs are planted, to be found. Part 2 is to extend the right one, without any."""
-
-    file: str = ""
-    planted: int = 4
-    second_minutes: float = 0.0
-    part: int = 1
-
-    @property
-    def folder(self) -> Path:
-        return ROOT / "katas" / self.stem
-
-    @property
-    def solution(self) -> Path:
-        return self.folder / (self.file if self.part == 1 else f"second_{self.file}")
-
-    @property
-    def tests(self) -> Path:
-        return self.folder / "checks.py"
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The functions and classes of the program."""
-        return self._defined
-
-    @cached_property
-    def _defined(self) -> tuple[str, ...]:
-        body = ast.parse(self.reference).body
-        return tuple(node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef))
-
-    @property
-    def contract(self) -> str:
-        """What the program is meant to be."""
-        return ast.get_docstring(ast.parse(self.reference), clean=False) or ""
-
-    @property
-    def second(self) -> Hunt:
-        return replace(self, part=2, minutes=self.second_minutes)
-
-
 class Catalog:
-    """The katas in order, and by stem; and hunts."""
+    """The katas in order, and by stem."""
 
     def __init__(self, folder: Path = ROOT / "katas") -> None:
         self._folder = folder
@@ -186,13 +146,9 @@ class Catalog:
     def katas(self) -> tuple[Kata, ...]:
         return _katas(self._folder)
 
-    @property
-    def hunts(self) -> tuple[Hunt, ...]:
-        return _hunts(self._folder)
-
     def __getitem__(self, stem: str) -> Kata:
-        """The kata or hunt of that stem; KeyError where there is none."""
-        return {kata.stem: kata for kata in (*self.hunts, *self.katas)}[stem]
+        """The kata of that stem; KeyError where there is none."""
+        return {kata.stem: kata for kata in self.katas}[stem]
 
     @property
     def sound(self) -> tuple[Kata, ...]:
@@ -207,10 +163,6 @@ class Catalog:
     def tracks(self) -> tuple[str, ...]:
         """Those that have katas."""
         return tuple(dict.fromkeys(kata.track for kata in self.katas))
-
-    def __contains__(self, stem: str) -> bool:
-        """Whether there is a kata or hunt of that stem."""
-        return stem in self.stems or any(hunt.stem == stem for hunt in self.hunts)
 
     def find(self, name: str) -> Kata:
         """The kata that somebody means: by stem, path, number, or a part of the stem that no other has.
@@ -256,22 +208,6 @@ def _katas(folder: Path) -> tuple[Kata, ...]:
         ordered += [replace(kata, number=number) for number, kata in enumerate(katas, start=1)]
     there = {kata.stem for kata in ordered}
     return (*ordered, *sorted((kata for kata in found if kata.stem not in there), key=lambda kata: kata.stem))
-
-
-@cache
-def _hunts(folder: Path) -> tuple[Hunt, ...]:
-    return tuple(read_hunt(path) for path in sorted(folder.glob("*/hunt.toml")))
-
-
-def read_hunt(path: Path) -> Hunt:
-    """The hunt that a hunt.toml describes, with its fault where it cannot be read."""
-    stem = path.parent.name
-    try:
-        return Hunt(stem=stem, holes={}, **read_toml(path))
-    except KataFault as fault:
-        return Hunt(stem, stem, 0, {}, fault=fault)
-    except TypeError as error:
-        return Hunt(stem, stem, 0, {}, fault=KataFault(path, error))
 
 
 def _in_order(katas: list[Kata]) -> list[Kata]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading.catalog import Catalog, Kata
+from grading.hunts import find
 
 if TYPE_CHECKING:
     from grading.records import Report
@@ -23,6 +24,14 @@ Verbs = Any  # argparse's subparsers, whose class has no public name
 def kata_named(name: str) -> Kata:
     try:
         return Catalog().find(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def named(name: str) -> Kata:
+    """A kata or a hunt."""
+    try:
+        return find(name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -64,10 +64,12 @@ ENVIRONMENT = {
 
 
 def stems() -> list[str]:
-    """The map, then the notebook of every kata that has one, in the order of the catalog."""
+    """The map, then the notebook of every kata that has one, in the order of the catalog, and of every such hunt."""
     from grading.catalog import Catalog
+    from grading.hunts import hunts
 
-    return [stem for stem in (START, *Catalog().stems) if (SOURCES / f"{stem}.py").exists()]
+    every = (START, *Catalog().stems, *(hunt.stem for hunt in hunts()))
+    return [stem for stem in every if (SOURCES / f"{stem}.py").exists()]
 
 
 def translated() -> list[str]:
@@ -205,11 +207,11 @@ def _stub(stem: str) -> str:
 
 
 def folded_questions(stem: str) -> str:
-    """The questions of a kata, numbered, each folded over what to say and what comes of it."""
-    from grading.catalog import Catalog
+    """The questions of a kata or a hunt, numbered, each folded over what to say and what comes of it."""
+    from grading.hunts import by_stem
     from grading.practice.interview.questions import questions
 
-    every = questions(Catalog()[stem]) if stem in Catalog().stems else []
+    every = questions(by_stem()[stem]) if stem in by_stem() else []
     return "\n\n".join(_folded(number, question) for number, question in enumerate(every, start=1))
 
 

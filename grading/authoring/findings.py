@@ -13,6 +13,7 @@ from grading.console import say_faults
 from grading.diagnosis.knowledge import catalogue, mistakes_of, templates_of
 from grading.diagnosis.mistake import name
 from grading.examination.examiner import Examiner
+from grading.hunts import by_stem
 from grading.practice.interview.questions import TEXTS, Question, read
 from grading.records import KataResult
 from grading.stubs import stub
@@ -242,7 +243,7 @@ def shared_findings(titles: Collection[str]) -> list[str]:
     """What the translations that several katas share have too many: texts of no check and of no mistake of any."""
     found: list[str] = []
     for path in (path for language in LANGUAGES for path in (ROOT / "katas").glob(f"*/{language}.toml")):
-        if path.parent.name not in Catalog():
+        if path.parent.name not in by_stem():
             stars = {template for kata in Catalog().katas for template in templates_of(kata)}
             there = {"checks": titles, "mistakes": catalogue(), "stars": stars}
             own = read_toml(path)

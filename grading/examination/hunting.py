@@ -23,14 +23,15 @@ from grading.candidate.hosts import Host
 from grading.candidate.in_process import DebugHost
 from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
-from grading.catalog import Hunt, KataFault
+from grading.catalog import KataFault
 from grading.examination.checks import close
-from grading.examination.plants import planted, plants
+from grading.examination.plants import SOUND, planted, plants
 from grading.examination.plugin import Drawer, new_seed
+from grading.hunts import Hunt
 from grading.records import CheckFailed, CheckResult, EngineFault, Failure, KataResult, Report
 
-SOUND = "what was right is right"
 ODD = "odd"
+LIMITS = Limits(call_seconds=15.0, kata_seconds=60.0)  # the first optimizer makes PyTorch import for a second or more
 Draw = Callable[[str], Drawer]
 
 
@@ -42,7 +43,7 @@ def hunt_report(hunt: Hunt, keys: Collection[str], file: Path, host: Host, seed:
         seed: of the random inputs; a new one where it is None.
     """
     seed = new_seed() if seed is None else seed
-    learner = Learner(hunt, file, host, Limits(), seed)
+    learner = Learner(hunt, file, host, LIMITS, seed)
     try:
         learner.load()
         with Known(hunt, seed) as known:
@@ -146,7 +147,7 @@ class Known:
         with tempfile.TemporaryDirectory(prefix="kata-") as folder:
             file = Path(folder) / self._hunt.file
             file.write_text(text, encoding="utf-8")
-            learner = Learner(self._hunt, file, self._host, Limits(), self._seed)
+            learner = Learner(self._hunt, file, self._host, LIMITS, self._seed)
             yield learner
             learner.close()
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from grading.catalog import Hunt, KataFault, read_toml
+from grading.catalog import KataFault, read_toml
+from grading.hunts import Hunt
+
+SOUND = "what was right is right"  # the check beside those of the bugs
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,11 @@ def fit(hunt: Hunt, one: str, other: str) -> bool:
     return not _overlap([*_edits(hunt, one), *_edits(hunt, other)])
 
 
-def drawn(hunt: Hunt, chance: random.Random) -> list[str]:
-    """The keys of as many bugs as the hunt has at a time, which fit together."""
+def drawn(hunt: Hunt, chance: random.Random, count: int) -> list[str]:
+    """The keys of so many bugs, which fit together."""
     keys: list[str] = []
     for key in chance.sample(sorted(plants(hunt)), len(plants(hunt))):
-        if len(keys) < hunt.planted and all(fit(hunt, key, each) for each in keys):
+        if len(keys) < count and all(fit(hunt, key, each) for each in keys):
             keys.append(key)
     return sorted(keys)
 

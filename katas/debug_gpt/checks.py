@@ -139,15 +139,21 @@ def loss(learner: Learner, draw: Drawer) -> list[Tensor]:
 
 
 def zeroed_gradients(learner: Learner, draw: Drawer) -> list[Tensor]:
-    """How much larger the embedding's gradient is after two steps that change nothing, than after one: every optimizer
-    that there may be holds the embedding."""
+    """How much larger the embedding's gradient is after two steps that change nothing, than after one; and whether what
+    a step makes of the embedding depends on the tokens: where gradients are set to zero before it, it does not. Every
+    optimizer that there may be holds the embedding."""
     layer, asked = weighed(model(learner, lr=0.0), draw, training=True), tokens(draw)
-    norms = []
+    norms, moved = [], []
     for _ in range(2):
         layer.method("train_step")(asked)
         grad = layer.state()[1]["tokens.weight"]
         norms.append(0.0 if grad is None else float(grad.abs().sum()))
-    return flag(norms[1] / norms[0] if norms[0] else 1.0)
+    for read in (asked, tokens(draw)):
+        layer = weighed(model(learner, lr=0.1), Drawer(7, "weights"), training=True)
+        layer.method("train_step")(read)
+        moved.append(layer.state()[0]["tokens.weight"])
+    learns = float(not torch.equal(*moved))
+    return [*flag(norms[1] / norms[0] if norms[0] else 1.0), *flag(learns)]
 
 
 def optimizer(learner: Learner, draw: Drawer) -> list[Tensor]:

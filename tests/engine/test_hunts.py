@@ -12,14 +12,16 @@ import types
 import pytest
 import torch
 
-from grading import catalog
-from grading.catalog import Catalog, KataFault, read_hunt
+from grading import catalog, hunts
+from grading.catalog import Catalog, KataFault
 from grading.examination.hunting import SOUND, Known, hunt_report
 from grading.examination.plants import drawn, fit, planted, plants
+from grading.practice.interview import bugs
+from grading.records import CheckResult, KataResult
 from grading.texts import tables
 from tests.engine.terminals import Terminal, copied, grader
 
-HUNTS = Catalog().hunts
+HUNTS = hunts.hunts()
 SEED, SEEDS = 7, range(50)
 
 
@@ -116,8 +118,8 @@ def test_the_right_program_passes_whatever_was_planted(hunt, known):
 def test_fifty_seeds_are_solved_in_any_order_and_counted_at_each_step(hunt, known):
     met = set()
     for seed in SEEDS:
-        keys = drawn(hunt, random.Random(seed))
-        assert keys == drawn(hunt, random.Random(seed))
+        keys = drawn(hunt, random.Random(seed), hunt.planted)
+        assert keys == drawn(hunt, random.Random(seed), hunt.planted)
         assert len(keys) == hunt.planted
         order = random.Random(-seed).sample(keys, len(keys))
         for mended in range(len(keys) + 1):
@@ -183,16 +185,24 @@ def small(tmp_path, monkeypatch):
     checks.PROBES, checks.WHOLE, checks.SECOND = {"output": output, "whole": whole}, "whole", ()
     monkeypatch.setitem(sys.modules, "katas.small.checks", checks)
     monkeypatch.setattr(catalog, "ROOT", tmp_path)
-    return read_hunt(folder / "hunt.toml")
+    monkeypatch.setattr(hunts, "ROOT", tmp_path)
+    return hunts.read_hunt(folder / "hunt.toml")
 
 
-def test_it_is_in_a_catalog_of_its_own(small):
-    found = Catalog(small.folder.parent)
-    assert (found.katas, [each.stem for each in found.hunts]) == ((), ["small"])
-    assert "small" in found
-    assert "large" not in found
-    assert found["small"].symbols == ("Twice",)
-    assert found["small"].contract == "Twice the sum."
+def test_it_is_no_kata_and_is_found_by_its_stem(small):
+    assert Catalog(small.folder.parent).katas == ()
+    (found,) = hunts.hunts(small.folder.parent)
+    assert (found.stem, found.file, found.symbols, found.contract) == (
+        "small",
+        "twice.py",
+        ("Twice",),
+        "Twice the sum.",
+    )
+    assert hunts.by_stem().keys() == {kata.stem for kata in (*HUNTS, *Catalog().katas)}
+    assert [hunts.find(each.stem) for each in HUNTS] == list(HUNTS)
+    assert hunts.find(Catalog().stems[0]) == Catalog().katas[0]
+    with pytest.raises(ValueError, match="no kata"):
+        hunts.find("nothing")
 
 
 def test_what_changes_the_same_text_is_not_planted_together(small):
@@ -201,7 +211,7 @@ def test_what_changes_the_same_text_is_not_planted_together(small):
     assert planted(small, ["minus", "thrice"]) == PROGRAM.replace("x + 1", "x - 1").replace("y * 2", "y * 3")
     with pytest.raises(KataFault, match="change the same text"):
         planted(small, ["minus", "both"])
-    assert {tuple(drawn(small, random.Random(seed))) for seed in range(20)} == {("minus", "thrice"), ("both",)}
+    assert {tuple(drawn(small, random.Random(seed), 2)) for seed in range(20)} == {("minus", "thrice"), ("both",)}
 
 
 @pytest.mark.parametrize(
@@ -216,7 +226,7 @@ def test_what_changes_the_same_text_is_not_planted_together(small):
 def test_a_broken_file_is_named(small, file, text, said):
     (small.folder / file).write_text(text)
     with pytest.raises(KataFault, match=said):
-        plants(small) if file == "plants.toml" else read_hunt(small.folder / file).check()
+        plants(small) if file == "plants.toml" else hunts.read_hunt(small.folder / file).check()
 
 
 @pytest.mark.parametrize(
@@ -259,6 +269,14 @@ def test_a_probe_that_the_right_program_cannot_answer_is_a_fault_of_the_hunt(sma
     file.write_text(PROGRAM)
     with pytest.raises(KataFault, match="output, with nothing planted: the answer cannot be examined"):
         hunt_report(small, ["minus", "thrice"], file, examiner.host, SEED)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("raised", True), ("stopped", True), ("different", False)])
+def test_why_a_program_did_not_run_is_said(kind, said):
+    sound = CheckResult(SOUND, SOUND, "failed", message="it is why", where="here:3", kind=kind)
+    result = KataResult("x", "X", "here", "failed", 1, 2, checks=(sound,))
+    assert bugs.found(result).startswith("1 of 2 found; ")
+    assert bugs.found(result).endswith("it is why (here:3)") == said
 
 
 # ---------------------------------------------------------------------------------------------------- the verb

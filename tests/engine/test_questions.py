@@ -8,6 +8,7 @@ import pytest
 
 from grading.authoring.findings import faults
 from grading.catalog import ROOT, Catalog
+from grading.hunts import hunts
 from grading.practice.interview import questions as module
 from grading.practice.interview.questions import (
     LEVELS,
@@ -40,7 +41,7 @@ def test_a_question_is_complete_and_plain(each):
 
 
 def test_all_are_those_of_the_katas_and_those_that_belong_to_none():
-    owners = (*KATAS, *Catalog().hunts)
+    owners = (*KATAS, *hunts())
     of_katas = [each for kata in owners for each in questions(kata) if kata.stem not in each.katas]
     assert EVERY[: len(of_katas)] == of_katas
     files = sorted((ROOT / "katas" / "questions").glob("*.toml"))

@@ -9,15 +9,16 @@ from rich.cells import cell_len
 
 from grading import cli
 from grading.authoring import findings
-from grading.catalog import ROOT, Catalog
+from grading.catalog import ROOT
 from grading.diagnosis.knowledge import catalogue
+from grading.hunts import by_stem, hunts
 from grading.practice.reading import formulas, sections
 from grading.records import Cause, KataResult
 from grading.reports.terminal import what_to_read
 from grading.texts import COMMAND
 from tests.engine.katas import ATTENTION, GROUPS
 
-BUILT = [kata.stem for kata in Catalog().katas if kata.notebook and sections.path_of(kata.stem).is_file()]
+BUILT = [each.stem for each in by_stem().values() if each.notebook and sections.path_of(each.stem).is_file()]
 
 
 @pytest.fixture
@@ -113,6 +114,15 @@ def test_chinese_prose_where_there_is_some_and_english_elsewhere(run):
     first = chinese[told.index(True, 1)].anchor
     assert re.search("[\u4e00-\u9fff]", run(f"{GROUPS}#{first}", "zh")[1])
     assert "节。阅读其中一节" in run(GROUPS, "zh")[1]
+
+
+@pytest.mark.parametrize("hunt", [hunt for hunt in hunts() if hunt.notebook], ids=lambda hunt: hunt.stem)
+def test_the_notebook_of_a_hunt_is_found(run, hunt):
+    status, shown, _ = run(hunt.stem)
+    assert (status, hunt.title in shown) == (0, True)
+    anchor = findings.sections(hunt.stem)[2]
+    assert f"python grader.py read {hunt.stem}#{anchor}\n" in shown
+    assert run(f"{hunt.stem}#{anchor}")[0] == 0
 
 
 def test_without_a_section_it_lists_them_and_what_is_not_there_is_refused(run, monkeypatch, tmp_path):

@@ -298,6 +298,22 @@ def test_a_round_is_chinese(copy):
     assert "已放弃" in said(copy, "interview", "start", GROUPS) + said(copy, "interview", "drop")
 
 
+def test_the_bugs_of_a_round_are_chinese(copy):
+    said(copy, "interview", "start", GROUPS, "--round", "onsite", "--minutes", "30")
+    said(copy, "interview", "next")
+    assert re.search(r"里埋了 \d 个 bug", said(copy, "interview", "next"))
+    assert re.search(r"\d 个 bug 中找到了 0 个", said(copy, "interview", "run"))
+    card = said(copy, "interview", "next")
+    for row in (
+        r"这一部分没有通过：\d 个 bug 中找到了 0 个。",
+        r"\n找到  +0 / \d",
+        r"\n没有找到  +[^ ]",
+        r"\n延伸阅读  ",
+    ):
+        assert re.search(row, card), row
+    assert re.search(r"\n    \d 个 bug 中找到了 0 个\n", said(copy, "history"))
+
+
 def test_the_history_and_the_deck_are_chinese(copy):
     shown = said(copy, "history")
     assert re.search(rf"{GROUPS} +面试", shown)

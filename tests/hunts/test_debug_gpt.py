@@ -2,11 +2,11 @@
 
 import pytest
 
-from grading.catalog import Catalog
 from grading.examination.hunting import SOUND, Known
 from grading.examination.plants import planted, plants
+from grading.hunts import by_stem
 
-HUNT = Catalog()["debug_gpt"]
+HUNT = by_stem()["debug_gpt"]
 SEED = 11
 
 # bug -> other texts that mend it than the right program's, for the text that was planted
@@ -129,7 +129,16 @@ NOT_MENDED = [
     (
         "gradients-kept",
         {"        self.optimizer.step()": "        self.optimizer.zero_grad()\n        self.optimizer.step()"},
-        True,
+        False,
+        False,
+    ),
+    (
+        "gradients-kept",
+        {
+            "        self.optimizer.step()": "        self.optimizer.zero_grad(set_to_none=False)\n"
+            "        self.optimizer.step()"
+        },
+        False,
         False,
     ),
     ("no-residual", {"": ""}, False, True),

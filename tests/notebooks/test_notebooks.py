@@ -17,6 +17,7 @@ import pytest
 
 from grading.catalog import Catalog
 from grading.classroom.similarity import Normal
+from grading.hunts import by_stem, hunts
 from grading.practice.interview.questions import Question, questions
 from tests.questions.figures import numbers
 
@@ -29,11 +30,13 @@ _spec.loader.exec_module(build)
 START = build.START
 
 STEMS = build.stems()
+HUNTS = [hunt.stem for hunt in hunts()]
 # words of markdown that is not folded, code cells, plots: (least, most)
 LIMITS = {
     "core": {"words": (1200, 3600), "code cells": (20, 50), "plots": (3, 9)},
     "further": {"words": (900, 1600), "code cells": (8, 30), "plots": (2, 5)},
 }
+HUNT_LIMITS = {"words": (900, 1400), "code cells": (8, 20), "plots": (2, 3)}
 START_LIMITS = {"words": (300, 1500), "code cells": (2, 12), "plots": (1, 3)}
 MOST_BYTES = 600 * 1024
 
@@ -91,14 +94,15 @@ def words(text: str) -> int:
 
 each_notebook = pytest.mark.parametrize("stem", STEMS)
 in_each_language = pytest.mark.parametrize("stem", [*STEMS, *build.translated()])
-each_kata_notebook = pytest.mark.parametrize("stem", [stem for stem in STEMS if stem != START])
+each_of_a_kata_or_hunt = pytest.mark.parametrize("stem", [stem for stem in STEMS if stem != START])
+each_of_a_kata = pytest.mark.parametrize("stem", [stem for stem in STEMS if stem in Catalog().stems])
 
 
 def test_there_is_a_map():
     assert STEMS[0] == START
 
 
-def test_every_source_is_that_of_the_map_or_of_a_kata_and_every_notebook_has_one():
+def test_every_source_is_that_of_the_map_a_kata_or_a_hunt_and_every_notebook_has_one():
     assert sorted(path.stem for path in (NOTEBOOKS / "src").glob("*.py")) == sorted(STEMS)
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == sorted(STEMS)
 
@@ -164,7 +168,7 @@ def test_file_is_small(stem):
 
 @each_notebook
 def test_length(stem):
-    limits = START_LIMITS if stem == START else LIMITS[Catalog()[stem].track]
+    limits = START_LIMITS if stem == START else HUNT_LIMITS if stem in HUNTS else LIMITS[by_stem()[stem].track]
     unfolded = re.sub("<details>.*?</details>", "", markdown(stem), flags=re.DOTALL)
     counted = {"words": words(unfolded), "code cells": len(code_cells(stem)), "plots": len(pictures(stem))}
     assert all(limits[what][0] <= number <= limits[what][1] for what, number in counted.items()), counted
@@ -227,7 +231,7 @@ def test_opening(stem):
     assert f"{name}/blob/HEAD/notebooks/{stem}.ipynb" in first or not name
     assert "minutes" in first
     if stem != START:
-        assert f"python grader.py check {stem}" in first
+        assert ("python grader.py debug" if stem in HUNTS else f"python grader.py check {stem}") in first
     assert tags(setup) == ["setup"]
     assert source(setup) == source(load(START)["cells"][1]), "the set-up is the same everywhere"
     assert setup["outputs"] == []
@@ -328,7 +332,7 @@ def test_in_colab_the_set_up_clones_the_repository(tmp_path):
     assert done.stdout.strip() == str(tmp_path / "attention-katas" / "grading" / "__init__.py"), done.stderr
 
 
-@each_kata_notebook
+@each_of_a_kata
 def test_it_ends_with_the_stub_as_a_cell_that_is_graded(stem):
     graded = [cell for cell in code_cells(stem) if "graded" in tags(cell)]
     assert len(graded) == 1
@@ -338,7 +342,7 @@ def test_it_ends_with_the_stub_as_a_cell_that_is_graded(stem):
     assert "not started" in "".join("".join(output["data"]["text/plain"]) for output in graded[0]["outputs"])
 
 
-@each_kata_notebook
+@each_of_a_kata_or_hunt
 def test_a_reader_does_something(stem):
     text = markdown(stem)
     assert text.count("**Predict.**") >= 5
@@ -352,8 +356,8 @@ def test_a_reader_does_something(stem):
 
 
 def own_questions(stem: str) -> dict[str, Question]:
-    """Key -> question of the kata."""
-    return {each.key: each for each in questions(Catalog()[stem])}
+    """Key -> question of the kata or hunt."""
+    return {each.key: each for each in questions(by_stem()[stem])}
 
 
 def checks(stem: str) -> dict[str, list[dict]]:
@@ -367,18 +371,18 @@ def checks(stem: str) -> dict[str, list[dict]]:
     return found
 
 
-@each_kata_notebook
-def test_all_questions_of_the_kata_are_there(stem):
+@each_of_a_kata_or_hunt
+def test_all_questions_are_there(stem):
     assert len(own_questions(stem)) >= 8
     assert build.folded_questions(stem) in markdown(stem)
 
 
-@each_kata_notebook
+@each_of_a_kata
 def test_checks_name_questions_that_are_there(stem):
     assert set(checks(stem)) <= set(own_questions(stem))
 
 
-@each_kata_notebook
+@each_of_a_kata
 def test_every_number_in_an_answer_is_asserted(stem):
     """0, 1 and 2 are too common to look for."""
     for name, each in own_questions(stem).items():

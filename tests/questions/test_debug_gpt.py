@@ -6,14 +6,14 @@ import types
 import torch
 import torch.nn.functional as F
 
-from grading.catalog import Catalog
 from grading.examination.plants import planted
+from grading.hunts import by_stem
 
 
 def program(*bugs):
     """The classes of the debug round's model with these bugs in it."""
     module = types.ModuleType("gpt")
-    exec(planted(Catalog()["debug_gpt"], bugs), module.__dict__)
+    exec(planted(by_stem()["debug_gpt"], bugs), module.__dict__)
     torch.manual_seed(0)
     return module
 

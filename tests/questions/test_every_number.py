@@ -6,11 +6,12 @@ import tomllib
 
 import pytest
 
-from grading.catalog import ROOT, Catalog
+from grading.catalog import ROOT
+from grading.hunts import hunts
 from tests.questions.figures import numbers
 
 FILES = {path.stem: path for path in sorted((ROOT / "katas" / "questions").glob("*.toml"))}
-FILES |= {hunt.stem: hunt.folder / "questions.toml" for hunt in Catalog().hunts}
+FILES |= {hunt.stem: hunt.folder / "questions.toml" for hunt in hunts()}
 
 
 def named(topic):

@@ -7,24 +7,17 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from grading.console import FAIL
-from grading.examination.examiner import Examiner
+from grading.console import FAIL, width
+from grading.practice.interview.running import Grade, examined
 from grading.practice.interview.workspace import Work, Workspace
 from grading.practice.progress.times import length
 from grading.records import Report
 from grading.texts import word
 
-Grade = Callable[[Workspace, Work], Report]
 Step = Callable[[Workspace, Work, Grade], int]
-GradeWith = Callable[[Examiner, Workspace, Work], Report]
 
 
-def by_its_kata(examiner: Examiner, workspace: Workspace, work: Work) -> Report:
-    """The report of the kata that the work is about."""
-    return examiner.grade([work.stem], workspace.folder)
-
-
-def sit(workspace: Workspace, work: Work, run: Step, finish: Step, grade_with: GradeWith = by_its_kata) -> int:
+def sit(workspace: Workspace, work: Work, run: Step, finish: Step) -> int:
     """The exit status of the interview. Ctrl-C or q leaves it under way: `interview finish` ends it later."""
     from grading.practice.watch.keys import Keys
     from grading.practice.watch.stoppable_examiner import StoppableExaminer
@@ -32,7 +25,7 @@ def sit(workspace: Workspace, work: Work, run: Step, finish: Step, grade_with: G
     examiner = StoppableExaminer()  # forks, so before the thread of the keys
 
     def grade(workspace: Workspace, work: Work) -> Report:
-        return grade_with(examiner, workspace, work)
+        return examined(examiner, workspace, work)
 
     pressed: SimpleQueue[str] = SimpleQueue()
     try:
@@ -47,7 +40,7 @@ def _sit(workspace: Workspace, work: Work, run: Step, grade: Grade, pressed: Sim
     """Until it is over; False where it is left under way."""
     end = work.began + 60 * work.minutes
     while (left := end - time.time()) > 0:
-        sys.stdout.write("\r" + word("clock", time=length(left)))
+        sys.stdout.write("\r" + line(left))
         sys.stdout.flush()
         try:
             key = pressed.get(timeout=min(1.0, left))
@@ -61,3 +54,10 @@ def _sit(workspace: Workspace, work: Work, run: Step, grade: Grade, pressed: Sim
             return key == "f"
     print("\n" + word("clock-end"))
     return True
+
+
+def line(left: float) -> str:
+    """The time that is left, and the keys: never wider than the screen, where it could not be written over."""
+    from grading.reports.columns import fit
+
+    return fit(word("clock", time=length(left)), width() - 1)

@@ -6,8 +6,8 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from grading.catalog import Catalog
 from grading.console import PASS, Verbs, say
+from grading.hunts import find
 from grading.practice.interview.asking import after, answer, ask, heading
 from grading.practice.interview.questions import LEVELS, TOPICS, Question, on, questions, translated
 from grading.practice.interview.recall import due, new, next_due
@@ -61,7 +61,7 @@ def _about(name: str) -> list[Question]:
     if name in TOPICS:
         return on(name)
     try:
-        return questions(Catalog().find(name))
+        return questions(find(name))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}; or a topic: {_names()}") from None
 

@@ -127,7 +127,7 @@ def _finish(workspace: Workspace, work: Work, grade: Grade) -> int:
     report = grade(workspace, work)
     if not work.green:
         work.ran(report, ended)
-    work.passed = report.katas[0].passed
+    work.stands(report)
     workspace.end(work.entry(INTERVIEW, ended))
     print("\n" + card(work, ended))
     _ask(work.kata)

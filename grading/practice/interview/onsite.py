@@ -16,7 +16,7 @@ from grading.console import FAIL, PASS, USAGE, say, width
 from grading.practice.interview.asking import ask, tell_answers, tell_questions
 from grading.practice.interview.questions import Question, every, translated
 from grading.practice.interview.recall import RATINGS, remember
-from grading.practice.interview.rounds import DEBUG, EXTEND, Part, Round, RoundSpace, make
+from grading.practice.interview.rounds import EXTEND, Part, Round, RoundSpace, make
 from grading.practice.interview.running import Grade, graded, rows, run
 from grading.practice.interview.workspace import CARD, Work, Workspace
 from grading.practice.progress.progress import Progress
@@ -46,7 +46,6 @@ def hold(space: RoundSpace) -> int:
 
     while (round := space.round()) and (part := round.part):
         part = part if part.began else _begin(space, live=True)
-        space.turn_to(part)
         if part.work is None:
             part.ratings = ask(_questions(part))
             round.keep(part)
@@ -63,11 +62,12 @@ def hold(space: RoundSpace) -> int:
 def go_on(space: RoundSpace, action: str, words: Sequence[str]) -> int:
     """A step of a round without a terminal; `words` are ratings of what was explained."""
     round = space.round()
-    part = round.part if round else None
-    if not (round and part):
+    if not round:
         print("grader: no round is under way: python grader.py interview start --round onsite", file=sys.stderr)
         return USAGE
-    space.turn_to(part)
+    part = round.part
+    if part is None:
+        return _card(space)
     if action == "drop":
         _end_part(space)
         space.over()
@@ -111,7 +111,6 @@ def _begin(space: RoundSpace, live: bool = False) -> Part:
     part = round.part
     assert part is not None
     part.began = time.time()
-    space.turn_to(part)
     if part.work is not None:
         work = form(Work, part.work)
         work.began, work.minutes = part.began, part.minutes
@@ -131,8 +130,8 @@ def _announce(space: RoundSpace, round: Round, part: Part, live: bool) -> None:
             tell_questions(_questions(part))
             say("\n" + word("round-explained"))
         return
-    where = "round-mend" if part.kind == DEBUG else "interview-file"
-    say(word(where, file=space.file(part.work["stem"]).relative_to(ROOT)))
+    work, file = form(Work, part.work), space.file(part.work["stem"]).relative_to(ROOT)
+    say(word("round-bugs", count=len(work.planted), file=file) if work.planted else word("interview-file", file=file))
     if part.kind == EXTEND:
         say(word("round-yours", file=space.file(round.stem).relative_to(ROOT)))
     if not live:
@@ -154,7 +153,9 @@ def _ended(workspace: Workspace, work: Work, grade: Grade) -> int:
     if not work.green:
         work.ran(grade(workspace, work), time.time())
         workspace.note(work)
-    say(word("round-passed" if work.green else "round-failed", passed=work.passed, expected=work.expected))
+    counts = {"passed": work.passed, "expected": work.expected, "planted": len(work.planted)}
+    outcome = "passed" if work.green else "failed"
+    say(word(f"round-mended-{outcome}" if work.planted else f"round-{outcome}", **counts))
     _end_part(workspace)
     return PASS
 
@@ -214,9 +215,6 @@ def _written(part: Part, now: float) -> list[tuple[str, str]]:
     work = form(Work, part.work)
     if not part.began:
         return [("time", word("card-not-begun"))]
-    if part.kind == DEBUG:
-        found = [row for row in rows(work, part.ended or now) if row[0] in ("time", "first", "green")]
-        return [("mistake", Texts().drill(work.stem, work.source, work.mistake)), *found]
     return rows(work, part.ended or now)
 
 

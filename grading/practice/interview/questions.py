@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from grading.catalog import ROOT, Catalog, Kata, KataFault, read_toml
+from grading.hunts import hunts
 from grading.texts import tables
 
 FOLDER = ROOT / "katas"
@@ -49,7 +50,7 @@ def questions(kata: Kata) -> list[Question]:
 
 def every() -> list[Question]:
     """All that there are: those of the katas in order, of hunts, then those that belong to neither."""
-    files = [FOLDER / kata.stem / "questions.toml" for kata in (*Catalog().katas, *Catalog().hunts)]
+    files = [FOLDER / kata.stem / "questions.toml" for kata in (*Catalog().katas, *hunts())]
     return [each for path in (*files, *sorted((FOLDER / "questions").glob("*.toml"))) for each in _read(path)]
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping
+import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import ROOT, Catalog, Kata
-from grading.practice.interview import drill
+from grading.catalog import ROOT, Catalog, Kata, KataFault
+from grading.hunts import by_stem, hunts
+from grading.practice.interview import bugs
 from grading.practice.interview.choice import followers, interviewed
 from grading.practice.interview.recall import drawn
 from grading.practice.interview.workspace import Work, Workspace
@@ -21,14 +24,12 @@ from grading.stubs import stub
 EXPLAIN, WRITE, EXTEND, DEBUG = "explain", "write", "extend", "debug"  # the parts, in this order
 ROUNDS: Mapping[int, Mapping[str, float]] = {
     30: {EXPLAIN: 5, WRITE: 15, DEBUG: 10},
-    45: {EXPLAIN: 5, WRITE: 18, EXTEND: 14, DEBUG: 8},
-    60: {EXPLAIN: 6, WRITE: 23, EXTEND: 20, DEBUG: 11},
+    45: {EXPLAIN: 5, WRITE: 17, EXTEND: 12, DEBUG: 11},
+    60: {EXPLAIN: 5, WRITE: 22, EXTEND: 16, DEBUG: 17},
 }
 QUESTIONS = 3  # that are to be explained
-ROOM = 1.5  # a kata may be meant to take so much longer than its part
-
-# What is put before the reader to debug, about a kata: a file in which something is wrong, or None where there is none.
-BROKEN: Callable[[Kata, random.Random], Work | None] = drill.broken
+ROOM = 1.5  # a kata, or as many bugs, may be meant to take so much longer than its part
+VERSION = 2  # of the notes of a round
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Round:
     began: float
     parts: list[dict[str, Any]]
     at: int = 0
+    version: int = 1
 
     @property
     def kata(self) -> Kata:
@@ -80,24 +82,31 @@ class Round:
 
 
 class RoundSpace(Workspace):
-    """The files of a round, in .kata/round/, and in debug/ there; its notes are the whole round."""
+    """The files of a round, in .kata/round/; its notes are the whole round."""
 
     def __init__(self, home: Path = ROOT / ".kata") -> None:
         super().__init__("round", home)
-        self.written = self.folder
-
-    def turn_to(self, part: Part) -> None:
-        """What is to be debugged does not go over what was written."""
-        self.folder = self.written / "debug" if part.kind == DEBUG else self.written
 
     def round(self) -> Round | None:
         """The round under way; None where there is none, or its notes are damaged."""
         try:
             found = form(Round, json.loads(self.notes.read_text(encoding="utf-8")))
-            known = [form(Work, part.work).stem for part in found.all_parts() if part.work]
+            known = {form(Work, part.work).stem for part in found.all_parts() if part.work}
         except (OSError, ValueError):
             return None
-        return found if {found.stem, *known} <= set(Catalog().stems) else None
+        if found.stem not in Catalog().stems or not known <= by_stem().keys():
+            return None
+        return found if found.version == VERSION else self._without_drill(found)
+
+    def _without_drill(self, round: Round) -> Round:
+        """In version 1 a drill was to be debugged. What was done in it goes to the history; the other parts stay."""
+        for part in round.all_parts():
+            if part.kind == DEBUG and part.work and part.began and not part.ended:
+                Progress(self.notes.parent).ended(form(Work, part.work).entry(DRILL, time.time()))
+        round.parts = [each for each in round.parts if each["kind"] != DEBUG]
+        round.at, round.version = min(round.at, len(round.parts)), VERSION
+        self.save(round)
+        return round
 
     def save(self, round: Round) -> None:
         self.write(plain(round))
@@ -120,17 +129,28 @@ def make(kata: Kata | None, minutes: int, progress: Progress, chance: random.Ran
     plan = ROUNDS[minutes]
     first = kata or interviewed(progress, chance, at_most=ROOM * plan[WRITE], follow=EXTEND in plan)
     after = followers(first, progress, chance)
-    wrong = BROKEN(first, chance)
     parts = []
     for kind, length in plan.items():
         part = Part(kind, float(length))
         if kind == EXPLAIN:
             part.asked = [each.key for each in drawn(first, progress.answers(), now, QUESTIONS)]
         elif kind == DEBUG:
-            part.work = plain(wrong) if wrong else None
+            part.work = _debugged(length, chance)
         else:
             chosen = first if kind == WRITE else after
             part.work = plain(Work(chosen.stem, 0.0, length, stub(chosen, steps=False))) if chosen else None
         if part.asked or part.work:
             parts.append(plain(part))
-    return Round(first.stem, float(minutes), now, parts)
+    return Round(first.stem, float(minutes), now, parts, version=VERSION)
+
+
+def _debugged(minutes: float, chance: random.Random) -> dict[str, Any] | None:
+    """A program with as many bugs in it as there is time for; None where there is none that can be read."""
+    for hunt in chance.sample(hunts(), len(hunts())):
+        try:
+            hunt.check()
+            count = round(ROOM * minutes * hunt.planted / hunt.minutes)
+            return plain(bugs.given(hunt, min(max(count, 1), hunt.planted), minutes, chance))
+        except KataFault as fault:
+            print(f"grader: {fault}", file=sys.stderr)
+    return None

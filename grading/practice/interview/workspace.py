@@ -1,4 +1,4 @@
-"""A file to work in beside problems/, in .kata/, and what is known of the work: for interviews and drills."""
+"""A file to work in beside problems/, in .kata/, and what is known of the work, in interviews, drills and hunts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grading.catalog import ROOT, Catalog, Kata
+from grading.catalog import ROOT, Kata
+from grading.examination.plants import SOUND
+from grading.hunts import Hunt, by_stem
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import AGAIN, DRILL, INTERVIEW, Entry, form, rate, rate_drill
 from grading.records import Report
@@ -21,8 +23,9 @@ CARD = 15  # columns of the labels of a card
 class Work:
     """Times are seconds since 1970, 0 for what has not happened.
 
-    `given` is the text as it was at the start, `source` the name of the file that a drill's text comes from. In the
-    last run `passed` of the `expected` checks passed; `missed` are the rules that failed in the first with checks.
+    `given` is the text as it was at the start, `source` the name of the file that a drill's text comes from, or the
+    bugs that are planted in it. In the last run `passed` of the `expected` checks passed, or bugs were found: `found`
+    are these, with SOUND where all else is right. `missed` are the rules that failed in the first run with checks.
     """
 
     stem: str
@@ -36,19 +39,31 @@ class Work:
     green: float = 0.0
     passed: int = 0
     expected: int = 0
+    found: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     causes: dict[str, str] = field(default_factory=dict)
     explains: dict[str, int] = field(default_factory=dict)
 
     @property
     def kata(self) -> Kata:
-        return Catalog()[self.stem]
+        return by_stem()[self.stem]
+
+    @property
+    def hunt(self) -> Hunt | None:
+        """What is hunted, its second part where nothing is planted; None where it is about a kata."""
+        kata = self.kata
+        return (kata if self.source else kata.second) if isinstance(kata, Hunt) else None
+
+    @property
+    def planted(self) -> list[str]:
+        """The bugs that are to be found."""
+        return self.source.split() if self.hunt else []
 
     def ran(self, report: Report, now: float) -> None:
         """A grade of the file."""
         result = report.katas[0]
         self.runs += 1
-        self.passed, self.expected = result.passed, result.expected
+        self.stands(report)
         self.missed = self.missed or list(dict.fromkeys(check.title.partition(" [")[0] for check in result.wrong))
         self.first_run = self.first_run or now
         self.causes |= {cause.name: cause.sentence for cause in result.causes}
@@ -56,11 +71,19 @@ class Work:
         if result.outcome == "passed":
             self.green = self.green or now
 
+    def stands(self, report: Report) -> None:
+        """What that grade says of the file as it is."""
+        result = report.katas[0]
+        self.passed, self.expected = result.passed, result.expected or self.expected
+        names = [check.name for check in result.checks if check.outcome == "passed"]
+        self.found = [name for name in names if name in (*self.planted, SOUND)]
+
     def entry(self, kind: str, ended: float) -> Entry:
         """What it comes to in the history. An interview that did not pass is to be done again."""
         seconds = round((self.green or ended) - self.began, 1)
         first = round(self.first_run - self.began, 1) if self.first_run else 0.0
         work = {"seconds": seconds, "runs": self.runs, "causes": self.causes, "explains": self.explains}
+        work |= {"planted": len(self.planted), "found": sum(key in self.found for key in self.planted)}
         entry = Entry(self.stem, ended, kind, passed=bool(self.green), first_run=first, **work)  # type: ignore[arg-type]
         if entry.passed:
             entry.rating = rate_drill(entry) if kind == DRILL else rate(entry, self.kata.minutes)
@@ -86,7 +109,7 @@ class Workspace:
         self.notes = home / f"{kind}.json"
 
     def file(self, stem: str) -> Path:
-        return self.folder / f"{stem}.py"
+        return self.folder / by_stem()[stem].file
 
     def begin(self, work: Work) -> None:
         """Put the given text into its file, and remember that it is under way."""
@@ -118,7 +141,7 @@ class Workspace:
             work = form(Work, json.loads(self.notes.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return None
-        return work if work.stem in Catalog() else None
+        return work if work.stem in by_stem() else None
 
     def end(self, entry: Entry | None) -> None:
         """It is over, and what it came to is in the history; the file stays."""

@@ -130,6 +130,7 @@ def _topics(answers: dict[str, list[Answer]], now: float) -> list[tuple[str, dic
 
 
 def _entry(entry: Entry) -> dict[str, object]:
+    found = word("hunt-found", found=entry.found, planted=entry.planted) if entry.planted else ""
     return {
         "at": moment(entry.at),
         "kata": entry.kata,
@@ -138,5 +139,5 @@ def _entry(entry: Entry) -> dict[str, object]:
         "time": length(entry.seconds),
         "runs": entry.runs,
         "hints": entry.hints,
-        "causes": Texts().causes(entry.causes, entry.explains),
+        "causes": found or Texts().causes(entry.causes, entry.explains),
     }

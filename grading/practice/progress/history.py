@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from grading.catalog import Catalog, Kata
-from grading.console import PASS, Verbs, kata_named, say, width
+from grading.console import PASS, Verbs, named, say, width
 from grading.practice.progress.progress import Progress
 from grading.practice.progress.state import DRILL, FILE, Attempt, Entry, form, work_of
 from grading.practice.progress.times import day, length, moment
@@ -19,7 +19,7 @@ RECENT = 5  # passes that are shown of a kata, and that are compared with as man
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     history = verbs.add_parser("history", help="what you did, with times, runs, mistakes and hints, and the trend")
-    history.add_argument("kata", nargs="?", metavar="KATA", type=kata_named)
+    history.add_argument("kata", nargs="?", metavar="KATA", type=named)
     history.set_defaults(run=_history)
 
 
@@ -52,10 +52,12 @@ def _under_way(progress: Progress, stem: str) -> Entry | None:
 
 
 def _show(mark: str, entry: Entry) -> None:
-    """A line, and under it the mistakes that were named."""
+    """A line, and under it how many bugs were found, or the mistakes that were named."""
     at = moment(entry.at) if width() >= NARROW else day(entry.at)[5:]
     where = word(f"kind-{entry.kind}")
     print(_row(mark, at, entry.kata, where, length(entry.seconds), str(entry.runs), str(entry.hints)))
+    if entry.planted:
+        say(" " * 4 + word("hunt-found", found=entry.found, planted=entry.planted), " " * 4)
     texts = Texts()
     for name, sentence in entry.causes.items():
         told = texts.cause(name, sentence, entry.explains.get(name, 0))

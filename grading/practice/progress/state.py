@@ -76,7 +76,7 @@ class Entry(Work):
     """An attempt that has ended, as the history keeps it: `at` is when, `kind` where it was made.
 
     One with a `rating` (fsrs's: 1 again to 4 easy) is a review: the schedule of what is due goes by it. `first_run` is
-    how many seconds went by before the first grade, where there was a clock.
+    how many seconds went by before the first grade, where there was a clock. Of `planted` bugs so many were `found`.
     """
 
     kata: str
@@ -85,6 +85,8 @@ class Entry(Work):
     passed: bool = True
     rating: int = 0
     first_run: float = 0.0
+    planted: int = 0
+    found: int = 0
 
 
 @dataclass

@@ -7,7 +7,7 @@ import sys
 from difflib import get_close_matches
 
 from grading.catalog import Kata
-from grading.console import PASS, USAGE, Verbs, kata_named, say, width
+from grading.console import PASS, USAGE, Verbs, named, say, width
 from grading.practice.reading.sections import Section, path_of, section, sections
 from grading.texts import Texts, chosen, grader, word
 
@@ -24,7 +24,7 @@ def register(verbs: Verbs) -> None:
 def _read(arguments: argparse.Namespace) -> int:
     name, _, anchor = arguments.what.partition("#")
     try:
-        kata = kata_named(name)
+        kata = named(name)
     except argparse.ArgumentTypeError as error:
         return _refused(str(error))
     try:
