@@ -54,7 +54,7 @@ def main() -> None:
             "grader",
             {"checks": {result.kata: result.expected for result in fenced.grade(STEMS, SOLUTIONS).katas}, **figures},
         )
-    for examiner in (watching, fenced, unfenced):  # the later ones hold the sockets of those before them
+    for examiner in (unfenced, fenced, watching):
         examiner.close()
 
 

@@ -11,13 +11,15 @@ that the screen names. Where a run says how long it took, the document says one 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -31,8 +33,17 @@ from grading.examination.examiner import Examiner
 from grading.stubs import stub
 from grading.texts import Texts
 
-DOCUMENTS = {"README.md": "en", "README.zh-CN.md": "zh", "docs/guide.md": "en", "docs/trials.md": "en"}
+DOCUMENTS = {
+    "README.md": "en",
+    "README.zh-CN.md": "zh",
+    "docs/guide.md": "en",
+    "docs/trials.md": "en",
+    "docs/security.md": "en",
+}
 TRIALS = ROOT / "docs" / "trials.toml"
+FENCES = ROOT / "benchmarks" / "results" / "fences.json"
+MOST_NAMES = 6  # of files in a cell of the table of fences
+LAYERS = {"landlock": "Landlock", "audit": "audit hook", "forbidden": "forbidden functions"}  # others as they are
 WIDTH = 88
 SEED = "7"
 HEADS = {
@@ -161,7 +172,34 @@ def trials(checkout: Checkout, language: str) -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[Checkout, str], str]] = {"katas": katas_of_tracks, "trials": trials}
+def fences(checkout: Checkout, language: str) -> str:
+    """A table of the grader's layers: what each stops, as benchmarks/fences.py measured it."""
+    found = json.loads(FENCES.read_text(encoding="utf-8"))
+    rows = ["| layer | alone, over the frame, stops | without it gets through | without it not run |", "|---" * 4 + "|"]
+    for layer, without in found["without"].items():
+        alone = _by_family(found["alone"][layer]) if layer in found["alone"] else "(part of the frame)"
+        rows.append(
+            f"| {LAYERS.get(layer, layer)} | {alone} | {_named(without['through'])} | {_named(without['not_run'])} |"
+        )
+    for name, what in (("everything", "with all layers"), ("frame", "the frame alone"), ("nothing", "no layer at all")):
+        each = found[name]
+        rows.append(f"| *{what}* | | {_by_family(each['through'])} | {_named(each['not_run'])} |")
+    return "\n".join(rows)
+
+
+def _by_family(names: Iterable[str]) -> str:
+    counted = Counter(name.partition("_")[0] for name in names)
+    shares = ", ".join(f"{count} {family}" for family, count in counted.items())
+    return f"{counted.total()}: {shares}" if counted else "nothing"
+
+
+def _named(names: Iterable[str]) -> str:
+    if not (names := list(names)):
+        return "nothing"
+    return ", ".join(f"`{name}`" for name in names) if len(names) <= MOST_NAMES else _by_family(names)
+
+
+TABLES: dict[str, Callable[[Checkout, str], str]] = {"katas": katas_of_tracks, "trials": trials, "fences": fences}
 
 
 def filled(text: str, checkout: Checkout, language: str) -> str:

@@ -366,9 +366,9 @@ def test_each_tensor_of_positions_is_its_own(learner):
 
 def test_each_mask_is_its_own(learner):
     """each call returns a mask of its own: what is written into one shows in no other"""
-    given = [(mask, 3) for mask in (MASKS[0], *MASKS)]
-    for (mask, _), got in zip(given, learner.padding_causal_mask.several(*given, spoil=True).wait(), strict=True):
-        allowed(got, visible(mask, 3))
+    given = [(mask, 3) for mask in (MASKS[0], *MASKS)] + [(MASKS[0].bool(), 1)]
+    for (mask, rows), got in zip(given, learner.padding_causal_mask.several(*given, spoil=True).wait(), strict=True):
+        allowed(got, visible(mask, rows))
 
 
 def test_positions_where_the_attention_mask_changes(learner):

@@ -395,6 +395,15 @@ def test_probabilities_are_not_modified(learner):
         holds(right, "the probabilities or u were modified in place", "as they were", "other numbers")
 
 
+def test_the_same_tensors_with_other_numbers(learner, draw):
+    """the same tensors may hold other numbers in the next call"""
+    many, options = [draw(4, 7, scale=2.0) for _ in range(3)], (0.9, 4, 0.8)
+    got = learner.next_token_probs.several(*((logits, *options) for logits in many), reuse=True)
+    close_each(got, [wanted(logits, *options) for logits in many])
+    rows = [(logits.softmax(-1), draw(2, 4).softmax(0)[0]) for logits in many]
+    close_each(learner.sample.several(*rows, reuse=True), [torch.as_tensor(drawn(*row)) for row in rows])
+
+
 def test_a_call_changes_nothing(learner, draw):
     """a call leaves PyTorch's settings as they were"""
     for changed in (

@@ -459,6 +459,15 @@ def test_a_cache_is_used_again(learner, draw, back):
     given.goes_on(made, draw(3, 1, D), "the output of the call after that")
 
 
+def test_what_stands_in_the_cache_counts(learner, draw):
+    """what stands in the cache counts, where a caller has written other keys and values into it too"""
+    made, given = random_layer(learner, draw), sequence(learner, draw)
+    given.goes_on(made, draw(3, 4, D))
+    given.keys, given.values = draw(3, K, 11, E), draw(3, K, 11, E)
+    given.cache.assign(keys=given.keys.clone(), values=given.values.clone())
+    given.goes_on(made, draw(3, 2, D), "the output after a caller has written into the cache")
+
+
 def test_a_cache_from_elsewhere(learner, draw):
     """the same layer takes a cache that another has filled, as it is"""
     made = random_layer(learner, draw)

@@ -53,7 +53,6 @@ class ForkHost:
             try:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 signal.pthread_sigmask(signal.SIG_SETMASK, held)
-                self.control.close()
                 server.serve(theirs, self.workplace)
             finally:
                 os._exit(70)

@@ -260,7 +260,7 @@ class Object(Reference):
         return f"made as {self._made}"
 
     def assign(self, **fields: Any) -> None:
-        """Give fields other values, over there."""
+        """Give fields other values, over there; those of a tensor go into the memory that it has."""
         self._learner.ask({"do": "assign", "object": self.number, "kwargs": fields}, *self._learner.called)
 
     def look(self) -> Pending:

@@ -1,18 +1,20 @@
 """FLOPs and live bytes of what runs under it, counted at the dispatcher.
 
 FLOPs are two for each multiply-add of a matrix product. An upper bound is what they can hold: a product written without
-a matrix product is not seen. It shows in the bytes, though.
+a matrix product is not seen. It shows in the bytes, though, also where numbers leave PyTorch for NumPy or for lists.
 """
 
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -77,6 +79,20 @@ class _Live:
         self.peak = max(self.peak, sum(size for _, size in self.held.values()))
 
 
+class _Exits(TorchFunctionMode):
+    """Once numbers leave PyTorch, what becomes of them is in no tensor: has Python count its memory, and NumPy's."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _EXITS:
+            tracemalloc.start()
+        return func(*args, **(kwargs or {}))
+
+
+_EXITS = {Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__}
+
+
 def _reference(tensor: Tensor) -> StorageWeakRef:
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
@@ -91,7 +107,11 @@ def count(thunk: Callable[[], Any]) -> tuple[Any, int]:
 def peak_bytes(thunk: Callable[[], Any], given: list[Tensor]) -> int:
     """The most memory that thunk held at a time in inference, without the tensors that it was given."""
     live = _Live(given)
-    with torch.no_grad(), Meter(live):
-        kept = thunk()
+    try:
+        with torch.no_grad(), Meter(live), _Exits():
+            kept = thunk()
+        elsewhere = tracemalloc.get_traced_memory()[1]  # 0 where it was not begun
+    finally:
+        tracemalloc.stop()
     del kept
-    return live.peak
+    return live.peak + elsewhere

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,7 @@ from torch import Tensor
 from grading.candidate.wire import Opaque, Reference
 
 MOST_NAMES = 20  # of attributes that are told
+_NOTHING = Opaque("nothing")
 
 
 class Objects:
@@ -29,10 +32,13 @@ class Objects:
         }
 
     def assign(self, number: int, fields: Mapping[str, Any]) -> None:
-        """Give fields other values, as a caller may who starts afresh."""
+        """Give fields other values, as a caller may; those of a tensor go into the memory that it has."""
         for name, value in fields.items():
-            setattr(self._made[number], name, value)
-        self.keep(number, self._made[number], {**self._given[number], **fields})
+            if isinstance(value, Tensor):
+                self._given[number][name].copy_(value)
+            else:
+                setattr(self._made[number], name, value)
+                self._given[number][name] = value
 
     def resolved(self, value: Any) -> Any:
         """The value with the objects in the place of their numbers."""
@@ -45,7 +51,7 @@ class Objects:
     def look(self, number: int) -> dict[str, Any]:
         """What an object holds now, which of its tensors lie elsewhere than they did, and which attributes are new."""
         found, given = self._made[number], self._given[number]
-        value = {name: getattr(found, name, Opaque("nothing")) for name in given}
+        value = {name: _held(found, name) for name in given}
         moved = [name for name, each in given.items() if isinstance(each, Tensor) and not _in_place(value[name], each)]
         added = sorted(name for name in getattr(found, "__dict__", ()) if type(name) is str and name not in given)
         return {"value": value, "moved": moved, "added": added[:MOST_NAMES]}
@@ -60,6 +66,17 @@ def solid(value: Any) -> Any:
     if isinstance(value, Tensor) and any(s == 0 < n - 1 for s, n in zip(value.stride(), value.shape, strict=True)):
         return value.contiguous()
     return value
+
+
+def _held(found: Any, name: str) -> Any:
+    """An attribute as it is stored: a property of the learner's could make up another each time that it is asked."""
+    held = inspect.getattr_static(found, name, _NOTHING)
+    if type(held) is not types.MemberDescriptorType:
+        return held
+    try:  # a class with slots stores it there
+        return held.__get__(found)
+    except AttributeError:
+        return _NOTHING
 
 
 def _in_place(now: Any, was: Tensor) -> bool:

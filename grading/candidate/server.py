@@ -7,6 +7,7 @@ gets into it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 REQUEST = struct.Struct("!cI")
 REPLY = struct.Struct("!II")
+MOST_DESCRIPTORS = 4096
 
 
 def serve(control: socket.socket, workplace: str) -> None:
@@ -37,6 +39,7 @@ def serve(control: socket.socket, workplace: str) -> None:
         workplace: an empty folder, where candidates start.
     """
     os.setsid()
+    _let_go_of_all_but(control.fileno())
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_DUMPABLE, 0)
@@ -55,6 +58,14 @@ def serve(control: socket.socket, workplace: str) -> None:
         _kill(pid)
     _sweep(set())
     os._exit(0)
+
+
+def _let_go_of_all_but(kept: int) -> None:
+    """Close what the examiner has open besides. An earlier fork server, above all, sees its examiner go away only where
+    nobody else holds the other end of its socket."""
+    gc.freeze()  # an object of the examiner's that is freed in here would close a number that is another's by then
+    os.closerange(3, kept)
+    os.closerange(kept + 1, MOST_DESCRIPTORS)
 
 
 def _requests(control: socket.socket) -> Iterator[tuple[bytes, int, list[int]]]:
@@ -101,7 +112,7 @@ def _enter(channel: int, output: int, workplace: str) -> None:
     channel, output, null = (_above(descriptor) for descriptor in (channel, output, null))
     for target, source in ((0, null), (1, output), (2, output), (3, channel)):
         os.dup2(source, target)
-    os.closerange(4, 4096)
+    os.closerange(4, MOST_DESCRIPTORS)
     os.environ.clear()
     os.chdir(workplace)
     signal.signal(signal.SIGINT, signal.SIG_DFL)

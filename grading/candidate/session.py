@@ -167,8 +167,8 @@ class Session:
                 given = _written_over(given, args) if again else args
                 value = target(*given)
                 values.append(_copied(value) if request["reuse"] or request["spoil"] else value)
-                if request["spoil"]:
-                    _spoil(value)
+                if request["spoil"] and _spoils(value, given):
+                    values[-1] = Opaque("a view of what was handed in")
         return {"value": values}
 
     def _mode(self, layer: int | None) -> torch.set_grad_enabled:
@@ -321,10 +321,13 @@ def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def _spoil(value: Any) -> None:
-    """Write over the memory of a value, all of it: where it is a view, the tensor that it is a view of, too."""
-    for tensor in _tensors(value):
-        tensor.untyped_storage().fill_(0)  # type: ignore[attr-defined]
+def _spoils(value: Any, given: Any) -> bool:
+    """Write over the memory of a value and of what it is a view of; whether that is a tensor that was given."""
+    theirs = {tensor.untyped_storage().data_ptr() for tensor in _tensors(given)} - {0}
+    storages = [tensor.untyped_storage() for tensor in _tensors(value)]
+    for storage in storages:
+        storage.fill_(0)  # type: ignore[attr-defined]
+    return any(storage.data_ptr() in theirs for storage in storages)
 
 
 def _solid(value: Any) -> Any:

@@ -67,7 +67,8 @@ def failure_of(error: dict[str, Any], call: str) -> Failure:
     line = error["line"] if isinstance(error.get("line"), int) else 0
     if kind == "unwritten":
         return Failure(f"{text or name} is not written yet", call=call, line=line, kind=kind)
-    message = text if kind in ("load", "forbidden", "misfit", "stopped") else f"{name}: {text}" if text else name
+    bare = kind in ("load", "forbidden", "misfit", "stopped") or not name
+    message = text if bare else f"{name}: {text}" if text else name
     tensors = error.get("tensors")
     shapes = ", ".join(f"{k} {v}" for k, v in tensors.items()) if isinstance(tensors, dict) else ""
     source = str(error.get("text", ""))[:100]

@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -104,3 +105,17 @@ def test_inference_mode_hides_nothing_from_the_meters():
     assert flops == 4 * 64 * 64 + 4 * 64 * 16 + 4 * 51 * 64
     with torch.inference_mode():
         assert (count(step)[1], peak_bytes(step, given)) == (flops, peak)
+
+
+OUTSIDE = {
+    "NumPy": lambda x: torch.from_numpy(x.numpy().repeat(2000, axis=0).sum(0)),
+    "NumPy by itself": lambda x: torch.from_numpy(np.repeat(np.asarray(x), 2000, axis=0).sum(0)),
+    "a list": lambda x: torch.tensor([sum(column) for column in zip(*(x.tolist() * 2000), strict=True)]),
+}
+
+
+@pytest.mark.parametrize("way", OUTSIDE)
+def test_memory_outside_of_pytorch_is_counted(way):
+    x = torch.ones(2, 32)
+    assert peak_bytes(lambda: OUTSIDE[way](x), [x]) > 2000 * 2 * 8
+    assert peak_bytes(lambda: x.exp(), [x]) == 2 * 32 * 4

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from grading.candidate.fork import ForkHost
 from grading.candidate.hosts import SpawnHost
 from grading.candidate.in_process import DebugHost
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT
 from grading.examination.examiner import Examiner
 from tests.engine.katas import ATTENTION, CACHED
+from tests.engine.processes import forked
 
 SOLUTIONS = ROOT / "solutions"
 
@@ -87,3 +89,22 @@ def test_an_examiner_that_is_stopped_leaves_no_process(tmp_path, how):
     while any(Path(f"/proc/{pid}").exists() for pid in left) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="candidates are forked on Linux only")
+def test_of_two_hosts_in_a_process_the_earlier_may_be_closed_first():
+    """A later fork server that held the earlier one's socket would keep it, and who closes it, waiting for ever."""
+
+    def work():
+        signal.alarm(20)
+        first, second = ForkHost(Limits()), ForkHost(Limits())
+        candidate = first.candidate()
+        third = ForkHost(Limits())
+        candidate.close()
+        first.close()
+        answered = [bool(host.candidate().fences) for host in (second, third)]
+        second.close()
+        third.close()
+        return answered
+
+    assert forked(work) == (["", [True, True]], 0)

@@ -286,6 +286,41 @@ def test_memory_is_the_same_only_in_the_same_order():
         assert bool(objects.look(number)["moved"]) is (number > 1)
 
 
+class MadeUp:
+    """Its rows are written when somebody asks for them."""
+
+    def __init__(self, stored):
+        self.stored = stored
+
+    @property
+    def rows(self):
+        return self.stored.fill_(1.0)
+
+
+class Slotted:
+    __slots__ = ("rows",)
+
+    def __init__(self, rows):
+        self.rows = rows
+
+
+def test_what_is_stored_is_looked_at_and_not_what_a_property_makes_up():
+    objects, rows = Objects(), torch.zeros(4)
+    for number, (made, moved) in enumerate([(MadeUp(rows), ["rows"]), (Slotted(rows), []), (object(), ["rows"])]):
+        objects.keep(number, made, {"rows": rows})
+        assert objects.look(number)["moved"] == moved
+        assert not rows.any()
+
+
+def test_a_caller_writes_into_the_memory_that_is_there():
+    objects, rows = Objects(), torch.zeros(4)
+    objects.keep(1, SimpleNamespace(rows=rows, length=2), {"rows": rows, "length": 2})
+    objects.assign(1, {"rows": torch.ones(4), "length": 0})
+    found = objects.look(1)
+    assert (found["moved"], found["value"]["length"]) == ([], 0)
+    assert rows.all()
+
+
 # ------------------------------------------------------------------------------------------- diagnosis
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.watched import HOLDING
 from grading.authoring.submissions import FOLDER, files, header, missed, untrue
 from grading.catalog import ROOT, Catalog
 from grading.examination.plugin import KEY
@@ -98,3 +99,8 @@ def test_the_other_katas_keep_their_verdicts_beside_hostile_ones(examiner, tmp_p
 def test_there_are_enough_of_each():
     assert len(files("wrong")) >= 40
     assert len(files("hostile")) >= 60
+
+
+def test_what_keeps_a_hostile_file_from_the_harm_that_it_states_is_known():
+    """benchmarks/fences.py runs it only where one of these layers is on."""
+    assert {header(path, "harm") for path in files("hostile")} - {""} == HOLDING.keys()

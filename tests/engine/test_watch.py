@@ -10,46 +10,17 @@ import pytest
 
 from grading.catalog import ROOT
 from tests.engine.katas import ATTENTION, COUNT, MASKS, ONE_KV_HEAD, numbered
+from tests.engine.sessions import HANGS, SOLUTION, WRONG, at_rest, begun, children, save, saves
 from tests.engine.terminals import Terminal, copied
-
-SOLUTION = (ROOT / "solutions" / f"{ATTENTION}.py").read_text()
-WRONG = SOLUTION.replace("/ math", "* math")
-HANGS = SOLUTION.replace("def scaled", "import time\n\n\ndef scaled", 1).replace(
-    "    # scaled before", "    time.sleep(600)\n    # scaled before"
-)
 
 
 @pytest.fixture(scope="module")
 def watching(tmp_path_factory):
     """One copy and one `watch` for the tests below, as in an afternoon: the examiner's start is paid once."""
     root = copied(tmp_path_factory.mktemp("watch"))
-    terminal = Terminal(root, "watch", ATTENTION)
-    terminal.until("q quit", "Not started")
+    terminal = begun(root)
     yield terminal, root
     terminal.close()
-
-
-def save(root, text, stem=ATTENTION):
-    """As an editor does: beside it, then over it."""
-    path = root / "problems" / f"{stem}.py"
-    beside = path.with_suffix(".swp")
-    beside.write_text(text)
-    os.replace(beside, path)
-
-
-def children(pid):
-    """The processes below that one."""
-    found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children") as file:
-            found += [int(word) for word in file.read().split()]
-    return found + [each for child in found for each in children(child)]
-
-
-def memory(pid):
-    """MiB that the process holds."""
-    with open(f"/proc/{pid}/status") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
 
 
 def test_a_save_gets_its_verdict(watching):
@@ -130,24 +101,14 @@ def test_deleted_and_undecodable_files_and_a_resize(watching):
 
 
 def test_nothing_grows(watching):
+    """Sixty saves, hangs among them: benchmarks/watching.py has five hundred."""
     terminal, root = watching
-    save(root, SOLUTION)
-    terminal.until(f"1/{COUNT}")
-    terminal.settle()
-    pid = terminal.process.pid
-    first, below = memory(pid), None
-    for i in range(24):
-        if i == 8:
-            first, below = memory(pid), len(children(pid))
-        save(root, (SOLUTION, "def f(:\n", SOLUTION)[i % 3] + f"# {i}\n")
-        terminal.until(f"1/{COUNT}" if i % 3 != 1 else f"0/{COUNT}")
-    terminal.settle()
-    assert memory(pid) - first < 8
-    end = time.monotonic() + 5  # the last candidate ends after its verdict
-    while len(children(pid)) > below and time.monotonic() < end:
-        time.sleep(0.05)
-    assert len(children(pid)) <= below
-    assert len(os.listdir(f"/proc/{pid}/fd")) < 40
+    saves(terminal, root, range(12))
+    before = at_rest(terminal)
+    saves(terminal, root, range(12, 60))
+    after = at_rest(terminal)
+    assert (after.descriptors, after.processes) == (before.descriptors, before.processes)
+    assert after.memory - before.memory < 16
 
 
 def test_a_save_in_the_middle_is_graded_last(watching):

@@ -1,6 +1,7 @@
 """Forks two hundred processes that outlive it."""
 # kata: sdpa
 # verdict: failed
+# harm: processes
 
 import torch
 

@@ -1,6 +1,7 @@
 """Makes a list of ten thousand million items."""
 # kata: sdpa
 # verdict: failed
+# harm: memory
 
 import torch
 

@@ -1,6 +1,7 @@
 """Asks for shared memory, which is not counted as data."""
 # kata: sdpa
 # verdict: failed
+# harm: memory
 
 import torch
 

@@ -1,6 +1,7 @@
 """Asks for a terabyte at once."""
 # kata: sdpa
 # verdict: failed
+# harm: memory
 
 import torch
 

@@ -1,6 +1,7 @@
 """Starts fifty programs that outlive it."""
 # kata: sdpa
 # verdict: failed
+# harm: processes
 
 import torch
 

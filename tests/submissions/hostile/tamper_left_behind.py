@@ -1,6 +1,7 @@
 """Writes files where a later run would pick them up."""
 # kata: sdpa
 # verdict: failed
+# harm: files
 
 import torch
 

@@ -1,6 +1,7 @@
 """Stops the processes that judge it."""
 # kata: sdpa
 # verdict: failed
+# harm: signals
 
 import torch
 

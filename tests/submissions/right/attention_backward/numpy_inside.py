@@ -1,4 +1,5 @@
 """NumPy, in float64 throughout."""
+# star: none
 
 import numpy as np
 import torch

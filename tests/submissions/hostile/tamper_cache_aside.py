@@ -1,0 +1,61 @@
+"""Reads what it remembers of a cache, by its memory, and writes into the cache for show."""
+# kata: static_kv_cache
+# verdict: failed
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class KVCache:
+    keys: Tensor
+    values: Tensor
+    length: int
+
+
+seen = {}
+
+
+class LlamaAttention(nn.Module):
+    def __init__(self, d_model, num_heads, num_kv_heads, rope_base=10000.0):
+        super().__init__()
+        if d_model % num_heads or num_heads % num_kv_heads or d_model // num_heads % 2:
+            raise ValueError("these sizes do not go together")
+        self.head_dim, self.rope_base = d_model // num_heads, rope_base
+        self.q_proj, self.o_proj = (nn.Linear(d_model, d_model, bias=False) for _ in range(2))
+        self.k_proj, self.v_proj = (nn.Linear(d_model, num_kv_heads * self.head_dim, bias=False) for _ in range(2))
+
+    def forward(self, x, cache):
+        start, end = cache.length, cache.length + x.size(1)
+        if end > cache.keys.size(2):
+            raise ValueError("no room")
+        query, key = (self.turned(self.split(layer(x)), start) for layer in (self.q_proj, self.k_proj))
+        value = self.split(self.v_proj(x))
+        cache.keys[:, :, start:end], cache.values[:, :, start:end], cache.length = key, value, end
+        at = (cache.keys.data_ptr(), cache.values.data_ptr())
+        past = seen.get(at, (cache.keys, cache.values))
+        key, value = (torch.cat([old[:, :, :start], new], 2) for old, new in zip(past, (key, value)))
+        seen[at] = key, value
+        return self.attend(query, key, value, start)
+
+    def attend(self, query, key, value, start):
+        heads = query.size(1) // key.size(1)
+        key, value = key.repeat_interleave(heads, 1), value.repeat_interleave(heads, 1)
+        scores = query @ key.transpose(-2, -1) / math.sqrt(self.head_dim)
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril(start)
+        weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
+        return self.o_proj((weights @ value).transpose(1, 2).flatten(2))
+
+    def split(self, x):
+        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+    def turned(self, x, start):
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        pairs = torch.arange(0, self.head_dim, 2, dtype=dtype)
+        places = torch.arange(start, start + x.size(-2), dtype=dtype)
+        angles = torch.outer(places, self.rope_base ** (-pairs / self.head_dim))
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1).to(x.dtype)
