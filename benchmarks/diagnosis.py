@@ -87,7 +87,7 @@ def _reply(request: dict[str, Any], given: Any) -> dict[str, Any]:
     if "cotangent" in request:
         return dict(given)
     if request.get("echo"):
-        return {"value": given["value"], "echo": [given["echo"], {}]}
+        return {"value": given["value"], "echo": given["echo"]}
     return {"value": given}
 
 

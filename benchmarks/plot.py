@@ -22,7 +22,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         axes[1].plot([row["tokens"] for row in rows], [row["ms"][name]["median"] for row in rows], "o-", label=name)
     axes[1].set(title="Decoding T tokens", xlabel="T", ylabel="ms")
     rows = results["prefill"]["rows"]
-    for name in rows[0]["ms"]:
+    for name in rows[0]["peak_bytes"]:
         axes[2].plot(
             [row["tokens"] for row in rows], [row["peak_bytes"][name] / 2**20 for row in rows], "o-", label=name
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,22 @@ columns of one table were measured in the same run. A minimum is the quietest ro
 def main() -> None:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
     sections = {"decode": decode, "cache": cache, "prefill": prefill, "grader": grader}
+    sections |= {f"{name}-cuda": section for name, section in sections.items()}
     parts = [section(results[name]) for name, section in sections.items() if name in results]
     (ROOT / "docs" / "performance.md").write_text("\n".join([INTRO, *parts]), encoding="utf-8", newline="\n")
     plot(results, ROOT / "docs" / "performance.png")
 
 
-def on(machine: dict[str, Any]) -> str:
-    """A sentence about the machine."""
-    kept = {
-        name: machine[name] for name in ("device", "cores", "threads", "python", "torch", "load") if name in machine
-    }
-    said = ", ".join(f"{name} {value}" for name, value in kept.items() if name != "device")
-    return f"Measured on {machine['date']}: {kept['device']}; {said}.\n"
+def heading(title: str, machine: dict[str, Any]) -> str:
+    """The title, and a sentence about the machine."""
+    shown = ("dtype", "cores", "threads", "python", "torch", "load")
+    said = ", ".join(f"{name} {machine[name]}" for name in shown if name in machine)
+    place = "" if machine["device"].startswith("CPU") else ", on a GPU"
+    return f"## {title}{place}\n\nMeasured on {machine['date']}: {machine['device']}; {said}.\n"
+
+
+def paragraph(*sentences: str) -> str:
+    return textwrap.fill(" ".join(sentences), 118, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def table(head: list[str], rows: list[list[object]]) -> str:
@@ -43,92 +48,185 @@ def table(head: list[str], rows: list[list[object]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def number(value: float, digits: int = 3) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.{digits}g}"
+
+
 def ms(figure: dict[str, float]) -> str:
-    return f"{figure['median']:.3g}"
+    return number(figure["median"])
+
+
+def times(figure: dict[str, float], floor: dict[str, float]) -> str:
+    """Milliseconds, and in brackets how many times the floor that is."""
+    return f"{ms(figure)} ({number(figure['median'] / floor['median'], 2)}x)"
+
+
+def mib(size: float) -> str:
+    return number(size / 2**20)
 
 
 def decode(data: dict[str, Any]) -> str:
     steps, ways = data["steps"], [name for name in data["steps"][0]["ms"] if name.endswith("K=8")]
-    rows = []
-    for step in steps:
-        floor = step["ms"]["floor, K=8"]["median"]
-        times = [f"{ms(step['ms'][way])} ({step['ms'][way]['median'] / floor:.2g}x)" for way in ways]
-        rows.append([f"{step['tokens']}, batch {step['batch']}", *times])
-    heads = [
-        ["kv heads", "paper, s per sample", "paper, ratio", *(f"{s['tokens']}, batch {s['batch']}" for s in steps)]
+    rows = [
+        [f"{step['tokens']}, batch {step['batch']}", *(times(step["ms"][w], step["ms"]["floor, K=8"]) for w in ways)]
+        for step in steps
     ]
+    parts = [
+        heading("One decode step", data["machine"]),
+        paragraph(
+            f"{data['heads']} query heads of {data['head_dim']} over 8 key/value heads, one new token; milliseconds,",
+            "and in brackets times the floor, which moves the bytes of keys and values once and computes nothing.",
+            "The fold is what solutions/gqa_kv_cache.py does; with the query first, what solutions/gqa.py does.",
+            "A copy per query head moves up to 1 + 2r times the bytes, 9 for r = 4. What goes beyond that on a CPU is",
+            "the allocator: above 32 MiB glibc maps each new buffer afresh, and its pages are zeroed at each call.",
+        ),
+        table(["tokens", *(way.removesuffix(", K=8") for way in ways)], rows),
+        *fewer_heads(steps),
+        *stores(data),
+        *layers(data["layers"]),
+    ]
+    return "\n".join(parts)
+
+
+def fewer_heads(steps: list[dict[str, Any]]) -> list[str]:
+    sizes = [f"{step['tokens']}, batch {step['batch']}" for step in steps]
     paper = {32: ("1.51 (MHA-XXL)", "1"), 8: ("0.28 (GQA-8-XXL)", "5.4"), 1: ("0.24 (MQA-XXL)", "6.3")}
-    for k, (seconds, ratio) in paper.items():
+    rows = []
+    for k, figures in paper.items():
         faster = [step["ms"]["fold, K=32"]["median"] / step["ms"][f"fold, K={k}"]["median"] for step in steps]
-        heads.append([str(k), seconds, ratio, *(f"{each:.2g}" for each in faster)])
-    modules = data["modules"]
-    layers = [[name, ms(each), f"{each['min']:.3g}"] for name, each in modules["ms"].items()]
-    return "\n".join(
-        [
-            f"## One decode step\n\n{on(data['machine'])}",
-            f"{data['heads']} query heads of {data['head_dim']} over 8 key/value heads, float32, one new token;"
-            "\nmilliseconds, and in brackets times the floor, which reads each key and value once and computes nothing."
-            "\nThe fold is what solutions/gqa_kv_cache.py does; with the query first, what solutions/gqa.py does."
-            "\nA copy per query head moves up to 1 + 2r times the bytes, 9 for r = 4. What goes beyond that is the"
-            "\nallocator: above 32 MiB glibc maps each new buffer afresh, and its pages are zeroed at each call.\n",
-            table(["tokens", *(way.removesuffix(", K=8") for way in ways)], rows),
-            "How many times faster with fewer key/value heads (the fold; paper: GQA, arXiv 2305.13245, table 1, a whole"
-            "\nmodel on TPUs, so that only the order is to be compared):\n",
-            table(heads[0], [list(row) for row in heads[1:]]),
-            f"Whole layers of Llama-3-8B's size, {modules['tokens']} tokens cached. {modules['note']}\n",
-            table(["layer", "ms", "minimum"], layers),
-        ]
-    )
+        rows.append([k, *figures, *(f"{each:.2g}" for each in faster)])
+    return [
+        paragraph(
+            "How many times faster with fewer key/value heads (the fold; paper: GQA, arXiv 2305.13245, table 1, a",
+            "whole model on TPUs, so that only the order is to be compared):",
+        ),
+        table(["kv heads", "paper, s per sample", "paper, ratio", *sizes], rows),
+    ]
+
+
+def stores(data: dict[str, Any]) -> list[str]:
+    """A row for each way to keep the cache, a column for each length."""
+    kept = data["stores"]
+    rows = []
+    for name in kept[0]["ms"]:
+        floor = "floor of the window" if "window" in name else "floor"
+        rows.append([name, *(times(row["ms"][name], row["ms"][floor]) for row in kept)])
+    return [
+        "### Kinds of cache\n",
+        paragraph(
+            "A step that stores its token and then attends, by how the 8 key/value heads are kept; milliseconds, and",
+            "in brackets times the floor, of the window where there is one. `torch.cat` copies the cache at each step.",
+            "Static writes one slot, and what is there is read by the lines of solutions/static_kv_cache.py, by",
+            "PyTorch's kernel, or block by block as solutions/flash.py does. Pages are read where they lie by",
+            "solutions/paged_kv_cache.py: beyond the static cache they cost some calls of PyTorch for each page, which",
+            "a kernel that reads the table does not pay.",
+            f"The window is {data['window']:,} tokens and {data['sinks']} sinks. `rolling` is",
+            "solutions/sliding_window.py, which leaves the cache that it is given as it was, and so copies what it",
+            "holds; `ring` writes the new token over the oldest.",
+        ),
+        table(["", *(f"{row['tokens']} tokens" for row in kept)], rows),
+    ]
+
+
+def layers(data: dict[str, Any]) -> list[str]:
+    rows = [[name, ms(each), f"{each['min']:.3g}"] for name, each in data["ms"].items()]
+    return [
+        "### Whole layers\n",
+        paragraph(
+            f"Layers of Llama-3-8B's size, projections and all, {data['tokens']} tokens cached; that of",
+            f"solutions/mla.py has latents of {data['latent']} and rope keys of {data['rope']}. The floors move the",
+            "bytes of all weights and of the cache once.",
+            data["note"],
+        ),
+        table(["layer", "ms", "minimum"], rows),
+    ]
 
 
 def cache(data: dict[str, Any]) -> str:
     rows = []
     for row in data["decoding"]["rows"]:
-        flops, times = row["flops"], row["ms"]
-        ratio = times["uncached"]["median"] / times["cached"]["median"]
+        flops, taken = row["flops"], row["ms"]
+        ratio = taken["uncached"]["median"] / taken["cached"]["median"]
         shown = [f"{flops['cached']:.3g}", f"{flops['uncached']:.3g}", f"{flops['uncached'] / flops['cached']:.3g}"]
-        rows.append([row["tokens"], *shown, ms(times["cached"]), ms(times["uncached"]), f"{ratio:.3g}"])
-    exponents = data["decoding"]["exponents"]
-    appending = [[row["past"], *(ms(each) for each in row["ms"].values())] for row in data["appending"]]
+        rows.append([row["tokens"], *shown, ms(taken["cached"]), ms(taken["uncached"]), f"{ratio:.3g}"])
+    fitted = ", ".join(f"{name} {value}" for name, value in data["decoding"]["exponents"].items())
     sizes = f"d_model {data['d_model']}, {data['heads']} heads over {data['kv_heads']}"
-    fitted = ", ".join(f"{name} {value}" for name, value in exponents.items())
-    return "\n".join(
-        [
-            f"## The KV cache\n\n{on(data['machine'])}",
-            f"Decoding T tokens one by one, {sizes}:\n",
-            table(["T", "FLOPs cached", "uncached", "ratio", "ms cached", "uncached", "ratio"], rows),
-            f"Exponents of T, fitted: {fitted}.\n",
-            "One step of 32 query heads over 8 key/value heads of 128, milliseconds. torch.cat copies the whole cache"
-            "\nat each step; the contract of the kata asks for it, since the cache handed in has to stay as it was."
-            "\nThree times the traffic by count; above 32 MiB a copy is a fresh mapping too, and pays for its pages:\n",
-            table(["tokens cached", *data["appending"][0]["ms"]], list(appending)),
-        ]
-    )
+    parts = [
+        heading("The KV cache", data["machine"]),
+        f"Decoding T tokens one by one, {sizes}:\n",
+        table(["T", "FLOPs cached", "uncached", "ratio", "ms cached", "uncached", "ratio"], rows),
+        f"Exponents of T, fitted over these lengths: {fitted}.\n",
+        paragraph(
+            "One step of 32 query heads over 8 key/value heads of 128, milliseconds. torch.cat copies the whole cache",
+            "at each step; the contract of the kata asks for it, since the cache handed in has to stay as it was.",
+            "Three times the traffic by count; above 32 MiB a copy on a CPU is a fresh mapping too, and pays for its",
+            "pages:",
+        ),
+        table(
+            ["tokens cached", *data["appending"][0]["ms"]],
+            [[row["past"], *map(ms, row["ms"].values())] for row in data["appending"]],
+        ),
+        *cache_bytes(data["bytes"]),
+    ]
+    return "\n".join(parts)
+
+
+def cache_bytes(data: dict[str, Any]) -> list[str]:
+    needed = data["kinds"]["GQA"]["sequence"][-1] / data["tokens"][-1] * sum(data["requests"])
+    rows = [
+        [name, *map(mib, each["sequence"]), mib(each["requests"]), f"{each['requests'] / needed:.2g}"]
+        for name, each in data["kinds"].items()
+    ]
+    lengths = ", ".join(f"{length:,}" for length in data["requests"])
+    return [
+        "### Bytes side by side\n",
+        paragraph(
+            f"What one layer holds in {data['dtype']}, MiB, counted from the tensors: {data['heads']} query heads of",
+            f"{data['head_dim']}, {data['kv_heads']} key/value heads where it says GQA. MLA holds {data['latent']}",
+            f"features and a rope key of {data['rope']} a token. The window is {data['window']:,} tokens and",
+            f"{data['sinks']} sinks. Static has room for {data['room']:,} tokens, whatever comes. Pages have",
+            f"{data['page']} slots, and the bytes of the table count. On the right, eight requests at a time, of",
+            f"{lengths} tokens: where a batch is one tensor, each row is as long as the longest.",
+            "The last column is that over what these tokens need with GQA.",
+        ),
+        table(["", *(f"{tokens:,} tokens" for tokens in data["tokens"]), "eight requests", "over the need"], rows),
+    ]
 
 
 def prefill(data: dict[str, Any]) -> str:
-    rows = []
-    for row in data["rows"]:
-        memory = [f"{each / 2**20:.3g}" for each in row["peak_bytes"].values()]
-        rows.append([row["tokens"], *memory, *(ms(each) for each in row["ms"].values())])
-    exponents = ", ".join(f"{name} {value}" for name, value in data["memory_exponents"].items())
-    ways = list(data["rows"][0]["ms"])
-    return "\n".join(
-        [
-            f"## Prefill\n\n{on(data['machine'])}",
-            f"Causal self-attention of {data['heads']} heads of {data['head_dim']}, blocks of {data['block']}:"
-            " most memory held at a time (what a fused kernel\nallocates inside itself is not seen), and time.\n",
-            table(["L", *(f"{way}, MiB" for way in ways), *(f"{way}, ms" for way in ways)], rows),
-            f"Exponents of L in memory, fitted: {exponents}.\n",
-            "The solutions are the naive way: whole score matrices, which are what the katas are about. They stay so"
-            "\nbecause blocks with a running softmax are the notebooks' matter, and three times the lines. The cached"
-            "\nkata multiplies keys by queries and not queries by keys: quicker in a decode step, slower here, where"
-            "\nthe scores have to be turned round. 32 query heads of 128 over 8, no mask, milliseconds:\n",
-            table(
-                ["L", *data["folds"][0]["ms"]], [[row["tokens"], *map(ms, row["ms"].values())] for row in data["folds"]]
-            ),
-        ]
-    )
+    fitted = ", ".join(f"{name} {value}" for name, value in data["memory_exponents"].items())
+    parts = [
+        heading("Prefill", data["machine"]),
+        paragraph(
+            f"Causal self-attention of {data['heads']} heads of {data['head_dim']}: most memory held at a time (what a",
+            "fused kernel allocates inside itself is not seen), and time. Naive makes all scores at once; blocked is",
+            f"solutions/flash.py for {data['block']} queries at a time, with as many keys in a block. The floor is a",
+            "square matrix product of as many FLOPs as the scores and sums of what is seen take.",
+        ),
+        memory_and_time(data["rows"]),
+        f"Exponents of L in memory, fitted: {fitted}.\n",
+        paragraph(
+            f"A prompt that is stored and attends to itself, over {data['kv_heads']} key/value heads: memory beyond",
+            f"what was allocated before, and time. A chunk is {data['block']} tokens. Pages are read by",
+            "solutions/paged_kv_cache.py, whose scores are those of a whole row. The window is",
+            f"{data['window']} tokens and {data['sinks']} sinks; its chunks are as long as it is, and its cache is",
+            "made as it goes.",
+        ),
+        memory_and_time(data["stores"]),
+        paragraph(
+            "The layers of the core are the naive way: whole score matrices, which are what these katas are about. The",
+            "cached one multiplies keys by queries and not queries by keys: quicker in a decode step, slower here,",
+            "where the scores have to be turned round. 32 query heads of 128 over 8, no mask, milliseconds:",
+        ),
+        table(["L", *data["folds"][0]["ms"]], [[row["tokens"], *map(ms, row["ms"].values())] for row in data["folds"]]),
+    ]
+    return "\n".join(parts)
+
+
+def memory_and_time(rows: list[dict[str, Any]]) -> str:
+    head = [f"{name}, {unit}" for key, unit in (("peak_bytes", "MiB"), ("ms", "ms")) for name in rows[0][key]]
+    lines = [[row["tokens"], *map(mib, row["peak_bytes"].values()), *map(ms, row["ms"].values())] for row in rows]
+    return table(["L", *head], lines)
 
 
 def grader(data: dict[str, Any]) -> str:
@@ -147,7 +245,7 @@ def grader(data: dict[str, Any]) -> str:
     both = [[name, f"{each['median']:.0f}", f"{each['min']:.0f}"] for name, each in pairs.items()]
     return "\n".join(
         [
-            f"## The grader\n\n{on(data['machine'])}",
+            heading("The grader", data["machine"]),
             "Whole processes, milliseconds, and times `python -c 'import torch'` of the same rounds:\n",
             table(["command", "median", "ratio", "minimum", "ratio"], rows),
             "From a saved file to its verdict in a process that has graded before (`watch`), milliseconds, and the"

@@ -41,8 +41,8 @@ def position_ids(attention_mask: Tensor) -> Tensor:
     Returns:
         int64 (B, S): of a real token the number of real tokens before it, of a pad 0.
 
-    It is what a position embedding or a rotation is looked up with. Source: `prepare_inputs_for_generation` in
-    Hugging Face transformers, which gives pads 1.
+    It is what a position embedding or a rotation is looked up with. Source: `generate` of Hugging Face
+    transformers, whose version 4 gave pads 1.
     """
     real = attention_mask.bool()  # (B, S)
     count = real.cumsum(dim=-1)  # (B, S), int64: each token counts itself

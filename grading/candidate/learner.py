@@ -130,6 +130,11 @@ class _Callable:
         after_args, after_kwargs = reply["echo"]
         return reply["value"], after_args, after_kwargs
 
+    def effect(self, *args: Any, **kwargs: Any) -> Pending:
+        """What a call that works in place makes of its arguments: an answer, a list. What it returns does not count."""
+        asked = self._ahead(args, kwargs, echo=True, effect=True)
+        return asked.reading(lambda reply: [*reply["echo"][0], *reply["echo"][1].values()])
+
     def changes(self, *args: Any) -> list[str]:
         """What a call leaves otherwise than it found it, apart from its arguments: parameters, PyTorch's settings."""
         changed: list[str] = self._ahead(args, {}, watch=True).wait()["changed"]

@@ -154,6 +154,8 @@ class Session:
                 value = target(*args, **kwargs)
                 return {"value": value, "changed": differences(before, surroundings(layer))}
             value = target(*args, **kwargs)
+        if "effect" in request:  # what it returns is nobody's business, and may be anything
+            value = None
         return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
 
     def _several(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -154,6 +154,8 @@ def _of_one(
 ) -> list[list[Cause]]:
     """The possibilities for one class or function, each a list of causes that hold together."""
     failed, passed = ([c for c in checks if c.usable and c.symbol == symbol] for checks in (failed, passed))
+    for check in (*failed, *passed):
+        check.in_order = program.in_order
     search = Search(program, kinds, failed, passed)
     explained = Explained(search, search.found())
     options = [

@@ -13,6 +13,7 @@ from grading.candidate.wire import Opaque
 # of the largest number: float32 work on float64 inputs, and other orders of summation in the half types
 PRECISION = {torch.float64: 2e-6, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 STRICT = 1e-9
+ROUNDING = 1e-13  # of the largest number: what another order of float64 work changes
 PLAIN = (int, bool, float, str, type(None), Opaque)
 NEARER = 0.02  # what reproduces a deviation is so much nearer to the learner's numbers than the right ones are
 
@@ -55,7 +56,7 @@ def _near(wanted: Tensor, got: Tensor, right: Tensor | None, strict: bool, least
     else:
         scale = float(got.abs().amax()) if got.numel() else 0.0
     bound = (STRICT if strict else PRECISION[got.dtype]) * max(scale, least)
-    return most <= (min(bound, NEARER * distance(got, right)) if strict else bound)
+    return most <= (min(bound, max(NEARER * distance(got, right), ROUNDING * scale)) if strict else bound)
 
 
 def _same_odd(wanted: Tensor, got: Tensor) -> bool:

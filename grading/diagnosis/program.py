@@ -37,3 +37,8 @@ class Program:
     def idle(cls, check: Transcript) -> frozenset[str]:
         """The steps in which nothing can go wrong in that check: mistakes in them alone need not be tried on it."""
         return frozenset()
+
+    @classmethod
+    def in_order(cls, value: Any) -> Any:
+        """An answer as answers are compared: in one order, where the contract leaves the order of its parts free."""
+        return value

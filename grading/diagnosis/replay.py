@@ -148,10 +148,13 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
         return same(wanted, got, rights, strict, ROUNDING * _largest(got))
     if "odd" in reply:
         return False
+    if "effect" in request:
+        rights = values_of(right, request) if isinstance(right, dict) else None
+        return _all_same(values_of(given, request), values_of(reply, request), rights, strict)
     if request.get("echo"):
         value, right = given["value"], right["value"] if isinstance(right, dict) else None
         after = reply["echo"][0]
-        untouched = all(unchanged(was, now) for was, now in zip(given["echo"], after, strict=False))
+        untouched = all(unchanged(was, now) for was, now in zip(given["echo"][0], after, strict=False))
         return untouched and _all_same(value, reply.get("value"), right, strict)
     if request["do"] == "peak" or "meter" in request:
         return False

@@ -48,19 +48,20 @@ class Run:
     def _call(self, request: dict[str, Any]) -> Any:
         args = self.objects.resolved(_own(request["args"]))
         args = [args[i] for i in request["same"]]
-        kwargs = self.objects.resolved(request["kwargs"])
+        kwargs = self.objects.resolved({name: _copied(value) for name, value in request["kwargs"].items()})
         target = self._target(request)
         if "cotangent" in request:
             return self._backward(request, target, args)
         with torch.no_grad():
-            value = target(*args, **kwargs)
+            value = self.program.in_order(target(*args, **kwargs))
         args = [None if isinstance(arg, SimpleNamespace) else arg for arg in args]  # objects are looked at
-        return {"value": value, "echo": args} if request.get("echo") else value
+        return {"value": value, "echo": [args, kwargs]} if request.get("echo") else value
 
     def _several(self, request: dict[str, Any]) -> Any:
         target = self._target(request)
         with torch.no_grad():
-            return [target(*self.objects.resolved(_own(args))) for args in request["calls"]]
+            values = [target(*self.objects.resolved(_own(args))) for args in request["calls"]]
+        return [self.program.in_order(value) for value in values]
 
     def _build(self, request: dict[str, Any]) -> None:
         """An object with the fields and nothing else: that is how programs see what the stub gives."""

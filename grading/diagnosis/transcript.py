@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,6 +59,12 @@ class Step:
             return None
         return Raised(str(error.get("type")), " ".join(str(error.get("message", "")).split())[:300])
 
+    def with_value(self, form: Callable[[Any], Any]) -> Step:
+        """The same, with the value of the reply in that form."""
+        if "value" not in self.reply:
+            return self
+        return Step(self.request, {**self.reply, "value": form(self.reply["value"])})
+
 
 class Transcript:
     """The calls of a failed or passed check.
@@ -72,6 +78,7 @@ class Transcript:
         self.events = events
         self._symbols = symbols
         self._right: list[Any] = []
+        self.in_order: Callable[[Any], Any] = lambda value: value  # the form in which answers are compared
 
     @cached_property
     def size(self) -> int:
@@ -85,7 +92,7 @@ class Transcript:
     @cached_property
     def steps(self) -> list[Step]:
         found = [Step(wire.decode(event.request, request=True), event.reply or {}) for event in self.events]
-        return [part for step in found for part in apart(step)]
+        return [part.with_value(self.in_order) for step in found for part in apart(step)]
 
     @cached_property
     def half(self) -> bool:
@@ -235,7 +242,12 @@ def shapes_of(value: Mapping[str, Any]) -> Shapes:
 
 
 def values_of(reply: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
-    return gradients(reply) if "cotangent" in request else reply.get("value")
+    """What a call was made for: gradients; its arguments as it left them, where it works in place; what it returned."""
+    if "cotangent" in request:
+        return gradients(reply)
+    if "effect" in request and "echo" in reply:
+        return [*reply["echo"][0], *reply["echo"][1].values()]
+    return reply.get("value")
 
 
 def gradients(reply: Mapping[str, Any]) -> list[Any]:

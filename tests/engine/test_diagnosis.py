@@ -13,7 +13,7 @@ from grading.catalog import Catalog
 from grading.diagnosis import mistake
 from grading.diagnosis.explain import causes
 from grading.diagnosis.knowledge import catalogue, knowledge
-from grading.diagnosis.matching import is_telling
+from grading.diagnosis.matching import is_telling, same
 from grading.diagnosis.mistake import (
     Mistake,
     compatible,
@@ -79,6 +79,14 @@ def test_generated_mistakes_are_named_and_hardly_any_other(asked, size, share):
 
 def test_an_output_without_elements_says_nothing():
     assert not is_telling(torch.zeros(2, 0), torch.ones(2, 3))
+
+
+def test_beside_a_tensor_of_few_digits_another_may_be_right_but_for_its_rounding():
+    right = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    rounded, rough = right * (1 + 2e-16), right.float().double()
+    assert same((rough, right), (rough, rounded), (right, right), strict=True)
+    assert not same((rough * (1 + 1e-8), right), (rough, rounded), (right, right), strict=True)
+    assert not same((rough, rough), (rough, rounded), (right, right), strict=True)
 
 
 def test_mistakes_have_names_sentences_and_sections_of_their_own():
@@ -168,3 +176,44 @@ def test_what_a_passed_check_contradicts_is_not_found(made, monkeypatch):
     assert single[0] not in search._simplest(single)
     assert bool(search._simplest(single)) == (len(single) > 1)
     assert not search._simplest(single[:1])
+
+
+class Doubled(Program):
+    """The rows of a matrix doubled, in any order."""
+
+    def __call__(self, matrix):
+        self.matrix = matrix
+        self.double()
+        return self.rows
+
+    @classmethod
+    def in_order(cls, value):
+        return value[value[:, 0].argsort()]
+
+    def double(self):
+        self.rows = 2 * self.matrix
+
+
+class RowsTripled(Mistake, Doubled):
+    """the rows are tripled
+
+    They are half as large again.
+    """
+
+    see = "toy#Rows"
+
+    def double(self):
+        self.rows = 3 * self.matrix
+
+
+def test_an_answer_may_have_an_order_of_its_own():
+    def doubled(matrix, rows):
+        request = {"do": "call", "layer": None, "symbol": "doubled", "args": [matrix], "same": [0], "kwargs": {}}
+        return Check("test_doubled", [Event(encode(request), {"value": rows})], {"doubled": ("matrix",)})
+
+    def named(rows):
+        return [cause.name for cause in causes({"doubled": Doubled}, (RowsTripled,), [doubled(matrix, rows)], [])]
+
+    matrix = torch.randn(4, 5, dtype=torch.float64)
+    assert named(3 * matrix) == named(3 * matrix.flip(0)) == ["rows-tripled"]
+    assert named(3 * matrix.flip(1)) == []

@@ -1,0 +1,103 @@
+"""A KV cache in pages: the tokens of a row lie in pages of a common pool, and a table says in which.
+
+    B rows    L new tokens    H num_heads    K num_kv_heads    E head_dim
+    P pages of the pool    N entries of a row of the table
+
+    key_pages, value_pages (P, page, K, E)    the pool: P pages of `page` slots, a slot for each token
+    block_table (B, N)                        which page of the pool is the n-th of a row
+    lengths (B,)                              how many tokens of a row are written
+
+- Token t of row b lies in slot t % page of page block_table[b, t // page]; keys and values lie at the same place.
+- Pages come in any order, and rows may share pages: a common beginning is written once. A page that is written to
+  belongs to one row; to see to that is the caller's business.
+- Only what `lengths` counts is there. Slots behind it and pages that no row has may hold anything, NaN too. Entries of
+  the table behind the last page that a row needs are no pages: they may be any number, -1 too.
+- block_table and lengths are int64, all other tensors have one dtype (float16, bfloat16, float32 or float64).
+- Calls are made without gradients, and none are asked for.
+
+Example: page = 2, K = H = E = 1, P = 4, one row with block_table = [[3, 0]] and lengths = [1]; slot 0 of page 3 has the
+key 0 and the value 8. write with the keys [0, 0] and the values [2, 11] puts the first new token into slot 1 of page 3
+and the second into slot 0 of page 0. The caller counts: lengths is [3] now. paged_attention with two queries of 1 then
+gives (8 + 2) / 2 = 5 for the first, which is token 1, and (8 + 2 + 11) / 3 = 7 for the second.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def write(
+    key_pages: Tensor, value_pages: Tensor, block_table: Tensor, lengths: Tensor, keys: Tensor, values: Tensor
+) -> None:
+    """Put L new tokens of each row behind those that are there, into the pool that is handed in: in place.
+
+    A row's new tokens may begin in the middle of a page, and go over several. All other slots stay as they are, and so
+    do block_table and lengths, which are the caller's. What is returned does not matter.
+
+    Args:
+        key_pages, value_pages: (P, page, K, E)
+        block_table: (B, N)
+        lengths: (B,), how many tokens are written *before* the call; 0 or more, another number in each row.
+        keys, values: (B, K, L, E), of the new tokens.
+
+    Raises:
+        ValueError: lengths + L is more than the N pages of a row hold.
+
+    Source: "Efficient Memory Management for Large Language Model Serving with PagedAttention" (arXiv 2309.06180),
+    section 4.
+    """
+    page, L = key_pages.size(1), keys.size(2)
+    positions = lengths[:, None] + torch.arange(L, device=lengths.device)  # (B, L)
+    if positions.max() >= block_table.size(1) * page:
+        raise ValueError(f"{L} tokens more do not fit into {block_table.size(1)} pages of {page}")
+    pages, slots = block_table.gather(1, positions // page), positions % page  # (B, L) twice
+    key_pages[pages, slots] = keys.transpose(1, 2)  # (B, L, K, E)
+    value_pages[pages, slots] = values.transpose(1, 2)
+
+
+def paged_attention(
+    query: Tensor, key_pages: Tensor, value_pages: Tensor, block_table: Tensor, lengths: Tensor
+) -> Tensor:
+    """Causal attention of the last L tokens of each row over all its tokens, where they lie.
+
+    Query head h reads key/value head h // (H // K). The scores are the dot products of queries and keys, times
+    1/sqrt(E); any size of them up to 1e5 is safe. Query i of row b is token lengths[b] - L + i, and sees tokens
+    0 ... lengths[b] - L + i of its row.
+
+    All work is done in float32 at least, in float64 for float64. The pool, and all else that is handed in, stays as it
+    is.
+
+    Args:
+        query: (B, H, L, E); K divides H.
+        key_pages, value_pages: (P, page, K, E)
+        block_table: (B, N)
+        lengths: (B,), how many tokens are written, those of the queries *included*; L or more.
+
+    Returns:
+        (B, H, L, E), in the dtype of the query.
+
+    Source: as for write, section 4.1.
+    """
+    (B, H, L, E), K = query.shape, key_pages.size(2)
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    rows = (query.to(dtype) / math.sqrt(E)).reshape(B, K, H // K * L, E)  # (B, K, H/K * L, E)
+    output = torch.zeros_like(rows)  # (B, K, H/K * L, E)
+    for row, (table, length) in enumerate(zip(block_table, lengths.tolist(), strict=True)):
+        scores = rows.new_empty(K, H // K * L, length)  # (K, H/K * L, S)
+        for part, key in _parts(key_pages, table, length):
+            scores[..., part] = rows[row] @ key.to(dtype).permute(1, 2, 0)  # (K, H/K * L, n)
+        mask = torch.ones(L, length, dtype=torch.bool, device=query.device).tril(length - L)  # (L, S)
+        scores.view(K, H // K, L, length).masked_fill_(~mask, -math.inf)
+        weights = scores.softmax(dim=-1)  # (K, H/K * L, S)
+        for part, value in _parts(value_pages, table, length):
+            output[row] += weights[..., part] @ value.to(dtype).transpose(0, 1)  # (K, H/K * L, E)
+    return output.view(B, H, L, E).to(query.dtype)
+
+
+def _parts(pages: Tensor, table: Tensor, length: int) -> Iterator[tuple[slice, Tensor]]:
+    """Page after page of a row, as it lies in the pool: which tokens it holds, and their (n, K, E)."""
+    size = pages.size(1)
+    for start, page in zip(range(0, length, size), table.tolist(), strict=False):
+        yield slice(start, start + size), pages[page, : length - start]  # the last one may be full in part

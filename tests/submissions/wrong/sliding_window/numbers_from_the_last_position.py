@@ -1,0 +1,23 @@
+"""seen is the last position, and the next chunk begins there."""
+# cause: seen-is-the-last-position
+
+import torch
+
+
+def window_mask(query_len, key_len, window, num_sinks=0):
+    keys = torch.arange(key_len)
+    queries = keys[key_len - query_len :, None]
+    near = keys > queries - window
+    return (near | (keys < num_sinks)) & (keys <= queries)
+
+
+def rolling_update(cache, keys, values, window, num_sinks=0):
+    start = 0 if cache is None else cache[3]
+    seen = start + keys.size(2) - 1
+    positions = torch.arange(start, seen + 1, device=keys.device)
+    if cache is not None:
+        keys = torch.cat([cache[0], keys], dim=2)
+        values = torch.cat([cache[1], values], dim=2)
+        positions = torch.cat([cache[2], positions])
+    held = (positions >= seen - window) | (positions < num_sinks)
+    return keys[:, :, held], values[:, :, held], positions[held], seen
