@@ -9,7 +9,7 @@ import torch
 from grading.candidate.learner import Learner
 from katas.attention.star import BYTES, CONTEXT, LLAMA_HEADS, MemoryStar
 
-HEADS, LENGTH, WIDTH = 2, 128, 4  # all that is not L x S is small beside it
+HEADS, LENGTH, WIDTH = 2, 128, 2  # all that is not L x S is small beside it
 
 
 class SquaresStar(MemoryStar):
@@ -23,7 +23,7 @@ class SquaresStar(MemoryStar):
         "right; holds {times:.3g} tensors of L x S elements at a time, where 2 are enough: with {heads} heads and "
         "{tokens:,} tokens in 16 bits each takes {size:.3g} GiB in a layer",
     )
-    bound = 2.5  # beside two there are those of the size of the inputs, about 1/4
+    bound = 2.875  # half way, by ratio, from two to the four of a backward pass that keeps each step's result
 
     def peak(self, learner: Learner) -> float:
         given = [torch.linspace(-1, 1, WIDTH).expand(HEADS, LENGTH, WIDTH)] * 4

@@ -157,8 +157,8 @@ class PagedAttention(Located, Continued, Attention):
 class PagedStar(MemoryStar):
     """Whether reading makes one tensor of the keys or values of a row, in sizes of a row's keys and values.
 
-    Where the keys of a row are gathered it is half of that, and more where values are, or all the rows. Scores of one
-    new token are small beside it, and so is a page of each row. The bound lies below half of that half.
+    Where the keys of a row are gathered it is half of that, and more where values are, or all the rows. A page of each
+    row is small beside it, and the scores and weights of one new token are a quarter of it. The bound lies between.
     """
 
     templates = (
@@ -166,7 +166,7 @@ class PagedStar(MemoryStar):
         "right; but reading holds {peak:.2g} times the keys and values of a row, in tensors beside the pool: at "
         "Llama-3-8B size and {tokens:,} tokens a step writes at least {copies:.2g} GiB that lie in the pool already",
     )
-    bound = 0.24
+    bound = 0.357
     HEADS, KV_HEADS, HEAD_DIM, PAGE, PAGES, BATCH = 8, 2, 64, 16, 64, 2
 
     def peak(self, learner: Learner) -> float:
