@@ -183,7 +183,7 @@ def test_its_notebook_is_built_and_what_the_tests_say_of_it_is_what_is_missing(s
         "test_nothing_is_missing_in_a_kata",
         "test_length",
         "test_a_reader_does_something",
-        "test_all_questions_of_the_kata_are_there",
+        "test_all_questions_are_there",
         "test_times_are_honest",
     }, said
 
