@@ -143,9 +143,8 @@ class ValuesNotEvicted(Held):
     """
 
     def evict(self) -> None:
-        values = self.value
-        super().evict()
-        self.value = values
+        held = self.newest | self.sink
+        self.key, self.position = self.key[:, :, held], self.position[held]
 
 
 class PositionsNotEvicted(Held):
@@ -155,9 +154,8 @@ class PositionsNotEvicted(Held):
     """
 
     def evict(self) -> None:
-        positions = self.position
-        super().evict()
-        self.position = positions
+        held = self.newest | self.sink
+        self.key, self.value = self.key[:, :, held], self.value[:, :, held]
 
 
 # ---------------------------------------------------------------------------------------- append, then evict
