@@ -101,7 +101,7 @@ def refusal(name: str, text: str, record: Record) -> Callable[..., NoReturn]:
 
 
 def _whole(name: str, record: Record) -> Callable[..., NoReturn]:
-    return refusal(name, f"{name} does the whole exercise in one call: write it with matmul and softmax", record)
+    return refusal(name, f"{name} does the attention in one call: write it with matmul and softmax", record)
 
 
 def _public(operator: str) -> str:
@@ -154,7 +154,7 @@ def _stand_in(module_name: str, name: str, record: Record) -> None:
         # a class: it may stand in an annotation or be imported, and refuses only when it is called
         return type(wanted, (), {"__new__": refuse, "__module__": module_name})
 
-    module = types.ModuleType(module_name, f"Not available here: {name} does the whole exercise.")
+    module = types.ModuleType(module_name, f"Not available here: {name} does the attention by itself.")
     module.__dict__.update(__getattr__=attribute, __path__=[])
     sys.modules[module_name] = module
     parent, _, leaf = module_name.rpartition(".")

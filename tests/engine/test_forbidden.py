@@ -146,7 +146,7 @@ ROADS = {
 def test_a_forbidden_function_raises_and_is_noted(road):
     (kind, text), ledger = poisoned(ROADS[road])
     assert kind == Forbidden.__name__
-    assert "does the whole exercise in one call: write it with matmul and softmax" in text
+    assert "does the attention in one call: write it with matmul and softmax" in text
     assert ledger
 
 
