@@ -4,7 +4,7 @@ Grade it with: python grader.py check attention_backward
 
 The backward pass of attention, by hand: from the gradient of the output to those of query, key and value.
 
-    B... leading dimensions, any number    L query length    S key length    E head_dim    Ev value dim
+    ... any number of leading dimensions, also none    L query length    S key length    E head_dim    Ev value dim
 
     grad_output (..., L, Ev)    query (..., L, E)    key (..., S, E)    value (..., S, Ev)
         ->    grad_query (..., L, E)    grad_key (..., S, E)    grad_value (..., S, Ev)      L and S at least 1
@@ -12,14 +12,16 @@ The backward pass of attention, by hand: from the gradient of the output to thos
 - The forward pass is that of scaled dot-product attention: scores query @ key^T / sqrt(E), a softmax over the keys that
   the mask allows, and the weights times value. A query that may attend to nothing has an output of zeros.
 - grad_output is the gradient of a loss with respect to that output; what is returned are the gradients of the same loss
-  with respect to the three inputs, each as if it were a tensor of its own, even where one tensor is passed for several.
+  with respect to the three inputs. Where one tensor is passed for several, their gradients are not added.
 - mask is boolean, True means *may attend*, and broadcasts to (..., L, S). A query that may attend to nothing gets a
-  gradient of zeros and adds nothing to the others; a key that no query may attend to gets zeros. Nothing is ever NaN.
+  gradient of zeros and adds nothing to the others; a key that no query may attend to gets zeros. Finite inputs have
+  finite gradients.
 - Each gradient has the dtype of the inputs, which is the same for all: float16, bfloat16, float32 or float64. The work
   is done in at least float32, in float64 for float64, and a half-precision gradient is rounded when it is finished.
-- Scores of 1e4 are safe, seen or masked. The inputs are not modified, and may have any strides.
+- Scores up to 1e4 must not overflow, seen or masked. The inputs are not modified, and may have any strides.
 - Autograd is refused when it is reached: Tensor.backward, torch.autograd, torch.func.grad and vjp, torch.enable_grad,
-  autograd.Function.apply, and the operators by which autograd itself goes back through a softmax.
+  autograd.Function.apply, and torch._softmax_backward_data and its relatives. torch.softmax is welcome. The star, which
+  fails nobody, is for holding about two tensors of L x S elements at a time.
 
 Example with L = 1, S = 2, E = 4 and Ev = 1: query [2, 0, 0, 0], keys [0, 0, 0, 0] and [ln 3, 0, 0, 0], values 0 and 8,
 grad_output 1. The scores are 0 and ln 3, so the weights are 1/4 and 3/4, and the output is 6.
@@ -41,7 +43,7 @@ def attention_backward(
     """The gradients of query, key and value.
 
     Args:
-        grad_output: (..., L, Ev), floating point; all four have the same leading dimensions and dtype.
+        grad_output: (..., L, Ev), floating point; it, query, key and value have the same leading dimensions and dtype.
         query: (..., L, E)
         key: (..., S, E)
         value: (..., S, Ev)

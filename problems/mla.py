@@ -14,24 +14,25 @@ one narrow vector a token for all heads, from which each head makes keys and val
   q_proj (D -> H * (E + Er)): head by head, the first E features are the plain part of the query, Er the rope part.
   kv_a_proj (D -> R + Er): the first R features are the latent of the token, the last Er its rope key.
   kv_b_proj (R -> H * 2E): head by head, the first E features are the plain part of the key, the last E the value.
-  o_proj (H * E -> D): the heads are joined in order. d_model has nothing to do with H * E.
+  o_proj (H * E -> D): the heads are joined in order. d_model need not be H * E.
 - New tokens have the positions P ... P + L - 1. The rope parts of the queries and the rope key are rotated by them, and
-  nothing else is: pair i is features i and i + Er/2, its angle is position * 10000^(-2i / Er), and it turns from (a, b)
+  nothing else is. Pair i is features i and i + Er/2; its angle is position * 10000^(-2i / Er), and it turns from (a, b)
   to (a cos - b sin, a sin + b cos).
 - The score of a query and a key is the dot product of their plain parts plus that of their rope parts, times
   1/sqrt(E + Er). The rope key of a token is the same for all heads.
 - New token i sees the past and the new tokens up to itself.
 - cache is None or a tuple (latent (B, P, R), rope_key (B, P, Er)), in the order of the tokens, the rope keys rotated.
   The one returned is such a tuple of S tokens, and nothing else; the one handed in is left as it was.
-- What a layer knows of a sequence is in its cache: any split into calls gives what one call gives. Weights may change
-  between calls. One pass trains, and gradients flow into a cache that is handed in.
+- Nothing but the cache is kept between calls, no tokens and no products of weights: weights may change, and any split
+  of a sequence into calls gives what one call gives. One pass trains, and gradients flow into a cache handed in.
 - x, parameters and cache have one dtype (float16, bfloat16, float32 or float64), and so has what is returned. Angles
-  are computed in float32 at least; float64 in, float64 precision out. Scores of 1e4 are safe in float32 and float64.
+  are computed in float32 at least, all else may be in that dtype; float64 in, float64 precision out. Scores up to 1e4
+  must not overflow in float32 and float64.
 - A call changes neither x nor the parameters.
 
 It makes no difference to the numbers whether keys and values are made of all latents (expanded), or kv_b_proj is moved
-over to the queries and to the weighted sum of the latents (absorbed). The star is for a step that makes no key and no
-value of B * S * H * E elements.
+over to the queries and to the weighted sum of the latents (absorbed). Both pass. The star, which fails nobody, is for
+the absorbed way: a step with a cache that makes no tensor of B * S * H * E elements.
 
 Example: D = Er = 2, H = E = R = 1. q_proj copies x_0, x_0, x_1; kv_a_proj the same; kv_b_proj is (1, 10); o_proj copies
 its input to both features. x = [(1, 0), (2, 0)] without a cache gives the latents 1, 2, the rope keys (1, 0),

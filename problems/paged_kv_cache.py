@@ -13,9 +13,9 @@ A KV cache in pages: the tokens of a row lie in pages of a common pool, and a ta
 
 - Token t of row b lies in slot t % page of page block_table[b, t // page]; keys and values lie at the same place.
 - Pages come in any order, and rows may share pages: a common beginning is written once. A page that is written to
-  belongs to one row; to see to that is the caller's business.
-- Only what `lengths` counts is there. Slots behind it and pages that no row has may hold anything, NaN too. Entries of
-  the table behind the last page that a row needs are no pages: they may be any number, -1 too.
+  belongs to one row: the caller makes sure of that.
+- Only the first lengths[b] tokens of row b are there. All other slots may hold anything, NaN too. Entries of the table
+  that a row does not need yet may be any number, -1 too: they are never used.
 - block_table and lengths are int64, all other tensors have one dtype (float16, bfloat16, float32 or float64).
 - Calls are made without gradients, and none are asked for.
 
@@ -44,10 +44,10 @@ def write(
         key_pages, value_pages: (P, page, K, E)
         block_table: (B, N)
         lengths: (B,), how many tokens are written *before* the call; 0 or more, another number in each row.
-        keys, values: (B, K, L, E), of the new tokens.
+        keys, values: (B, K, L, E), of the new tokens, L at least 1; note the order of axes, which is not the pool's.
 
     Raises:
-        ValueError: lengths + L is more than the N pages of a row hold.
+        ValueError: lengths[b] + L is more than N * page for a row, which is seen before anything is written.
 
     Source: "Efficient Memory Management for Large Language Model Serving with PagedAttention" (arXiv 2309.06180),
     section 4.
@@ -65,11 +65,11 @@ def paged_attention(
     """Causal attention of the last L tokens of each row over all its tokens, where they lie.
 
     Query head h reads key/value head h // (H // K). The scores are the dot products of queries and keys, times
-    1/sqrt(E); any size of them up to 1e5 is safe. Query i of row b is token lengths[b] - L + i, and sees tokens
+    1/sqrt(E); scores up to 1e5 must not overflow. Query i of row b is token lengths[b] - L + i, and sees tokens
     0 ... lengths[b] - L + i of its row.
 
     All work is done in float32 at least, in float64 for float64. The pool, and all else that is handed in, stays as it
-    is.
+    is. The star, which fails nobody, is for reading pages where they lie, without a copy of a row's keys or values.
 
     Args:
         query: (B, H, L, E); K divides H.

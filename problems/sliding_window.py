@@ -7,8 +7,9 @@ Sliding-window attention: which keys a query sees, and a cache that holds no mor
     B batch    L new tokens, or queries    S key length    K num_kv_heads    E, Ev features of a key and of a value
     T tokens that the cache holds
 
-A query sees itself and the window - 1 positions before it. It also sees the first num_sinks positions of the
-sequence, the sinks, as far as these are not later than itself. Sinks do not count in the window.
+A query sees itself and the window - 1 positions before it. It also sees the sinks, which are the first num_sinks
+positions of the sequence, but never a position after its own. The window is as large with sinks as without them, and
+a position can be in both.
 
 window_mask(query_len=3, key_len=7, window=2, num_sinks=1), x = may attend; the queries are positions 4, 5 and 6:
 
@@ -16,7 +17,7 @@ window_mask(query_len=3, key_len=7, window=2, num_sinks=1), x = may attend; the 
     x . . . x x .
     x . . . . x x
 
-A token that no later query sees need not be kept. The rolling cache is a tuple (keys, values, positions, seen):
+Tokens that no later query sees are dropped. The rolling cache is a tuple (keys, values, positions, seen):
 
 - keys (B, K, T, E) and values (B, K, T, Ev) of the tokens that are held, positions (T,) int64 of the same tokens,
   counted from the beginning of the sequence, and seen, an int: how many tokens there have been so far.
@@ -67,7 +68,7 @@ def rolling_update(
 
     Args:
         cache: None for the first chunk, or what this function returned for the chunk before, with the same window and
-            num_sinks. It is left as it was, and a caller may go on from it twice.
+            num_sinks. It is left as it was: a caller may go on from it twice.
         keys: (B, K, L, E) of the new tokens, in their order; any L from 1 on, also more than the window.
         values: (B, K, L, Ev). Neither is modified.
         window: at least 1.
@@ -75,7 +76,7 @@ def rolling_update(
 
     Returns:
         The cache that holds the last `window` of all tokens so far, and the first num_sinks of them, each token once:
-        T is seen, or num_sinks + window where that is less. Keys and values keep their dtype.
+        T = min(seen, num_sinks + window). Keys and values keep their dtype.
 
     No state is kept anywhere else: several sequences may be updated in turns. No gradients are asked for.
     Source: "Mistral 7B", section 2 (rolling buffer cache); "Efficient Streaming Language Models with Attention Sinks",
