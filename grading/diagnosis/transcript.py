@@ -16,6 +16,7 @@ from grading.diagnosis.matching import same, tensors
 from grading.records import Event
 
 TOO_LARGE = 1 << 21  # bytes of a check's tensors: its calls are not worth the time
+TOO_LONG = 4096  # of a dimension: with a mistake in it, a program may make the square of that
 NUMBERS = 8192  # in the arguments of a call, from which on it takes longer for each of them
 ASIDE = ("make", "build", "assign", "look")  # requests that call nothing
 Shapes = dict[str, tuple[int, ...]]
@@ -87,7 +88,10 @@ class Transcript:
 
     @property
     def usable(self) -> bool:
-        return bool(self.events) and self.size <= TOO_LARGE and self.events[-1].reply is not None
+        if not self.events or self.size > TOO_LARGE or self.events[-1].reply is None:
+            return False
+        given = (each for step in self.steps for each in tensors(_given(step.request)))
+        return all(length <= TOO_LONG for each in given for length in each.shape)
 
     @cached_property
     def steps(self) -> list[Step]:

@@ -118,7 +118,7 @@ def test_the_page_of_one_who_begins(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(status, "Progress", lambda: progress)
     file = tmp_path / "page.html"
     assert cli.main(["status", "--html", str(file)]) == 0
-    assert str(file) in capsys.readouterr().out
+    assert str(file) in capsys.readouterr().out.replace("\n", "")  # a narrow screen cuts it
     assert "<table" in file.read_text(encoding="utf-8")
     assert cli.main(["status", "--html", str(tmp_path / "nowhere" / "page.html")]) == 2
     assert "the page cannot be written" in capsys.readouterr().err

@@ -273,6 +273,20 @@ class MaskGroupsInWrongOrder(Groups):
             self.mask = self.mask[:, _groups_outermost(self)]
 
 
+class MaskOfKvHead(Groups):
+    """of a (B, H, L, S) mask, a query head takes the mask that has the number of its key/value head
+
+    Heads use the mask of another head.
+    """
+
+    needs = ("validate_groups", "feed")
+
+    def align(self) -> None:
+        super().align()  # type: ignore[misc]
+        if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) == self.heads:
+            self.mask = self.mask[:, torch.arange(self.heads) // (self.heads // self.kv_heads)]
+
+
 def _repeated(program: Projected, x: Tensor) -> Tensor:
     return x.repeat_interleave(program.heads // program.kv_heads, dim=1)
 

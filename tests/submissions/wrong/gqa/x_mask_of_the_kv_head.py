@@ -1,5 +1,5 @@
 """The loop picks the per-head mask by key/value head instead of by query head."""
-# cause: mask-of-first-head
+# cause: mask-of-kv-head
 
 import torch
 import torch.nn.functional as F
