@@ -629,8 +629,8 @@ assert round(copied / 2**30) == 1024
 
 # %% [markdown]
 # A step reads the cache for its scores anyway; the copy adds a read and a write, so three times the traffic (and in
-# docs/performance.md seven times the time, once each copy is a fresh mapping). The kata accepts that (the cache
-# handed in must survive); a server allocates once and writes in place, or keeps pages.
+# docs/performance.md six times the time at 16,384 tokens, where each copy is a fresh mapping). The kata accepts that
+# (the cache handed in must survive); a server allocates once and writes in place, or keeps pages.
 #
 # ### Models since
 #
