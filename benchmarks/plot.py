@@ -29,6 +29,9 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes[2].set(title="Prefill, most memory held", xlabel="L", ylabel="MiB")
     for axis in axes:
         axis.set(xscale="log", yscale="log")
+        sizes = sorted({int(size) for line in axis.lines for size in line.get_xdata()})
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.xaxis.minorticks_off()
         axis.legend(fontsize="small")
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
