@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 import torch
@@ -28,3 +29,8 @@ def forked(work):
         answer = pipe.read()
     _, status = os.waitpid(pid, 0)
     return json.loads(answer) if answer else ["", None], os.waitstatus_to_exitcode(status)
+
+
+def interruptible():
+    """What a program does before it begins: Ctrl-C ends it, also where the tests run in a shell's background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

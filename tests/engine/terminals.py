@@ -14,6 +14,7 @@ import termios
 import time
 
 from grading.catalog import ROOT
+from tests.engine.processes import interruptible
 
 
 def copied(folder, everything=False):
@@ -39,6 +40,11 @@ def grader(root, *arguments, given="", **environment):
     return subprocess.run(command, cwd=root, env=settings, input=given, capture_output=True, text=True, timeout=120)
 
 
+def in_front_of_a_terminal():
+    interruptible()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A program in a pseudo-terminal: what it writes is kept, keys are sent, the size can change."""
 
@@ -55,7 +61,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=in_front_of_a_terminal,
             env={**own_size, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **environment},
         )
         self.raw = b""

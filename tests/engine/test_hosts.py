@@ -15,7 +15,7 @@ from grading.candidate.limits import Limits
 from grading.catalog import ROOT
 from grading.examination.examiner import Examiner
 from tests.engine.katas import ATTENTION, CACHED
-from tests.engine.processes import forked
+from tests.engine.processes import forked, interruptible
 
 SOLUTIONS = ROOT / "solutions"
 
@@ -73,7 +73,8 @@ def children(pid: int) -> set[int]:
 def test_an_examiner_that_is_stopped_leaves_no_process(tmp_path, how):
     (tmp_path / f"{ATTENTION}.py").write_text("while True: pass\n")
     command = [sys.executable, str(ROOT / "grader.py"), "check", ATTENTION, "--problems", str(tmp_path)]
-    examiner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    examiner = subprocess.Popen(command, text=True, preexec_fn=interruptible, **pipes)
     deadline = time.monotonic() + 30
     while len(children(examiner.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)

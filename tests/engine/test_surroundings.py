@@ -12,6 +12,7 @@ import pytest
 
 from grading.catalog import ROOT
 from tests.engine.katas import ATTENTION, HEADS, MASKS, ONE_KV_HEAD, numbered
+from tests.engine.processes import interruptible
 from tests.engine.terminals import copied
 
 
@@ -160,6 +161,7 @@ def test_ctrl_c_at_any_moment(copy, tenths):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     time.sleep(0.06 + tenths / 10)
     try:
