@@ -86,16 +86,21 @@ class Transcript:
         """Bytes of all its requests."""
         return sum(len(event.request) for event in self.events)
 
-    @property
+    @cached_property
     def usable(self) -> bool:
         if not self.events or self.size > TOO_LARGE or self.events[-1].reply is None:
             return False
-        given = (each for step in self.steps for each in tensors(_given(step.request)))
+        given = (each for request in self._requests for each in tensors(_given(request)))
         return all(length <= TOO_LONG for each in given for length in each.shape)
 
     @cached_property
+    def _requests(self) -> list[dict[str, Any]]:
+        return [wire.decode(event.request, request=True) for event in self.events]
+
+    @cached_property
     def steps(self) -> list[Step]:
-        found = [Step(wire.decode(event.request, request=True), event.reply or {}) for event in self.events]
+        pairs = zip(self._requests, self.events, strict=True)
+        found = [Step(request, event.reply or {}) for request, event in pairs]
         return [part.with_value(self.in_order) for step in found for part in apart(step)]
 
     @cached_property
@@ -144,8 +149,7 @@ class Transcript:
     @cached_property
     def symbol(self) -> str:
         """The class or function that it is about."""
-        requests = (wire.decode(event.request, request=True) for event in self.events)
-        return str(next((request["symbol"] for request in requests if "symbol" in request), ""))
+        return str(next((request["symbol"] for request in self._requests if "symbol" in request), ""))
 
     # --------------------------------------------------------------------------------------------- facts
 
