@@ -92,6 +92,12 @@ class Backward:
     parameters: dict[str, Any]
 
 
+def arguments_after(reply: Mapping[str, Any]) -> list[Any]:
+    """The arguments of a call as it left them, from a reply that echoes them."""
+    positional, named = reply["echo"]
+    return [*positional, *named.values()]
+
+
 class _Callable:
     def __init__(
         self,
@@ -133,7 +139,7 @@ class _Callable:
     def effect(self, *args: Any, **kwargs: Any) -> Pending:
         """What a call that works in place makes of its arguments: an answer, a list. What it returns does not count."""
         asked = self._ahead(args, kwargs, echo=True, effect=True)
-        return asked.reading(lambda reply: [*reply["echo"][0], *reply["echo"][1].values()])
+        return asked.reading(arguments_after)
 
     def changes(self, *args: Any) -> list[str]:
         """What a call leaves otherwise than it found it, apart from its arguments: parameters, PyTorch's settings."""

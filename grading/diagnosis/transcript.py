@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from grading.candidate import wire
+from grading.candidate.learner import arguments_after
 from grading.diagnosis.matching import same, tensors
 from grading.records import Event
 
@@ -254,7 +255,7 @@ def values_of(reply: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
     if "cotangent" in request:
         return gradients(reply)
     if "effect" in request and "echo" in reply:
-        return [*reply["echo"][0], *reply["echo"][1].values()]
+        return arguments_after(reply)
     return reply.get("value")
 
 
