@@ -7,10 +7,7 @@ from grading.examination.checks import numbers, raises, shaped
 from katas.attention.layer_rules import *
 from katas.attention.oracle import layer_weights
 
-
-@pytest.fixture(scope="module")
-def family():
-    return Family("GroupedQueryAttention", kv_heads=2, takes_kv_heads=True)
+family = Family("GroupedQueryAttention", kv_heads=2, takes_kv_heads=True)
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 3, 6], ids="num_kv_heads={}".format)

@@ -8,10 +8,7 @@ from grading.examination.checks import close, numbers, shaped
 from katas.attention.layer_rules import *
 from katas.attention.oracle import layer_weights
 
-
-@pytest.fixture(scope="module")
-def family():
-    return Family("MultiHeadAttention", kv_heads=0)
+family = Family("MultiHeadAttention", kv_heads=0)
 
 
 @pytest.mark.parametrize("sizes", BLOCKS, ids=named("H", "E"))

@@ -1,15 +1,11 @@
 """Grader of multi-query attention: katas/attention/ holds what it shares with the other layers."""
 
-import pytest
 import torch
 
 from grading.examination.checks import numbers, shaped
 from katas.attention.layer_rules import *
 
-
-@pytest.fixture(scope="module")
-def family():
-    return Family("MultiQueryAttention", kv_heads=1)
+family = Family("MultiQueryAttention", kv_heads=1)
 
 
 def test_all_heads_read_the_one_value_head(learner, draw, family):

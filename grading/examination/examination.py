@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,8 @@ from grading.candidate.hosts import Host
 from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog, KataFault, submission
+from grading.examination.collection import Check
 from grading.records import CheckFailed, CheckResult, EngineFault, Event, Failure
-
-
-@cache
-def stem_of(path: Path) -> str | None:
-    """The kata that a test file grades, None for other tests."""
-    stem = path.stem.removeprefix("test_")
-    return stem if path.parent == ROOT / "tests" and stem in Catalog().stems else None
 
 
 @dataclass(frozen=True)
@@ -86,41 +80,38 @@ class Examination:
         candidates started."""
         if self.only:
             kept = _chosen(items, self.only)
-            self.left_out.update(stem for item in items if item not in kept and (stem := stem_of(item.path)))
+            self.left_out.update(item.stem for item in items if isinstance(item, Check) and item not in kept)
             items[:] = kept
-        self.expected.update(stem for item in items if (stem := stem_of(item.path)))
+        self.expected.update(item.stem for item in items if isinstance(item, Check))
         for stem in self.expected:
             try:
                 self._load(stem, wait=False)
             except EngineFault as error:
                 self.faults[stem] = fault_of(error)
 
-    def run(self, stem: str, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        """One check of that kata; its last answers come while the next one runs."""
-        if stem not in self.faults:
+    def run(self, check: Check, following: pytest.Item | None, draw: object) -> None:
+        """One check; its last answers come while the next one of its kata runs."""
+        if check.stem not in self.faults:
             try:
-                self._run(stem, item, nextitem)
+                self._run(check, draw)
+                if not isinstance(following, Check) or following.stem != check.stem:
+                    self.learner(check.stem).settle()
             except EngineFault as error:
-                self.faults[stem] = fault_of(error)
+                self.faults[check.stem] = fault_of(error)
 
-    def _run(self, stem: str, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        if not self._load(stem):
+    def _run(self, check: Check, draw: object) -> None:
+        if not self._load(check.stem):
             return
-        learner, keep = self.learner(stem), partial(self._keep, stem, item)
-        self.transcripts.setdefault(stem, {})[item.name] = learner.begin_check()
+        learner, keep = self.learner(check.stem), partial(self._keep, check)
+        self.transcripts.setdefault(check.stem, {})[check.name] = learner.begin_check()
         try:
-            item.ihook.pytest_runtest_setup(item=item)
-            item.runtest()
+            check.run_with(learner=learner, draw=draw)
             learner.finish(keep)
         except EngineFault:
             raise
         except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:
             learner.drop()
             keep(error)
-        finally:
-            item.ihook.pytest_runtest_teardown(item=item, nextitem=nextitem)
-        if nextitem is None or stem_of(nextitem.path) != stem:
-            learner.settle()
 
     def _load(self, stem: str, wait: bool = True) -> bool:
         """Whether the file loads, as far as that is known without waiting; if not, why is in `unloaded`."""
@@ -138,31 +129,30 @@ class Examination:
             return False
         return True
 
-    def _keep(self, stem: str, item: pytest.Item, error: BaseException | None) -> None:
+    def _keep(self, check: Check, error: BaseException | None) -> None:
         if isinstance(error, EngineFault):
             raise error
         if error is not None and not isinstance(error, CheckFailed):
-            self.unforeseen.setdefault(stem, []).append(fault_of(error))
-        result = check_result(item, error, self.learner(stem))
-        self.checks.setdefault(stem, []).append(result)
+            self.unforeseen.setdefault(check.stem, []).append(fault_of(error))
+        result = check_result(check, error, self.learner(check.stem))
+        self.checks.setdefault(check.stem, []).append(result)
         if self._until_wrong and result.outcome == "failed":
-            item.session.shouldfail = f"{item.name} fails"
+            check.session.shouldfail = f"{check.name} fails"
 
 
 # ---------------------------------------------------------------------------------------------- results
 
 
-def check_result(item: pytest.Item, error: BaseException | None, learner: Learner) -> CheckResult:
+def check_result(check: Check, error: BaseException | None, learner: Learner) -> CheckResult:
     """What a test raised, or did not, as the result of a check."""
-    title = _title(item)
     printed = learner.printed()
     if error is None:
-        return CheckResult(item.name, title, "passed", call=learner.call, printed=printed)
+        return CheckResult(check.name, check.title, "passed", call=learner.call, printed=printed)
     failure = _failure_of(error)
     call, line = failure.call or learner.call, failure.line or learner.line
     return CheckResult(
-        item.name,
-        title,
+        check.name,
+        check.title,
         "failed",
         call=call,
         wanted=failure.wanted,
@@ -188,14 +178,9 @@ def _failure_of(error: BaseException) -> Failure:
 def _chosen(items: list[pytest.Item], only: str) -> list[pytest.Item]:
     """The checks of that name, or else those with it in their name or title, in any case of letters."""
     exact = [item for item in items if item.name == only]
-    return exact or [item for item in items if only.lower() in f"{item.name} {_title(item)}".lower()]
-
-
-def _title(item: pytest.Item) -> str:
-    """The docstring's first line, with the parameters of a parametrised test."""
-    doc = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]
-    parameters = getattr(item, "callspec", None)
-    return f"{doc} [{parameters.id}]" if parameters else doc
+    return exact or [
+        item for item in items if isinstance(item, Check) and only.lower() in f"{item.name} {item.title}".lower()
+    ]
 
 
 def fault_of(error: BaseException) -> Fault:

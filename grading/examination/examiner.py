@@ -247,7 +247,8 @@ class _Given:
         early_config.stash[KEY] = self._examination  # type: ignore[attr-defined]
 
     def pytest_exception_interact(self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[object]) -> None:
-        from grading.examination.examination import fault_of, stem_of
+        from grading.examination.collection import stem_of
+        from grading.examination.examination import fault_of
 
         error = call.excinfo.value if call.excinfo else None
         if stem := error and stem_of(node.path):

@@ -1,21 +1,19 @@
-"""The pytest plugin: the fixtures that a grader test uses, and the hooks that have the examination run its checks.
+"""The pytest plugin: the hooks that have the examination collect and run the checks of a grader.
 
-A grader test asks for `learner`, the file under examination, and `draw`, random inputs from the run's seed.
+A check asks for `learner`, the file under examination, and `draw`, random inputs from the run's seed.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from types import FunctionType
 
 import pytest
 import torch
 from torch import Tensor
 
-from grading.candidate.learner import Learner
-from grading.examination.examination import Examination, stem_of
-
-Draw = Callable[..., Tensor]
+from grading.examination.collection import Check, checks_of, stem_of
+from grading.examination.examination import Examination
 
 
 def new_seed() -> int:
@@ -29,6 +27,14 @@ KEY = pytest.StashKey[Examination]()
 # ----------------------------------------------------------------------------------------------- hooks
 
 
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[Check] | None:
+    """The checks of a grader; pytest makes any other test."""
+    stem = stem_of(collector.path)
+    if stem and name.startswith("test") and isinstance(obj, FunctionType) and isinstance(collector, pytest.Module):
+        return list(checks_of(collector, stem, name, obj))
+    return None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[KEY].collected(items)
 
@@ -36,32 +42,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A check is run by the examination; any other test by pytest."""
-    stem = stem_of(item.path)
-    if stem is None:
+    if not isinstance(item, Check):
         return None
-    item.config.stash[KEY].run(stem, item, nextitem)
+    examination = item.config.stash[KEY]
+    examination.run(item, nextitem, Drawer(examination.seed, item.name))
     return True
 
 
-# --------------------------------------------------------------------------------------------- fixtures
-
-
-@pytest.fixture(scope="module")
-def learner(request: pytest.FixtureRequest) -> Learner:
-    """The learner's file of the kata that the module grades."""
-    stem = stem_of(request.path)
-    assert stem is not None, "only a grader test may ask for the learner"
-    return request.config.stash[KEY].learner(stem)
-
-
-@pytest.fixture
-def draw(request: pytest.FixtureRequest) -> Draw:
-    """draw(2, 5, 4): normal numbers, float64; draw.mask(5, 7): no empty row. Each test has its own stream."""
-    return Drawer(request.config.stash[KEY].seed, request.node.name)
+# ---------------------------------------------------------------------------------------- random inputs
 
 
 class Drawer:
-    """Random inputs that depend on the run's seed and the test's name alone."""
+    """Random inputs that depend on the run's seed and the test's name alone: each test has its own stream.
+
+    draw(2, 5, 4): normal numbers, float64; draw.mask(5, 7): no empty row.
+    """
 
     def __init__(self, seed: int, name: str) -> None:
         self._generator = torch.Generator().manual_seed(seed + sum(map(ord, name)) * 7919)

@@ -18,7 +18,8 @@ from grading.candidate.hosts import host
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog
 from grading.console import width
-from grading.examination.examination import Examination, stem_of
+from grading.examination.collection import Check
+from grading.examination.examination import Examination
 from grading.examination.examiner import kata_result
 from grading.examination.plugin import KEY, new_seed
 from grading.records import CheckResult, KataResult
@@ -55,7 +56,7 @@ class _PlainRun:
 
     def __init__(self, examination: Examination) -> None:
         self._examination = examination
-        self._items: list[pytest.Item] = []  # of the kata whose checks are running
+        self._items: list[Check] = []  # of the kata whose checks are running
 
     def pytest_report_header(self) -> str:
         return f"katas: {self._examination.folder}, --seed {self._examination.seed}"
@@ -63,11 +64,10 @@ class _PlainRun:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, bool, bool]:
         done = yield
-        stem = stem_of(item.path)
-        if stem:
+        if isinstance(item, Check):
             self._items.append(item)
-            if nextitem is None or stem_of(nextitem.path) != stem:
-                self._tell(stem)
+            if not isinstance(nextitem, Check) or nextitem.stem != item.stem:
+                self._tell(item.stem)
         return done
 
     def _tell(self, stem: str) -> None:

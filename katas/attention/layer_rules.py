@@ -1,7 +1,7 @@
 """What the graders of multi-head, grouped-query and multi-query attention share: parameters, plain numbers, rules.
 
-A grader imports all of it, adds its own rules, and imports layer_numbers.py; the fixture `family` says which layer it
-is. Where a check names no sizes, they are all different, so that an axis that is taken for another shows.
+A grader imports all of it, adds its own rules, and imports layer_numbers.py; its `family` says which layer it is.
+Where a check names no sizes, they are all different, so that an axis that is taken for another shows.
 """
 
 import itertools
