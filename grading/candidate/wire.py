@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,18 +69,19 @@ def encode(value: Any, request: bool = False) -> bytes:
     cross as contiguous ones, but in a request a transposed or expanded one keeps its strides, and a Reference may stand
     for an object of the candidate's.
     """
-    chunks: list[bytes] = []
-    skeleton = _Writer(chunks, request).write(value, 0)
-    text = json.dumps(skeleton, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    writer = _Writer(request)
+    text = _compact(writer.write(value, 0)).encode("utf-8", "backslashreplace")
     if len(text) > MAX_SKELETON:
         return encode(Opaque("more plain data than can be sent"))
-    body = b"".join(chunks)
-    return HEAD.pack(MAGIC, len(text), len(body)) + text + body
+    return b"".join((HEAD.pack(MAGIC, len(text), MAX_BODY - writer.room), text, *writer.chunks))
+
+
+_compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # the writer bounds the depth
 
 
 class _Writer:
-    def __init__(self, chunks: list[bytes], request: bool) -> None:
-        self.chunks = chunks
+    def __init__(self, request: bool) -> None:
+        self.chunks: list[memoryview] = []  # the numbers of the tensors, of which a frame is the first copy
         self.request = request
         self.nodes = 0
         self.room = MAX_BODY
@@ -97,43 +97,41 @@ class _Writer:
             return value if abs(value) < 2**63 else {"o": "a huge integer"}
         if kind is str:
             return value[:20_000]
-        if kind is Opaque:
-            return {"o": value.text[:500]}
-        if isinstance(value, Tensor):
+        if kind is Tensor or kind is torch.nn.Parameter:
             return self._tensor(value)
-        if self.request and isinstance(value, Reference):
-            return {"r": value.number}
-        if kind is torch.dtype and value in NAMES:
-            return {"y": NAMES[value]}
-        if isinstance(value, tuple):
-            return {"t": [self.write(item, depth + 1) for item in tuple.__iter__(value)]}
         if kind is list:
             return {"l": [self.write(item, depth + 1) for item in value]}
         if kind is dict and all(type(key) is str for key in value):
             return {"d": [[key[:500], self.write(item, depth + 1)] for key, item in value.items()]}
+        if isinstance(value, tuple):
+            return {"t": [self.write(item, depth + 1) for item in tuple.__iter__(value)]}
+        if kind is torch.dtype and value in NAMES:
+            return {"y": NAMES[value]}
+        if kind is Opaque:
+            return {"o": value.text[:500]}
+        if self.request and isinstance(value, Reference):
+            return {"r": value.number}
         return {"o": describe(value)}
 
     def _tensor(self, tensor: Tensor) -> Any:
-        dtype = NAMES.get(tensor.dtype)
-        plain = (
-            type(tensor) in (Tensor, torch.nn.Parameter)
-            and tensor.layout is torch.strided
-            and tensor.is_cpu
-            and dtype is not None
-            and tensor.dim() <= MAX_DIMENSIONS
-        )
-        if plain and self.request and not tensor.is_contiguous():
-            span = 1 + sum((length - 1) * step for length, step in zip(tensor.shape, tensor.stride(), strict=True))
-            return {"v": [self._tensor(tensor.as_strided((span,), (1,))), list(tensor.shape), list(tensor.stride())]}
-        size = math.prod(tensor.shape) * tensor.element_size() if plain else 0
-        if not plain or size > self.room:
+        dtype, shape = NAMES.get(tensor.dtype), tensor.shape
+        if dtype is None or tensor.layout is not torch.strided or not tensor.is_cpu or len(shape) > MAX_DIMENSIONS:
+            return {"o": describe(tensor)}
+        whole = tensor.is_contiguous()
+        if self.request and not whole:
+            span = 1 + sum((length - 1) * step for length, step in zip(shape, tensor.stride(), strict=True))
+            return {"v": [self._tensor(tensor.as_strided((span,), (1,))), list(shape), list(tensor.stride())]}
+        size = math.prod(shape) * tensor.itemsize
+        if size > self.room:
             return {"o": describe(tensor)}
         self.room -= size
-        numbers = tensor.detach().resolve_neg()
+        numbers = tensor.detach() if not tensor.is_neg() else tensor.detach().resolve_neg()
+        numbers = numbers if whole else numbers.contiguous()
         if numbers.dtype is torch.bfloat16:  # NumPy has no such numbers
             numbers = numbers.view(torch.int16)
-        self.chunks.append(numbers.numpy().tobytes())
-        return {"x": [dtype, list(tensor.shape)]}
+        if size:
+            self.chunks.append(numbers.numpy().data)
+        return {"x": [dtype, list(shape)]}
 
 
 def describe(value: Any) -> str:
@@ -173,7 +171,7 @@ def decode(frame: bytes, request: bool = False) -> Any:
     skeleton, body = lengths(frame[: HEAD.size])
     if len(frame) != HEAD.size + skeleton + body:
         raise WireError("a frame of the wrong length")
-    text, data = frame[HEAD.size : HEAD.size + skeleton], frame[HEAD.size + skeleton :]
+    text, data = frame[HEAD.size : HEAD.size + skeleton], memoryview(frame)[HEAD.size + skeleton :]
     try:
         tree = json.loads(text.decode("utf-8"))
         reader = _Reader(data, request)
@@ -187,8 +185,12 @@ def decode(frame: bytes, request: bool = False) -> Any:
     return value
 
 
+_PLAIN = {type(None), bool, int, float, str}  # what JSON gives besides lists and dicts
+_CONTAINERS = ("d", "l", "t")
+
+
 class _Reader:
-    def __init__(self, data: bytes, request: bool) -> None:
+    def __init__(self, data: memoryview, request: bool) -> None:
         self.data = data
         self.request = request
         self.at = 0
@@ -198,13 +200,15 @@ class _Reader:
         self.nodes += 1
         if self.nodes > MAX_NODES or depth > MAX_DEPTH + 1:
             raise WireError("data nested too deeply, or too much of it")
-        if node is None or isinstance(node, bool | int | float | str):
+        if type(node) in _PLAIN:
             return node
-        if not isinstance(node, dict) or len(node) != 1:
+        if type(node) is not dict or len(node) != 1:
             raise WireError("an unknown node")
         ((tag, content),) = node.items()
         if tag == "x":
             return self._tensor(content)
+        if tag in _CONTAINERS and type(content) is list:
+            return self._container(tag, content, depth + 1)
         if tag == "v" and self.request:
             base, shape, steps = content
             return self._tensor(base["x"]).as_strided(shape, steps)
@@ -214,22 +218,18 @@ class _Reader:
             return Opaque(content[:500])
         if tag == "y" and isinstance(content, str) and content in DTYPES:
             return DTYPES[content]
-        return self._container(tag, content, depth)
+        raise WireError("an unknown node")
 
-    def _container(self, tag: str, content: Any, depth: int) -> Any:
-        if not isinstance(content, list) or tag not in ("t", "l", "d"):
-            raise WireError("an unknown node")
-        if tag == "d":
-            return {key: self.read(item, depth + 1) for key, item in self._pairs(content)}
-        items = [self.read(item, depth + 1) for item in content]
-        return tuple(items) if tag == "t" else items
-
-    @staticmethod
-    def _pairs(content: list[Any]) -> Iterator[tuple[str, Any]]:
+    def _container(self, tag: str, content: list[Any], depth: int) -> Any:
+        if tag != "d":
+            items = [self.read(item, depth) for item in content]
+            return tuple(items) if tag == "t" else items
+        values = {}
         for pair in content:
-            if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            if type(pair) is not list or len(pair) != 2 or type(pair[0]) is not str:
                 raise WireError("a dict without pairs")
-            yield pair[0], pair[1]
+            values[pair[0]] = self.read(pair[1], depth)
+        return values
 
     def _tensor(self, content: Any) -> Tensor:
         if not isinstance(content, list) or len(content) != 2 or content[0] not in DTYPES:
@@ -249,5 +249,5 @@ class _Reader:
             return torch.empty(shape, dtype=dtype)
         data = bytearray(self.data[start : self.at])
         if dtype is torch.bool:  # any byte is a number, and not any is a bool
-            return torch.frombuffer(data, dtype=torch.uint8).ne(0).reshape(shape)
-        return torch.frombuffer(data, dtype=dtype).reshape(shape)
+            return torch.frombuffer(data, dtype=torch.uint8).ne(0).view(shape)
+        return torch.frombuffer(data, dtype=dtype).view(shape)

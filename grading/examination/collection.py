@@ -1,4 +1,4 @@
-"""The checks in a grader's file: pytest items that are made and run at a tenth of the cost of its own.
+"""The checks in the file of a grader, as pytest would collect them.
 
 A check is a function `test_...`, or each case of one that is marked with `pytest.mark.parametrize`. What it asks for by
 the names of its parameters is the learner's file, random inputs, the values of its case, or what the module calls so.
@@ -6,28 +6,23 @@ the names of its parameters is the learner's file, random inputs, the values of 
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import product
-from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
-import pytest
-
-from grading.catalog import ROOT, Catalog
+from grading.catalog import Catalog, Kata, KataFault
 
 GIVEN = ("learner", "draw")  # by the examination
 
 
-@cache
-def stem_of(path: Path) -> str | None:
-    """The kata that a test file grades, None for other tests."""
-    stem = path.stem.removeprefix("test_")
-    return stem if path.parent == ROOT / "tests" and stem in Catalog().stems else None
-
-
-class Check(pytest.Item):
+@dataclass(frozen=True)
+class Check:
     """A check of a grader.
 
     Attributes:
@@ -36,48 +31,64 @@ class Check(pytest.Item):
         values: the arguments that are known when it is collected.
     """
 
-    def __init__(
-        self, *, stem: str, function: Callable[..., None], case: str, values: Mapping[str, Any], **node: Any
-    ) -> None:
-        super().__init__(**node)
-        self.stem = stem
-        self.function = function
-        self.case = case
-        self.values = dict(values)
+    stem: str
+    function: Callable[..., None]
+    case: str
+    values: Mapping[str, Any]
 
-    @property
+    @cached_property
+    def name(self) -> str:
+        """As pytest calls it: test_masks[(L, S)]."""
+        return f"{self.function.__name__}[{self.case}]" if self.case else self.function.__name__
+
+    @cached_property
     def title(self) -> str:
         """The docstring's first line, and its case."""
         doc = (self.function.__doc__ or self.name).strip().splitlines()[0]
         return f"{doc} [{self.case}]" if self.case else doc
 
-    def run_with(self, **given: Any) -> None:
+    def run(self, **given: Any) -> None:
         """Run it; `given` is what the examination gives to those that ask for it."""
         wanted = self.function.__code__.co_varnames[: self.function.__code__.co_argcount]
         self.function(**self.values, **{name: given[name] for name in GIVEN if name in wanted})
 
-    def runtest(self) -> None:
-        """Never: the examination runs it."""
-        raise NotImplementedError
 
-    def reportinfo(self) -> tuple[Any, int, str]:
-        """Where pytest says that it is."""
-        return self.path, self.function.__code__.co_firstlineno - 1, self.name
+@cache
+def checks(stem: str) -> tuple[Check, ...]:
+    """The checks of a kata in their order; KataFault where its grader cannot be read."""
+    kata = Catalog()[stem]
+    kata.check()
+    module = _loaded(kata)
+    functions = [each for name, each in vars(module).items() if name.startswith("test") and type(each) is FunctionType]
+    found = tuple(check for function in functions for check in checks_of(kata, module, function))
+    if not found:
+        raise KataFault(kata.tests, "there is no check in it")
+    return found
 
 
-def checks_of(module: pytest.Module, stem: str, name: str, function: Callable[..., None]) -> Iterator[Check]:
+def _loaded(kata: Kata) -> ModuleType:
+    """The module of its grader, which other tests do not see under a name of theirs."""
+    name = f"grader of {kata.stem}"
+    spec = importlib.util.spec_from_file_location(name, kata.tests)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise KataFault(kata.tests, f"{type(error).__name__}: {error}") from error
+    return module
+
+
+def checks_of(kata: Kata, module: ModuleType, function: Callable[..., None]) -> Iterator[Check]:
     """The checks of a test function, case by case in pytest's order, under the names that pytest would give them."""
     wanted = [each for each in inspect.signature(function).parameters if each not in GIVEN]
     for case, values in _cases(function):
         missing = [each for each in wanted if each not in values]
-        try:
-            found = {each: getattr(module.obj, each) for each in missing}
-        except AttributeError as error:
-            raise module.CollectError(
-                f"{name} asks for {error.name}, which neither its cases nor the module have"
-            ) from None
-        full = f"{name}[{case}]" if case else name
-        yield Check.from_parent(module, name=full, stem=stem, function=function, case=case, values=values | found)
+        if unknown := [each for each in missing if not hasattr(module, each)]:
+            what = f"{function.__name__} asks for {', '.join(unknown)}"
+            raise KataFault(kata.tests, f"{what}, which neither its cases nor the module have")
+        yield Check(kata.stem, function, case, values | {each: getattr(module, each) for each in missing})
 
 
 def _cases(function: Callable[..., None]) -> Iterator[tuple[str, dict[str, Any]]]:

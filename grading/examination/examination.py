@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog, KataFault, submission
 from grading.examination.collection import Check
+from grading.examination.draw import Drawer
 from grading.records import CheckFailed, CheckResult, EngineFault, Event, Failure
 
 
@@ -58,6 +60,7 @@ class Examination:
         self.unloaded: dict[str, CheckFailed] = {}
         self.faults: dict[str, Fault] = {}
         self.unforeseen: dict[str, list[Fault]] = {}  # what a check raised that is no CheckFailed
+        self.ended = False  # whether no further check is to be run
         self._until_wrong = until_wrong
 
     def learner(self, stem: str) -> Learner:
@@ -75,37 +78,37 @@ class Examination:
 
     # ------------------------------------------------------------------------------------------- one check
 
-    def collected(self, items: list[pytest.Item]) -> None:
-        """Keep the checks that were asked for, and send their files. Only now: while the graders were collected, their
-        candidates started."""
-        if self.only:
-            kept = _chosen(items, self.only)
-            self.left_out.update(item.stem for item in items if isinstance(item, Check) and item not in kept)
-            items[:] = kept
-        self.expected.update(item.stem for item in items if isinstance(item, Check))
+    def expect(self, checks: Sequence[Check]) -> list[Check]:
+        """Send the files that they are about; those that were asked for. Only now: while the graders were collected,
+        their candidates started."""
+        kept = _chosen(checks, self.only) if self.only else list(checks)
+        self.expected.update(check.stem for check in kept)
+        self.left_out.update(check.stem for check in checks)
+        self.left_out.subtract(self.expected)
         for stem in self.expected:
             try:
                 self._load(stem, wait=False)
             except EngineFault as error:
                 self.faults[stem] = fault_of(error)
+        return kept
 
-    def run(self, check: Check, following: pytest.Item | None, draw: object) -> None:
+    def run(self, check: Check, following: Check | None) -> None:
         """One check; its last answers come while the next one of its kata runs."""
         if check.stem not in self.faults:
             try:
-                self._run(check, draw)
-                if not isinstance(following, Check) or following.stem != check.stem:
+                self._run(check)
+                if following is None or following.stem != check.stem:
                     self.learner(check.stem).settle()
             except EngineFault as error:
                 self.faults[check.stem] = fault_of(error)
 
-    def _run(self, check: Check, draw: object) -> None:
+    def _run(self, check: Check) -> None:
         if not self._load(check.stem):
             return
         learner, keep = self.learner(check.stem), partial(self._keep, check)
         self.transcripts.setdefault(check.stem, {})[check.name] = learner.begin_check()
         try:
-            check.run_with(learner=learner, draw=draw)
+            check.run(learner=learner, draw=Drawer(self.seed, check.name))
             learner.finish(keep)
         except EngineFault:
             raise
@@ -136,8 +139,7 @@ class Examination:
             self.unforeseen.setdefault(check.stem, []).append(fault_of(error))
         result = check_result(check, error, self.learner(check.stem))
         self.checks.setdefault(check.stem, []).append(result)
-        if self._until_wrong and result.outcome == "failed":
-            check.session.shouldfail = f"{check.name} fails"
+        self.ended = self._until_wrong and result.outcome == "failed"
 
 
 # ---------------------------------------------------------------------------------------------- results
@@ -175,12 +177,10 @@ def _failure_of(error: BaseException) -> Failure:
     return Failure(f"the answer cannot be examined ({type(error).__name__}: {error})"[:300], kind="odd")
 
 
-def _chosen(items: list[pytest.Item], only: str) -> list[pytest.Item]:
+def _chosen(checks: Sequence[Check], only: str) -> list[Check]:
     """The checks of that name, or else those with it in their name or title, in any case of letters."""
-    exact = [item for item in items if item.name == only]
-    return exact or [
-        item for item in items if isinstance(item, Check) and only.lower() in f"{item.name} {item.title}".lower()
-    ]
+    exact = [check for check in checks if check.name == only]
+    return exact or [check for check in checks if only.lower() in f"{check.name} {check.title}".lower()]
 
 
 def fault_of(error: BaseException) -> Fault:

@@ -10,25 +10,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog, Kata, KataFault, submission
-from grading.records import Cause, CheckResult, EngineFault, Event, KataResult, Outcome, Report
+from grading.records import Cause, CheckResult, Event, KataResult, Outcome, Report
 
 if TYPE_CHECKING:
-    import pytest
-
     from grading.candidate.hosts import Host
     from grading.candidate.learner import Learner
+    from grading.examination.collection import Check
     from grading.examination.examination import Examination, Fault
-
-# Built-in plugins that a grade has no use for: each costs at start and at each test.
-UNUSED = """cacheprovider capture debugging doctest faulthandler junitxml legacypath logging monkeypatch
-pastebin recwarn setuponly setupplan skipping stepwise subtests terminal threadexception tmpdir
-unittest unraisableexception warnings""".split()
 
 
 class Examiner:
@@ -54,11 +49,11 @@ class Examiner:
             only: run the checks of that name, or those that have it in their name or title; katas without any are
                 left out of the report.
         """
-        # candidates start while this process imports pytest and the graders
+        # candidates start while this process imports the graders
         self.host.settle()
         self.host.expect(sum(submission(folder, stem).is_file() for stem in stems))
+        from grading.examination.draw import new_seed
         from grading.examination.examination import Examination
-        from grading.examination.plugin import new_seed
 
         began = time.monotonic()
         gc.disable()  # what a grade leaves in cycles is collected after it
@@ -101,8 +96,6 @@ class Examiner:
 def _prepare(debug: bool, limits: Limits) -> Host:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-        os.environ.pop(name, None)
     gc.disable()  # the collector takes a tenth of the import, and its last run at exit a quarter
     with _ending_at_ctrl_c():
         import torch
@@ -208,48 +201,16 @@ def _outcome(checks: Sequence[CheckResult], expected: int) -> Outcome:
 
 def run(stems: Sequence[str], examination: Examination) -> None:
     """Run the graders of those katas; their results are in examination.checks, what is broken in its faults."""
-    import pytest
-
-    files = [str(Catalog()[stem].tests) for stem in stems if _is_sound(stem, examination)]
-    if not files:
-        return
-    lean = [argument for name in UNUSED for argument in ("-p", f"no:{name}")]
-    place = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
-    options = ["--assert=plain", "--continue-on-collection-errors", *place, *lean]
-    code = pytest.main([*options, *files], plugins=[_Given(examination)])
-    if code == pytest.ExitCode.INTERRUPTED:  # pytest caught it
-        raise KeyboardInterrupt
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise EngineFault(f"the graders did not run to their end (pytest: {code!r})")
-
-
-def _is_sound(stem: str, examination: Examination) -> bool:
-    """Whether the kata has what a grade needs; if not, it is broken, and the others are graded."""
+    from grading.examination.collection import checks
     from grading.examination.examination import fault_of
 
-    try:
-        Catalog()[stem].check()
-    except KataFault as error:
-        examination.faults[stem] = fault_of(error)
-    return stem not in examination.faults
-
-
-class _Given:
-    """A pytest plugin that brings the examination with it, and keeps what a grader cannot be collected for."""
-
-    def __init__(self, examination: Examination) -> None:
-        self._examination = examination
-
-    def pytest_load_initial_conftests(self, early_config: object) -> None:
-        """Before tests/conftest.py makes an examination of its own, with a second fork server."""
-        from grading.examination.plugin import KEY
-
-        early_config.stash[KEY] = self._examination  # type: ignore[attr-defined]
-
-    def pytest_exception_interact(self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[object]) -> None:
-        from grading.examination.collection import stem_of
-        from grading.examination.examination import fault_of
-
-        error = call.excinfo.value if call.excinfo else None
-        if stem := error and stem_of(node.path):
-            self._examination.faults[stem] = fault_of(error.__cause__ or error)
+    found: list[Check] = []
+    for stem in stems:
+        try:
+            found += checks(stem)
+        except KataFault as error:
+            examination.faults[stem] = fault_of(error)
+    chosen = examination.expect(found)
+    for check, following in zip_longest(chosen, chosen[1:]):
+        if not examination.ended:
+            examination.run(check, following)

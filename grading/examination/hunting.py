@@ -25,8 +25,8 @@ from grading.candidate.learner import Learner
 from grading.candidate.limits import Limits
 from grading.catalog import KataFault
 from grading.examination.checks import close
+from grading.examination.draw import Drawer, new_seed
 from grading.examination.plants import SOUND, planted, plants
-from grading.examination.plugin import Drawer, new_seed
 from grading.hunts import Hunt
 from grading.records import CheckFailed, CheckResult, EngineFault, Failure, KataResult, Report
 

@@ -18,10 +18,10 @@ from grading.candidate.hosts import host
 from grading.candidate.limits import Limits
 from grading.catalog import ROOT, Catalog
 from grading.console import width
-from grading.examination.collection import Check
+from grading.examination.draw import new_seed
 from grading.examination.examination import Examination
 from grading.examination.examiner import kata_result
-from grading.examination.plugin import KEY, new_seed
+from grading.examination.plugin import KEY, CheckItem
 from grading.records import CheckResult, KataResult
 
 SKIPPED = ("unwritten", "skipped")
@@ -34,9 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make an examination, unless a grade has brought its own."""
-    if KEY in config.stash:
-        return
+    """Make an examination."""
     torch.set_num_threads(1)  # for tensors this small, a second thread only waits
     gc.freeze()  # or each collection walks through all of PyTorch
     folder = ROOT / config.getoption("--candidate")
@@ -56,7 +54,7 @@ class _PlainRun:
 
     def __init__(self, examination: Examination) -> None:
         self._examination = examination
-        self._items: list[Check] = []  # of the kata whose checks are running
+        self._items: list[CheckItem] = []  # of the kata whose checks are running
 
     def pytest_report_header(self) -> str:
         return f"katas: {self._examination.folder}, --seed {self._examination.seed}"
@@ -64,10 +62,10 @@ class _PlainRun:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, bool, bool]:
         done = yield
-        if isinstance(item, Check):
+        if isinstance(item, CheckItem):
             self._items.append(item)
-            if not isinstance(nextitem, Check) or nextitem.stem != item.stem:
-                self._tell(item.stem)
+            if not isinstance(nextitem, CheckItem) or nextitem.check.stem != item.check.stem:
+                self._tell(item.check.stem)
         return done
 
     def _tell(self, stem: str) -> None:

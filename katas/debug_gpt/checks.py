@@ -17,7 +17,7 @@ from torch import Tensor
 
 from grading.candidate.learner import Layer, Learner
 from grading.examination.checks import close, close_each, holds, same, shaped
-from grading.examination.plugin import Drawer
+from grading.examination.draw import Drawer
 
 VOCABULARY, CONTEXT, WIDTH, HEADS = 11, 9, 12, 3
 Probe = Callable[[Learner, Drawer], list[Tensor]]

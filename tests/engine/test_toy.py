@@ -120,6 +120,7 @@ def test_it_is_graded_and_a_mistake_is_named(root, grader):
 
 def test_it_is_compared_and_remembered(root, grader):
     solve(root)
+    grader("toy")
     assert "- yours\n+ reference" in grader("compare", "toy")
     assert re.search(r"\d toy +\d+ ", grader("status"))
     assert "toy" in grader("due")

@@ -13,6 +13,7 @@ from typing import Any
 
 from grading.candidate.transport import Died, Stopped
 from grading.catalog import ROOT
+from grading.examination.collection import checks
 from grading.examination.examiner import Examiner
 from grading.practice.watch.saved_files import Stamps, stamps
 from grading.records import Report
@@ -39,7 +40,7 @@ class StoppableExaminer(Examiner):
         self._stoppable.stop()
 
     def tidy(self) -> None:
-        """Between two grades: what pytest left in cycles goes, and what is left of the candidates."""
+        """Between two grades: what it left in cycles goes, and what is left of the candidates."""
         gc.collect()
         self.host.settle()
 
@@ -52,6 +53,7 @@ class StoppableExaminer(Examiner):
         for name, module in list(sys.modules.items()):
             if getattr(module, "__file__", None) in now:
                 del sys.modules[name]
+        checks.cache_clear()
 
 
 def _grader_files() -> Stamps:
