@@ -233,21 +233,26 @@ class Sequence:
         self.keys, self.values = torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2)
         return self.cache, keys, values, self.window, self.num_sinks
 
-    def takes(self, length, **how):
+    def takes(self, length):
         """The cache after a chunk of that length; without a comparison."""
-        self.cache = self.learner.rolling_update(*self.come(*self.new(length)), **how)
+        self.cache = self.learner.rolling_update(*self.come(*self.new(length)))
         unpacked(self.cache)
 
     def goes_on(self, *lengths):
         """After each chunk the cache holds what it should."""
+        before, chunks, ends = self.cache, [], []
         for length in lengths:
-            when = f" after {self.seen} + {length} tokens"
-            self.takes(length)
-            self.agrees(self.cache, when)
+            chunks.append(self.come(*self.new(length))[1:])
+            ends.append((self.seen, f" after {self.seen - length} + {length} tokens"))
+        for cache, (seen, when) in zip(self.learner.rolling_update.in_turn(before, *chunks).wait(), ends, strict=True):
+            self.cache = cache
+            self.agrees(cache, when, seen)
 
-    def agrees(self, cache, when=""):
+    def agrees(self, cache, when="", now=None):
+        """The cache is right for the tokens up to `now`, all where it is not said."""
         keys, values, positions, seen = unpacked(cache)
-        wanted = kept_of(self.seen, self.window, self.num_sinks)
+        now = self.seen if now is None else now
+        wanted = kept_of(now, self.window, self.num_sinks)
         size = len(wanted)
         shaped(keys, (*self.keys.shape[:2], size, self.keys.size(3)), f"the keys in the cache{when}")
         shaped(values, (*self.values.shape[:2], size, self.values.size(3)), f"the values in the cache{when}")
@@ -257,7 +262,7 @@ class Sequence:
         numbers(positions[order].tolist(), wanted, f"positions held{when}", f"the cache has other positions{when}")
         close(keys[:, :, order], self.keys[:, :, wanted], f"the keys in the cache{when}", 0.0)
         close(values[:, :, order], self.values[:, :, wanted], f"the values in the cache{when}", 0.0)
-        numbers([seen], [self.seen], f"tokens seen{when}", f"seen is another number{when}")
+        numbers([seen], [now], f"tokens seen{when}", f"seen is another number{when}")
 
 
 def tokens(start, length):
@@ -268,11 +273,10 @@ def tokens(start, length):
 
 def states(learner, lengths, window, num_sinks=0):
     """After each chunk: how many tokens there are, and the parts of the cache. Tokens are known by their numbers."""
-    cache, seen = None, 0
-    for length in lengths:
-        cache = learner.rolling_update(cache, *tokens(seen, length), window, num_sinks)
-        seen += length
-        yield seen, *unpacked(cache)
+    ends = list(itertools.accumulate(lengths))
+    chunks = [(*tokens(end - length, length), window, num_sinks) for length, end in zip(lengths, ends, strict=True)]
+    caches = learner.rolling_update.in_turn(None, *chunks)
+    return caches.reading(lambda found: [(end, *unpacked(cache)) for end, cache in zip(ends, found, strict=True)])
 
 
 def spelled(lengths, window, num_sinks=0):
@@ -289,25 +293,28 @@ def wanted_of(case, seen):
     return kept_of(seen, *(*case[1:], 0)[:2])
 
 
-def holding(learner, case, message, part="keys"):
+@on_arrival
+def holding(after, case, message, part="keys"):
     """Which tokens are held after each chunk, by their keys or values."""
     first = 10 if part == "keys" else 110
-    for seen, keys, values, _, _ in states(learner, *case):
+    for seen, keys, values, _, _ in after:
         wanted = [first + p for p in wanted_of(case, seen)]
         held = sorted((keys if part == "keys" else values).flatten().tolist())
         numbers(held, wanted, f"{part} held after {seen} tokens, {spelled(*case)}", message)
 
 
-def as_many_held(learner, case):
+@on_arrival
+def as_many_held(after, case):
     """How many tokens are held after each chunk."""
-    for seen, keys, *_ in states(learner, *case):
+    for seen, keys, *_ in after:
         meaning = f"tokens held after {seen}, {spelled(*case)}"
         numbers([keys.size(2)], [len(wanted_of(case, seen))], meaning, "the cache holds another number of tokens")
 
 
-def numbering(learner, case):
+@on_arrival
+def numbering(after, case):
     """The positions after each chunk."""
-    for seen, _, _, positions, _ in states(learner, *case):
+    for seen, _, _, positions, _ in after:
         meaning = f"positions after {seen} tokens, {spelled(*case)}"
         numbers(sorted(positions.tolist()), wanted_of(case, seen), meaning, "the cache has other positions")
 
@@ -347,68 +354,68 @@ def test_dtypes_are_kept(learner, draw, dtype):
 @runs(((4,), 6), ((1,), 2))
 def test_a_first_chunk_that_fits(learner, case):
     """a first chunk that fits into the window is held whole"""
-    holding(learner, case, "the cache does not hold the chunk")
+    holding(states(learner, *case), case, "the cache does not hold the chunk")
 
 
 @runs(((2, 3, 1), 8), ((1, 1, 2), 4))
 def test_later_chunks_join(learner, case):
     """as long as the window has room, new tokens join those that are held"""
-    holding(learner, case, "the cache does not hold the old tokens and the new ones")
+    holding(states(learner, *case), case, "the cache does not hold the old tokens and the new ones")
 
 
 @runs(((2, 3, 1), 4), ((1, 1, 1), 2))
 def test_seen_counts_all_tokens(learner, case):
     """seen is the number of all tokens so far"""
-    for number, *_, seen in states(learner, *case):
+    for number, *_, seen in states(learner, *case).wait():
         numbers([seen], [number], f"seen after {number} tokens, {spelled(*case)}", "seen is another number")
 
 
 @runs(((2, 3, 1), 8), ((1, 1, 2), 4))
 def test_positions_go_on(learner, case):
     """the positions of new tokens go on behind those of the old ones"""
-    numbering(learner, case)
+    numbering(states(learner, *case), case)
 
 
 @runs(((3, 1, 1, 1), 3), ((2, 2, 2), 3), ((1, 1, 1), 2), ((3, 2, 2), 4))
 def test_no_more_than_the_window_is_held(learner, case):
     """no more tokens than the window are held"""
-    as_many_held(learner, case)
+    as_many_held(states(learner, *case), case)
 
 
 @runs(((3, 1, 1, 1), 3), ((2, 2, 2), 3), ((3, 2, 3), 4))
 def test_the_last_tokens_are_held(learner, case):
     """the last `window` tokens are held"""
-    holding(learner, case, "the cache holds other tokens than the last ones")
+    holding(states(learner, *case), case, "the cache holds other tokens than the last ones")
 
 
 @runs(((2, 2, 1), 3), ((1, 3, 3), 4))
 def test_values_are_held_with_their_keys(learner, case):
     """the values that are held are those of the same tokens"""
-    holding(learner, case, "the cache holds other values than the last ones", "values")
+    holding(states(learner, *case), case, "the cache holds other values than the last ones", "values")
 
 
 @runs(((3, 1, 1, 1), 3), ((2, 2, 2), 3), ((3, 2, 3), 4))
 def test_positions_are_absolute(learner, case):
     """positions are counted from the beginning of the sequence, whatever was dropped"""
-    numbering(learner, case)
+    numbering(states(learner, *case), case)
 
 
 @runs(((2, 5), 3), ((1, 4, 6), 2), ((3, 3), 3))
 def test_a_later_chunk_longer_than_the_window(learner, case):
     """of a chunk longer than the window its last tokens are held"""
-    holding(learner, case, "the cache holds other tokens than the last ones")
+    holding(states(learner, *case), case, "the cache holds other tokens than the last ones")
 
 
 @runs(((7,), 3), ((5, 1), 4), ((3,), 1))
 def test_a_first_chunk_longer_than_the_window(learner, case):
     """of a first chunk longer than the window its last tokens are held, too"""
-    holding(learner, case, "the cache holds other tokens than the last ones")
+    holding(states(learner, *case), case, "the cache holds other tokens than the last ones")
 
 
 @runs(((1, 1, 1), 1), ((3, 2), 1))
 def test_window_of_one(learner, case):
     """with a window of 1 the latest token is held"""
-    holding(learner, case, "the cache holds other tokens than the latest")
+    holding(states(learner, *case), case, "the cache holds other tokens than the latest")
 
 
 # ------------------------------------------------------------------------------------------------- sinks
@@ -418,7 +425,7 @@ def test_window_of_one(learner, case):
 def test_sinks_are_held(learner, case):
     """the first num_sinks tokens are held for good"""
     sinks = case[2]
-    for seen, keys, *_ in states(learner, *case):
+    for seen, keys, *_ in states(learner, *case).wait():
         held = [key for key in sorted(keys.flatten().tolist()) if key < 10 + sinks]
         meaning = f"keys of sinks held after {seen} tokens, {spelled(*case)}"
         numbers(held, list(range(10, 10 + sinks)), meaning, "the cache does not hold the sinks, each once")
@@ -427,51 +434,50 @@ def test_sinks_are_held(learner, case):
 @runs(((4, 2, 1, 1), 2, 1), ((3, 3, 3), 3, 2))
 def test_sinks_do_not_count_in_the_cache(learner, case):
     """with sinks, num_sinks + window tokens are held"""
-    as_many_held(learner, case)
+    as_many_held(states(learner, *case), case)
 
 
 @runs(((4, 2, 1, 1), 2, 1), ((3, 3, 3), 3, 2), ((6, 1, 2), 1, 3))
 def test_sinks_and_the_last_tokens(learner, case):
     """the sinks and the last `window` tokens are held"""
-    holding(learner, case, "the cache holds other tokens than the sinks and the last ones")
+    holding(states(learner, *case), case, "the cache holds other tokens than the sinks and the last ones")
 
 
 @runs(((2, 1, 1, 1), 3, 2), ((3, 1), 5, 2), ((1, 1, 1), 1, 1))
 def test_a_token_is_held_once(learner, case):
     """a sink that is in the window, too, is held once"""
-    holding(learner, case, "the cache holds other tokens than the sinks and the last ones")
+    holding(states(learner, *case), case, "the cache holds other tokens than the sinks and the last ones")
 
 
 @runs(((1, 1, 4, 2), 2, 3), ((2, 3, 3), 1, 4))
 def test_sinks_in_several_chunks(learner, case):
     """the sinks may come in several chunks"""
-    holding(learner, case, "the cache holds other tokens than the sinks and the last ones")
+    holding(states(learner, *case), case, "the cache holds other tokens than the sinks and the last ones")
 
 
 @runs(((9, 2), 3, 2), ((2, 8), 2, 1), ((1, 7, 5), 3, 2))
 def test_long_chunks_with_sinks(learner, case):
     """a chunk longer than the window may begin with sinks, or come after them"""
-    holding(learner, case, "the cache holds other tokens than the sinks and the last ones")
+    holding(states(learner, *case), case, "the cache holds other tokens than the sinks and the last ones")
 
 
 @runs(((4, 3), 2, 9), ((4, 3), 20, 1), ((2, 2), 100, 0))
 def test_all_are_held_where_all_fit(learner, case):
     """a window, or a number of sinks, larger than the sequence holds all tokens"""
-    holding(learner, case, "the cache does not hold all tokens")
+    holding(states(learner, *case), case, "the cache does not hold all tokens")
 
 
 @runs(((4, 2, 1, 1), 2, 1), ((2, 1, 4), 3, 2), ((1, 9), 2, 3))
 def test_positions_of_sinks(learner, case):
     """the sinks have the positions 0, 1, ... for good, and the others their own"""
-    numbering(learner, case)
+    numbering(states(learner, *case), case)
 
 
 def test_no_sinks_unless_asked_for(learner):
     """without num_sinks no token is held for good"""
-    cache, seen = None, 0
-    for length in (3, 1, 2):
-        cache = learner.rolling_update(cache, *tokens(seen, length), 2)
-        seen += length
+    chunks = [tokens(start, length) for start, length in ((0, 3), (3, 1), (4, 2))]
+    caches = learner.rolling_update.in_turn(None, *((*chunk, 2) for chunk in chunks)).wait()
+    for seen, cache in zip((3, 4, 6), caches, strict=True):
         keys, *_ = unpacked(cache)
         message = "the cache holds other tokens than the last ones"
         numbers(sorted(keys.flatten().tolist()), [8 + seen, 9 + seen], f"keys held after {seen} tokens", message)
@@ -480,7 +486,7 @@ def test_no_sinks_unless_asked_for(learner):
 def test_cache_of_the_example(learner):
     """the caches of the example"""
     held = ([10, 11, 12], [10, 12, 13], [10, 16, 17])
-    for (seen, keys, _, positions, _), wanted in zip(states(learner, (3, 1, 4), 2, 1), held, strict=True):
+    for (seen, keys, _, positions, _), wanted in zip(states(learner, (3, 1, 4), 2, 1).wait(), held, strict=True):
         numbers(sorted(keys.flatten().tolist()), wanted, f"keys held after {seen} tokens", "the cache holds other keys")
         places = [key - 10 for key in wanted]
         numbers(sorted(positions.tolist()), places, "their positions", "the cache has other positions")

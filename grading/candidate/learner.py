@@ -153,9 +153,19 @@ class _Callable:
             reuse: write the arguments of each call into the memory of the first one's, as a loop with buffers does.
             spoil: write over the memory of each value before the next call, as a caller may to whom it belongs.
         """
-        request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls)}
-        request |= {"reuse": reuse, "spoil": spoil}
         how = "in the same memory" if reuse else "in a row"
+        return self._several(calls, how, reuse=reuse, spoil=spoil)
+
+    def in_turn(self, first: Any, *calls: tuple[Any, ...]) -> Pending:
+        """The values of calls of which each gets, in front of its own arguments, what the call before returned.
+
+        Args:
+            first: what the first call gets there.
+        """
+        return self._several([(first, *calls[0]), *calls[1:]], "in turn", turn=True)
+
+    def _several(self, calls: Sequence[tuple[Any, ...]], how: str, **options: bool) -> Pending:
+        request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls), **options}
         asked = self._ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}")
         return asked.reading(lambda reply: reply["value"])
 

@@ -159,15 +159,18 @@ class Session:
         return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
 
     def _several(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Calls in a row; what they gave is looked at after the last. With "reuse", all get the first one's tensors."""
-        target, given, values = self._target(request), None, []
+        """Calls in a row; what they gave is looked at after the last. With "reuse", all get the first one's tensors;
+        with "turn", each gets what the one before returned, in front of its own arguments."""
+        reuse, spoil, turn = (request.get(how, False) for how in ("reuse", "spoil", "turn"))
+        target, given, value = self._target(request), None, None
+        values: list[Any] = []
         with self._mode(request["layer"]):
             for args in request["calls"]:
-                again = request["reuse"] and given is not None
-                given = _written_over(given, args) if again else args
+                args = (value, *args) if turn and values else args
+                given = _written_over(given, args) if reuse and given is not None else args
                 value = target(*given)
-                values.append(_copied(value) if request["reuse"] or request["spoil"] else value)
-                if request["spoil"] and _spoils(value, given):
+                values.append(_copied(value) if reuse or spoil or turn else value)
+                if spoil and _spoils(value, given):
                     values[-1] = Opaque("a view of what was handed in")
         return {"value": values}
 

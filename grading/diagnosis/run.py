@@ -59,8 +59,12 @@ class Run:
 
     def _several(self, request: dict[str, Any]) -> Any:
         target = self._target(request)
+        values: list[Any] = []
         with torch.no_grad():
-            values = [target(*self.objects.resolved(_own(args))) for args in request["calls"]]
+            for args in request["calls"]:
+                given = self.objects.resolved(_own(args))
+                before = [_copied(values[-1])] if request.get("turn") and values else []
+                values.append(target(*before, *given))
         return [self.program.in_order(value) for value in values]
 
     def _build(self, request: dict[str, Any]) -> None:

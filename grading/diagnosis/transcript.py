@@ -226,6 +226,8 @@ def apart(step: Step) -> list[Step]:
     calls = request.get("calls", ())
     if request["do"] != "several" or not isinstance(values, list) or len(values) != len(calls):
         return [step]
+    if request.get("turn"):
+        calls = [calls[0], *((before, *args) for before, args in zip(values, calls[1:], strict=False))]
     shared = {key: request[key] for key in ("layer", "symbol")} | {"do": "call", "kwargs": {}}
     parts = [
         Step({**shared, "args": list(args), "same": list(range(len(args)))}, {"value": value})

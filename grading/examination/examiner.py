@@ -50,7 +50,6 @@ class Examiner:
                 left out of the report.
         """
         # candidates start while this process imports the graders
-        self.host.settle()
         self.host.expect(sum(submission(folder, stem).is_file() for stem in stems))
         from grading.examination.draw import new_seed
         from grading.examination.examination import Examination
@@ -88,6 +87,12 @@ class Examiner:
         candidate.close()
         self.host.settle()
         return ("process", *candidate.fences)
+
+    def tidy(self) -> None:
+        """Between two grades, while nobody waits: what the last one left goes, and a candidate starts for the next."""
+        gc.collect()
+        self.host.settle()
+        self.host.expect(1)
 
     def close(self) -> None:
         self.host.close()

@@ -40,6 +40,8 @@ def main() -> None:
                     answer = {"fault": traceback.format_exc()}
                 answers.write(json.dumps(answer).encode() + b"\n")
                 answers.flush()
+                if examiner:
+                    examiner.tidy()
         except KeyboardInterrupt:
             pass
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import sys
 import threading
@@ -38,11 +37,6 @@ class StoppableExaminer(Examiner):
     def stop(self) -> None:
         """End the grade that is running, from another thread or a signal handler: nobody waits for its verdict."""
         self._stoppable.stop()
-
-    def tidy(self) -> None:
-        """Between two grades: what it left in cycles goes, and what is left of the candidates."""
-        gc.collect()
-        self.host.settle()
 
     def _forget_old_tests(self) -> None:
         """Have tests that were edited imported anew."""
