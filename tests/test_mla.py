@@ -480,9 +480,9 @@ def decoded(value, chunks, wanted, cache):
 def test_any_split_into_chunks(learner, draw):
     """every split of a sequence into chunks gives what one pass gives"""
     layer, weights = SIZES.random(learner, draw)
-    x = draw(2, 5, D)
+    x = draw(2, 4, D)
     wanted, cache = attend(x, None, weights)
-    for chunks in compositions(5):
+    for chunks in compositions(4):
         steps = [(layer, part, i - 1 if i else None) for i, part in enumerate(x.split(chunks, dim=1))]
         decoded(learner.decode(steps), chunks, wanted, cache)
 

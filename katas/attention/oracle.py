@@ -20,11 +20,12 @@ def layer_weights(
         the state_dict of a layer: q_proj, k_proj, v_proj, o_proj; k_proj and v_proj have num_kv_heads * head_dim rows.
     """
     narrow = num_kv_heads * (d_model // num_heads)
-    weights = {}
-    for name, rows in (("q_proj", d_model), ("k_proj", narrow), ("v_proj", narrow), ("o_proj", d_model)):
-        weights[f"{name}.weight"] = draw(rows, d_model, scale=1.3 / d_model**0.5)
-        if bias:
-            weights[f"{name}.bias"] = draw(rows)
+    rows = {"q_proj": d_model, "k_proj": narrow, "v_proj": narrow, "o_proj": d_model}
+    parts = draw(sum(rows.values()), d_model, scale=1.3 / d_model**0.5).split([*rows.values()])
+    weights = {f"{name}.weight": part for name, part in zip(rows, parts, strict=True)}
+    if bias:
+        parts = draw(sum(rows.values())).split([*rows.values()])
+        weights |= {f"{name}.bias": part for name, part in zip(rows, parts, strict=True)}
     return weights
 
 
