@@ -282,7 +282,7 @@ def test_one_pass_of_other_layers(learner, draw, sizes):
     """one pass is right for other numbers of heads, and where sizes coincide"""
     batch, d_model, num_heads, kv_heads = sizes
     layer, weights = random_layer(learner, draw, d_model, num_heads, kv_heads)
-    for length in {2, 3, 4, 6} & {batch, num_heads, kv_heads, d_model // num_heads}:
+    for length in (2, 3, 4, 6):
         x = draw(batch, length, d_model)
         agrees(layer.ahead(x), attend_cached(x, None, weights, num_heads))
 
@@ -301,8 +301,7 @@ def test_after_a_cache_in_other_layers(learner, draw, sizes):
     batch, d_model, num_heads, kv_heads = sizes
     layer, weights = random_layer(learner, draw, d_model, num_heads, kv_heads)
     head_dim = d_model // num_heads
-    alike = {batch, num_heads, kv_heads, head_dim}
-    for length, past in [case for case in ((1, 5), (3, 2), (4, 4), (2, 6)) if alike & {*case}]:
+    for length, past in ((1, 5), (3, 2), (4, 4), (2, 6)):
         x = draw(batch, length, d_model)
         cache = (draw(batch, kv_heads, past, head_dim), draw(batch, kv_heads, past, head_dim))
         agrees(layer.ahead(x, cache), attend_cached(x, cache, weights, num_heads))

@@ -276,7 +276,7 @@ def states(learner, lengths, window, num_sinks=0):
     ends = list(itertools.accumulate(lengths))
     chunks = [(*tokens(end - length, length), window, num_sinks) for length, end in zip(lengths, ends, strict=True)]
     caches = learner.rolling_update.in_turn(None, *chunks)
-    return caches.reading(lambda found: [(end, *unpacked(cache)) for end, cache in zip(ends, found, strict=True)])
+    return caches.reading(lambda found: ((end, *unpacked(cache)) for end, cache in zip(ends, found, strict=True)))
 
 
 def spelled(lengths, window, num_sinks=0):

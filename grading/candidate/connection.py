@@ -235,7 +235,8 @@ class Connection:
             raise self._ended(error, question) from None
         finally:
             self._left -= time.monotonic() - began
-        sound = isinstance(reply.get("reached", []), list) and isinstance(reply.get("error", {}), dict)
+        sound = isinstance(reply.get("reached", []), list)
+        sound = sound and all(isinstance(reply.get(name, {}), dict) for name in ("error", "broke"))
         if not sound or reply.get("id") != question.number:
             raise self._lost(Failure("the candidate sent something that is no answer", call=self.call, kind="stopped"))
         question.transcript.append(Event(question.frame, reply))

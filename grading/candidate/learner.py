@@ -5,7 +5,7 @@ A test calls `learner.causal_mask(3, 5)`; what that does is asked of the candida
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from grading.candidate.hosts import Host
 from grading.candidate.limits import Limits
 from grading.candidate.pending import Pending
 from grading.candidate.wire import Reference
-from grading.candidate.wording import arguments, cache_name, describe_value, odd_ones
+from grading.candidate.wording import arguments, cache_name, describe_value, failure_of, odd_ones
 from grading.catalog import ROOT, Kata
 from grading.records import CheckFailed, Failure
 
@@ -154,20 +154,28 @@ class _Callable:
             spoil: write over the memory of each value before the next call, as a caller may to whom it belongs.
         """
         how = "in the same memory" if reuse else "in a row"
-        return self._several(calls, how, reuse=reuse, spoil=spoil)
+        return self._several(calls, how, reuse=reuse, spoil=spoil).reading(lambda reply: reply["value"])
 
     def in_turn(self, first: Any, *calls: tuple[Any, ...]) -> Pending:
-        """The values of calls of which each gets, in front of its own arguments, what the call before returned.
+        """The values of calls of which each gets, in front of its own arguments, what the call before returned: an
+        answer, an iterator that raises where one of them did.
 
         Args:
             first: what the first call gets there.
         """
-        return self._several([(first, *calls[0]), *calls[1:]], "in turn", turn=True)
+        return self._several([(first, *calls[0]), *calls[1:]], "in turn", turn=True).reading(self._until_broken)
+
+    def _until_broken(self, reply: dict[str, Any]) -> Iterator[Any]:
+        for number, value in enumerate(reply["value"], start=1):
+            reply["looked"] = number  # the transcript tells how far the check came
+            yield value
+        reply.pop("looked", None)
+        if "broke" in reply:
+            raise CheckFailed(failure_of(reply["broke"], self._learner.call))
 
     def _several(self, calls: Sequence[tuple[Any, ...]], how: str, **options: bool) -> Pending:
         request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls), **options}
-        asked = self._ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}")
-        return asked.reading(lambda reply: reply["value"])
+        return self._ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}")
 
     def backward(self, cotangent: Any, *args: Any, leaves: bool = True, **kwargs: Any) -> Pending:
         """The gradients of (output * cotangent).sum(): an answer, a Backward.

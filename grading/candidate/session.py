@@ -160,7 +160,7 @@ class Session:
 
     def _several(self, request: dict[str, Any]) -> dict[str, Any]:
         """Calls in a row; what they gave is looked at after the last. With "reuse", all get the first one's tensors;
-        with "turn", each gets what the one before returned, in front of its own arguments."""
+        with "turn", each gets what the one before returned, in front of its own arguments, until one raises."""
         reuse, spoil, turn = (request.get(how, False) for how in ("reuse", "spoil", "turn"))
         target, given, value = self._target(request), None, None
         values: list[Any] = []
@@ -168,7 +168,12 @@ class Session:
             for args in request["calls"]:
                 args = (value, *args) if turn and values else args
                 given = _written_over(given, args) if reuse and given is not None else args
-                value = target(*given)
+                try:
+                    value = target(*given)
+                except Exception as error:
+                    if not turn or not values:
+                        raise
+                    return {"value": values, "broke": self._error(error)}
                 values.append(_copied(value) if reuse or spoil or turn else value)
                 if spoil and _spoils(value, given):
                     values[-1] = Opaque("a view of what was handed in")

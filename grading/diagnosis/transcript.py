@@ -223,15 +223,19 @@ class Transcript:
 def apart(step: Step) -> list[Step]:
     """Calls in a row, one by one: what the first of them shows need not wait for the others."""
     request, values = step.request, step.reply.get("value")
-    calls = request.get("calls", ())
-    if request["do"] != "several" or not isinstance(values, list) or len(values) != len(calls):
+    calls, broke = request.get("calls", ()), step.reply.get("broke")
+    if request["do"] != "several" or not isinstance(values, list):
+        return [step]
+    replies = [{"value": value} for value in values] + ([{"error": broke}] if broke else [])
+    if len(replies) > len(calls) or (len(replies) < len(calls) and not broke):
         return [step]
     if request.get("turn"):
+        replies = replies[: step.reply.get("looked")]
         calls = [calls[0], *((before, *args) for before, args in zip(values, calls[1:], strict=False))]
     shared = {key: request[key] for key in ("layer", "symbol")} | {"do": "call", "kwargs": {}}
     parts = [
-        Step({**shared, "args": list(args), "same": list(range(len(args)))}, {"value": value})
-        for args, value in zip(calls, values, strict=True)
+        Step({**shared, "args": list(args), "same": list(range(len(args)))}, reply)
+        for args, reply in zip(calls, replies, strict=False)
     ]
     parts[0].request["first"] = request.get("first", [])
     return parts

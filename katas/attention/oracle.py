@@ -21,10 +21,10 @@ def layer_weights(
     """
     narrow = num_kv_heads * (d_model // num_heads)
     rows = {"q_proj": d_model, "k_proj": narrow, "v_proj": narrow, "o_proj": d_model}
-    parts = draw(sum(rows.values()), d_model, scale=1.3 / d_model**0.5).split([*rows.values()])
+    parts = draw(sum(rows.values()), d_model, scale=1.3 / d_model**0.5).split_with_sizes([*rows.values()])
     weights = {f"{name}.weight": part for name, part in zip(rows, parts, strict=True)}
     if bias:
-        parts = draw(sum(rows.values())).split([*rows.values()])
+        parts = draw(sum(rows.values())).split_with_sizes([*rows.values()])
         weights |= {f"{name}.bias": part for name, part in zip(rows, parts, strict=True)}
     return weights
 
