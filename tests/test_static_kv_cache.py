@@ -140,7 +140,7 @@ def test_output_shape(learner, draw, sizes):
     shaped(made.layer.ahead(draw(*sizes, D), given.cache), (*sizes, D))
 
 
-@pytest.mark.parametrize("dtype", HALF, ids=short)
+@pytest.mark.parametrize("dtype", list(HALF)[:2], ids=short)
 def test_output_dtype(learner, draw, dtype):
     """the output has the dtype of x"""
     weights = {name: weight.to(dtype) for name, weight in layer_weights(draw, D, H, K, bias=False).items()}
@@ -396,9 +396,7 @@ SIZES = [
     (2, 12, 2, 1),
     (5, 24, 6, 3),
     (1, 8, 4, 4),
-    (2, 12, 3, 1),
     (2, 6, 1, 1),
-    (4, 32, 8, 4),
     (6, 36, 6, 2),
     (2, 144, 2, 2),
 ]

@@ -51,7 +51,11 @@ class Learner(Connection):
 
     def set_first(self, layer: int, weights: Mapping[str, Tensor], **modes: bool | torch.dtype) -> None:
         """Have the next request copy those weights before anything else: it saves a round trip."""
-        self._first.append({"layer": layer, "weights": dict(weights), **modes})
+        self._first.append({"do": "set", "layer": layer, "weights": dict(weights), **modes})
+
+    def build_first(self, name: str, number: int, values: Mapping[str, Any]) -> None:
+        """Have the next request make an object before anything else, too."""
+        self._first.append({"do": "build", "class": name, "object": number, "kwargs": dict(values)})
 
     def decode(self, steps: Sequence[tuple[Layer, Tensor, int | None]]) -> Pending:
         """Run steps (layer, x, index of the earlier step whose cache goes in) without copying anything between them.
@@ -253,7 +257,7 @@ class GivenClass:
         values = {**dict(zip(fields, args, strict=False)), **kwargs}
         made = self._name + arguments((), (), values)
         number = self._learner.next_object()
-        self._learner.ask({"do": "build", "class": self._name, "object": number, "kwargs": values}, lambda: made, "")
+        self._learner.build_first(self._name, number, values)
         return Object(self._learner, number, made)
 
 

@@ -23,6 +23,9 @@ class Objects:
         self._made: dict[int, Any] = {}
         self._given: dict[int, dict[str, Any]] = {}  # what each was made with, by the name of the field
 
+    def __bool__(self) -> bool:
+        return bool(self._made)
+
     def keep(self, number: int, made: Any, fields: Mapping[str, Any]) -> None:
         """Keep an object that was made with these values of its fields."""
         self._made[number] = made

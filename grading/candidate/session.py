@@ -29,7 +29,7 @@ from grading.candidate.surroundings import begin_random_numbers, differences, se
 from grading.candidate.wire import Opaque, describe
 
 MAX_MESSAGE = 400
-UNSIGNED = ("load", "decode", "look", "assign", "state")  # requests whose arguments have no signature
+UNSIGNED = ("load", "set", "decode", "look", "assign", "state")  # requests whose arguments have no signature
 HOLD_OBJECTS = {"args", "kwargs", "calls"}  # the parts of a request in which objects are referred to
 
 
@@ -64,16 +64,21 @@ class Session:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to a request: whatever the learner's code does, a dict."""
-        serve: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, f"_{request['do']}")
+        reply: dict[str, Any] = {}
         try:
             with deadline(request.get("seconds", 0.0)):
-                for each in request.get("first", ()):
-                    self._set(each)
-                values = {key: self.objects.resolved(request[key]) for key in HOLD_OBJECTS & request.keys()}
-                reply = serve({**request, **values})
+                for request in (*request.get("first", ()), request):  # noqa: B020  # what is at work when an error comes
+                    reply = self._served(request)
         except BaseException as error:
             reply = {"error": self._error(self._misfit(request, error) or error)}
         return {**reply, "reached": list(self.ledger)}
+
+    def _served(self, request: dict[str, Any]) -> dict[str, Any]:
+        serve: Callable[[dict[str, Any]], dict[str, Any]] = getattr(self, f"_{request['do']}")
+        if self.objects:
+            values = {key: self.objects.resolved(request[key]) for key in HOLD_OBJECTS & request.keys()}
+            request = {**request, **values}
+        return serve(request)
 
     # ------------------------------------------------------------------------------------- requests
 
@@ -127,7 +132,7 @@ class Session:
     def _look(self, request: dict[str, Any]) -> dict[str, Any]:
         return self.objects.look(request["object"])
 
-    def _set(self, request: dict[str, Any]) -> None:
+    def _set(self, request: dict[str, Any]) -> dict[str, Any]:
         layer = self.layers[request["layer"]]
         layer.train(request["training"])
         layer.to(request["dtype"])
@@ -136,6 +141,7 @@ class Session:
         with torch.no_grad():
             for name, weight in request["weights"].items():
                 parameters[name].copy_(weight)
+        return {}
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         args, kwargs = request["args"], request["kwargs"]

@@ -107,7 +107,7 @@ class Check(Transcript):
         """The plain calls of the check, one after the other."""
         found, made, setting = [], {}, {}
         for step in self.steps:
-            for first in step.request.get("first", ()):
+            for first in step.settings:
                 setting[first["layer"]] = first
             if step.request["do"] == "make":
                 names = self._symbols.get(f"{step.request['symbol']}.__init__", ())

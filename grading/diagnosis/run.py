@@ -32,7 +32,7 @@ class Run:
         """What the candidate would have answered: shapes, a value, {"value": ..., "input_grads": ...}, or Raised."""
         try:
             for first in request.get("first", ()):
-                self.layers[first["layer"]].set(first["weights"], first["dtype"], first["training"])
+                getattr(self, f"_{first['do']}")(first)
             self.calls += request["do"] not in ASIDE
             return getattr(self, f"_{request['do']}")(request)
         except ERRORS as error:
@@ -44,6 +44,9 @@ class Run:
         layer.set({name: torch.zeros(shape) for name, shape in shapes.items()}, torch.float32, True)
         self.layers[request["layer"]] = layer
         return shapes
+
+    def _set(self, request: dict[str, Any]) -> None:
+        self.layers[request["layer"]].set(request["weights"], request["dtype"], request["training"])
 
     def _call(self, request: dict[str, Any]) -> Any:
         args = self.objects.resolved(_own(request["args"]))

@@ -61,6 +61,11 @@ class Step:
             return None
         return Raised(str(error.get("type")), " ".join(str(error.get("message", "")).split())[:300])
 
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """The weights and modes that layers were given before it."""
+        return [first for first in self.request.get("first", ()) if first["do"] == "set"]
+
     def with_value(self, form: Callable[[Any], Any]) -> Step:
         """The same, with the value of the reply in that form."""
         if "value" not in self.reply:
@@ -131,7 +136,7 @@ class Transcript:
     def has_dropout(self) -> bool:
         """Whether a layer is made with dropout, or is in training."""
         asked = [s.request for s in self.steps if s.request["do"] == "make"]
-        trained = any(first["training"] for step in self.steps for first in step.request.get("first", ()))
+        trained = any(first["training"] for step in self.steps for first in step.settings)
         return trained or any("dropout" in each["kwargs"] for each in asked)
 
     @property
