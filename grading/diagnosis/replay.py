@@ -49,7 +49,7 @@ class Check(Transcript):
         steps = self.steps if last is None else self.steps[: last + 1]
         for step, right in zip(steps, self._right or [None] * len(steps), strict=False):
             given = right if known else run.step(step.request)
-            unmoved = unmoved and equal(given, right)
+            unmoved = unmoved and (given == right if step.request["do"] == "make" else equal(given, right))
             if self._alike(step, given, right):
                 wrong = wrong or (not unmoved and _tells_apart(step.reply.get("value"), right))
             else:
