@@ -6,6 +6,7 @@ last one are still to come. Answers come in the order of the questions.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class Connection:
         self._lines: dict[str, int] = {}
         self._number = 0
         self._loading: _Question | None = None
+        self.numbers = itertools.count(1)  # of what is made over there
+        self.called: tuple[Callable[[], str], str] = (str, "")  # in words, and the symbol: what was asked for last
         self._first: list[dict[str, Any]] = []  # goes into the next request
         self._asked: deque[_Question] = deque()  # by the check that is running
         self._finished: deque[_Question] = deque()  # by the one before it, of which this is still to be told:
@@ -103,6 +106,7 @@ class Connection:
 
     def ask(self, request: dict[str, Any], call: Callable[[], str], symbol: str) -> Pending:
         """Send a request about a symbol; the answer is the candidate's reply."""
+        self.called = call, symbol
         if self._first:
             request, self._first = {**request, "first": self._first}, []
         question = self._question(request, call, symbol)
@@ -118,6 +122,10 @@ class Connection:
             if not self._settle_finished():  # what it died of may be the question of the check before,
                 self.settle()  # and if not, this raises
         return question.answer
+
+    def ask_first(self, request: dict[str, Any]) -> None:
+        """Have the next request do that before anything else: it saves a round trip."""
+        self._first.append(request)
 
     def settle(self) -> None:
         """Wait for all answers. The first that is wrong is raised, and what was asked after it is dropped."""

@@ -7,30 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from grading.candidate.connection import Connection
-from grading.candidate.hosts import Host
-from grading.candidate.limits import Limits
+from grading.candidate.given import GivenClass
 from grading.candidate.pending import Pending
-from grading.candidate.wire import Reference
 from grading.candidate.wording import arguments, cache_name, describe_value, failure_of, odd_ones
-from grading.catalog import ROOT, Kata
+from grading.catalog import ROOT
 from grading.records import CheckFailed, Failure
 
 
 class Learner(Connection):
     """The learner's file. Its symbols are attributes: `learner.causal_mask(3, 5)`."""
-
-    def __init__(self, kata: Kata, path: Path, host: Host, limits: Limits, seed: int = 0) -> None:
-        super().__init__(kata, path, host, limits, seed)
-        self._layers = 0
-        self._objects = 0
-        self.called: tuple[Callable[[], str], str] = (str, "")  # in words, and the symbol: what was called last
 
     def __getattr__(self, symbol: str) -> Function | LayerFactory | GivenClass:
         if symbol in self.kata.given:
@@ -38,24 +29,6 @@ class Learner(Connection):
         if symbol not in self.kata.symbols:
             raise AttributeError(symbol)
         return LayerFactory(self, symbol) if symbol[0].isupper() else Function(self, symbol)
-
-    def next_object(self) -> int:
-        """The number of an object that is to be made."""
-        self._objects += 1
-        return self._objects
-
-    def next_layer(self) -> int:
-        """The number of a layer that is to be made."""
-        self._layers += 1
-        return self._layers
-
-    def set_first(self, layer: int, weights: Mapping[str, Tensor], **modes: bool | torch.dtype) -> None:
-        """Have the next request copy those weights before anything else: it saves a round trip."""
-        self._first.append({"do": "set", "layer": layer, "weights": dict(weights), **modes})
-
-    def build_first(self, name: str, number: int, values: Mapping[str, Any]) -> None:
-        """Have the next request make an object before anything else, too."""
-        self._first.append({"do": "build", "class": name, "object": number, "kwargs": dict(values)})
 
     def decode(self, steps: Sequence[tuple[Layer, Tensor, int | None]]) -> Pending:
         """Run steps (layer, x, index of the earlier step whose cache goes in) without copying anything between them.
@@ -214,7 +187,6 @@ class _Callable:
         return self._ask(request, lambda: self._call(args, kwargs))
 
     def _ask(self, request: dict[str, Any], call: Callable[[], str]) -> Pending:
-        self._learner.called = call, self.symbol
         return self._learner.ask(request, call, self.symbol)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -239,62 +211,9 @@ class LayerFactory:
         """A layer, made over there. An error in making it is raised when `parameters` or an output is asked for."""
         names = self._learner.kata.signatures[f"{self.symbol}.__init__"]
         made = self.symbol + arguments(names, args, kwargs)
-        number = self._learner.next_layer()
+        number = next(self._learner.numbers)
         request = {"do": "make", "layer": number, "symbol": self.symbol, "args": list(args), "kwargs": kwargs}
         return Layer(self._learner, self.symbol, number, made, self._learner.ask(request, lambda: made, self.symbol))
-
-
-class GivenClass:
-    """A class that the stub gives, as it stands in the learner's file."""
-
-    def __init__(self, learner: Learner, name: str) -> None:
-        self._learner = learner
-        self._name = name
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Object:
-        """An object of it, made over there. An error in making it is raised when something is asked of it."""
-        fields = self._learner.kata.signatures[self._name]
-        values = {**dict(zip(fields, args, strict=False)), **kwargs}
-        made = self._name + arguments((), (), values)
-        number = self._learner.next_object()
-        self._learner.build_first(self._name, number, values)
-        return Object(self._learner, number, made)
-
-
-@dataclass(frozen=True)
-class State:
-    """An object as it is at one time.
-
-    Attributes:
-        fields: what it holds, by name.
-        moved: the fields whose tensors do not lie in the memory of those with which it was made.
-        added: the attributes that are no fields.
-    """
-
-    fields: dict[str, Any]
-    moved: list[str]
-    added: list[str]
-
-
-class Object(Reference):
-    """An object over there: a call that gets it as an argument gets the same one each time, and may change it."""
-
-    def __init__(self, learner: Learner, number: int, made: str) -> None:
-        super().__init__(number)
-        self._learner = learner
-        self._made = made
-
-    def __str__(self) -> str:
-        return f"made as {self._made}"
-
-    def assign(self, **fields: Any) -> None:
-        """Give fields other values, over there; those of a tensor go into the memory that it has."""
-        self._learner.ask({"do": "assign", "object": self.number, "kwargs": fields}, *self._learner.called)
-
-    def look(self) -> Pending:
-        """What it holds after all that was asked before: an answer, a State."""
-        asked = self._learner.ask({"do": "look", "object": self.number}, *self._learner.called)
-        return asked.reading(lambda reply: State(reply["value"], reply["moved"], reply["added"]))
 
 
 class Layer(_Callable):
@@ -338,7 +257,8 @@ class Layer(_Callable):
         self._shapes.then(lambda shapes: self._compare(shapes, wanted))
         assert self.number is not None
         grad = training if grad is None else grad
-        self._learner.set_first(self.number, weights, dtype=dtype, training=training, grad=grad)
+        modes = {"dtype": dtype, "training": training, "grad": grad}
+        self._learner.ask_first({"do": "set", "layer": self.number, "weights": dict(weights), **modes})
         return self
 
     def _compare(self, shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:

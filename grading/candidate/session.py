@@ -8,9 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
-import re
 import sys
-import traceback
 import types
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from grading.candidate import rules
-from grading.candidate.deadline import OutOfTime, deadline, loop_around
-from grading.candidate.forbidden import Forbidden
+from grading.candidate.deadline import deadline
+from grading.candidate.errors import NotLoadable, frames, told
 from grading.candidate.meter import count, peak_bytes
 from grading.candidate.misfit import Misfit, lazy_layer, other_given, other_signature, other_symbol
 from grading.candidate.no_autograd import refuse_autograd
@@ -28,17 +26,8 @@ from grading.candidate.objects import Objects, solid
 from grading.candidate.surroundings import begin_random_numbers, differences, settle, surroundings
 from grading.candidate.wire import Opaque, describe
 
-MAX_MESSAGE = 400
 UNSIGNED = ("load", "set", "decode", "look", "assign", "state")  # requests whose arguments have no signature
 HOLD_OBJECTS = {"args", "kwargs", "calls"}  # the parts of a request in which objects are referred to
-
-
-class NotLoadable(Exception):
-    """The file has no usable answer in it; the text says why, `line` where."""
-
-    def __init__(self, text: str, line: int = 0) -> None:
-        super().__init__(text)
-        self.line = line
 
 
 class Session:
@@ -70,7 +59,7 @@ class Session:
                 for request in (*request.get("first", ()), request):  # noqa: B020  # what is at work when an error comes
                     reply = self._served(request)
         except BaseException as error:
-            reply = {"error": self._error(self._misfit(request, error) or error)}
+            reply = {"error": told(self._misfit(request, error) or error, self.file, self.tree)}
         return {**reply, "reached": list(self.ledger)}
 
     def _served(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +168,7 @@ class Session:
                 except Exception as error:
                     if not turn or not values:
                         raise
-                    return {"value": values, "broke": self._error(error)}
+                    return {"value": values, "broke": told(error, self.file, self.tree)}
                 values.append(_copied(value) if reuse or spoil or turn else value)
                 if spoil and _spoils(value, given):
                     values[-1] = Opaque("a view of what was handed in")
@@ -232,11 +221,9 @@ class Session:
         parameters = dict(self.layers[request["layer"]].named_parameters())
         return {"value": parameters, "grads": {name: parameter.grad for name, parameter in parameters.items()}}
 
-    # --------------------------------------------------------------------------------------- errors
-
     def _misfit(self, request: dict[str, Any], error: BaseException) -> Misfit | None:
         """The error in plain words where what was called takes other arguments than it was called with."""
-        if type(error) is not TypeError or self._learners_frame(error)[0] or request["do"] in UNSIGNED:
+        if type(error) is not TypeError or frames(error, self.file) or request["do"] in UNSIGNED:
             return None
         if request["do"] == "build":
             name = request["class"]
@@ -250,56 +237,6 @@ class Session:
             method = request.get("method") or "forward"
             function, name = getattr(layer, method), f"{symbol}.{method}"
         return other_signature(name, function, self.signatures.get(name, []), args, request.get("kwargs", {}))
-
-    def _error(self, error: BaseException) -> dict[str, Any]:
-        frame, line = self._learners_frame(error)
-        kind, message = "raised", _text(error)
-        if isinstance(error, NotLoadable):
-            kind, line = "load", error.line
-        elif isinstance(error, Misfit):
-            kind, line = "misfit", error.line or line
-        elif isinstance(error, Forbidden):
-            kind = "forbidden"
-        elif isinstance(error, OutOfTime):
-            loop = self._loop(error)
-            kind, line, message = "stopped", loop or line, "in this loop" if loop else "at this line"
-        elif type(error) is NotImplementedError and self._innermost(error) == self.file:
-            kind = "unwritten"
-        text = linecache.getline(self.file, line).strip() if line else ""
-        return {
-            "kind": kind,
-            "type": type(error).__name__,
-            "bases": [base.__name__ for base in type(error).__mro__],
-            "message": message,
-            "line": line,
-            "text": text[:200],
-            "tensors": _tensors_named_in(text, frame) if frame else {},
-        }
-
-    def _loop(self, error: OutOfTime) -> int:
-        """Where the innermost loop of the learner's begins that has not ended, 0 where there is none."""
-        found = (loop_around(self.tree, line) for _, line in reversed(self._learners_frames(error)))
-        return next((line for line in found if line), 0)
-
-    def _learners_frame(self, error: BaseException) -> tuple[types.FrameType | None, int]:
-        frames = self._learners_frames(error)
-        return frames[-1] if frames else (None, 0)
-
-    def _learners_frames(self, error: BaseException) -> list[tuple[types.FrameType, int]]:
-        return [(f, n) for f, n in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename == self.file]
-
-    @staticmethod
-    def _innermost(error: BaseException) -> str:
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        return frames[-1].f_code.co_filename if frames else ""
-
-
-def _text(error: BaseException) -> str:
-    """An error's text; the learner's own class may refuse to give one."""
-    try:
-        return str(error)[:MAX_MESSAGE]
-    except BaseException:
-        return "(its text cannot be had)"
 
 
 def _lines(tree: ast.Module) -> dict[str, int]:
@@ -354,11 +291,3 @@ def _tensors(values: Any) -> list[Tensor]:
     if isinstance(values, Tensor):
         return [values]
     return [tensor for value in values for tensor in _tensors(value)] if isinstance(values, tuple | list) else []
-
-
-def _tensors_named_in(text: str, frame: types.FrameType) -> dict[str, str]:
-    """The shapes of the tensors that a line of source names, and their dtypes where these are not the same."""
-    names = dict.fromkeys(re.findall(r"(?<![\w.])[A-Za-z_]\w*", text))
-    found = {name: frame.f_locals[name] for name in names if isinstance(frame.f_locals.get(name), Tensor)}
-    mixed = len({tensor.dtype for tensor in found.values()} - {torch.bool}) > 1
-    return {name: str(tuple(t.shape)) + f" {t.dtype}".replace("torch.", "") * mixed for name, t in found.items()}

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from grading.candidate.learner import State
+from grading.candidate.given import State
 from grading.candidate.pending import on_arrival
 from grading.records import CheckFailed, Failure, Map
 
