@@ -138,6 +138,8 @@ class Session:
         target = self._target(request)
         if "cotangent" in request:
             return self._gradients(request, target)
+        if "effect" in request:
+            return self._effect(request, target)
         if "meter" in request:
             value, flops = count(lambda: target(*args, **kwargs))
             return {"value": value, "flops": flops}
@@ -149,9 +151,16 @@ class Session:
                 value = target(*args, **kwargs)
                 return {"value": value, "changed": differences(before, surroundings(layer))}
             value = target(*args, **kwargs)
-        if "effect" in request:  # what it returns is nobody's business, and may be anything
-            value = None
         return {"value": value, "echo": [args, kwargs]} if "echo" in request else {"value": value}
+
+    def _effect(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
+        """What a call leaves in the memory of its arguments, which a caller goes on reading even where the arguments
+        are given another; what it returns is nobody's business, and may be anything."""
+        args, kwargs = request["args"], request["kwargs"]
+        memory = [_aliases(args), _aliases(kwargs)]
+        with self._mode(request["layer"]):
+            target(*args, **kwargs)
+        return {"value": None, "echo": memory}
 
     def _several(self, request: dict[str, Any]) -> dict[str, Any]:
         """Calls in a row; what they gave is looked at after the last. With "reuse", all get the first one's tensors;
@@ -161,7 +170,7 @@ class Session:
         values: list[Any] = []
         with self._mode(request["layer"]):
             for args in request["calls"]:
-                args = (value, *args) if turn and values else args
+                args = (_copied(value), *args) if turn and values else args  # nothing else than what it says
                 given = _written_over(given, args) if reuse and given is not None else args
                 try:
                     value = target(*given)
@@ -257,6 +266,15 @@ def weighted(value: Any, cotangent: Any) -> list[tuple[Tensor, Tensor]]:
     outputs = value if isinstance(value, tuple) else (value,)
     cotangents = cotangent if isinstance(cotangent, tuple) else (cotangent,)
     return list(zip(outputs, cotangents, strict=False))
+
+
+def _aliases(values: Any) -> Any:
+    """Tensors that lie where those in the values do, whatever becomes of these."""
+    if isinstance(values, dict):
+        return {name: _aliases(value) for name, value in values.items()}
+    if isinstance(values, tuple | list):
+        return type(values)(_aliases(value) for value in values)
+    return values.detach() if isinstance(values, Tensor) else values
 
 
 def _written_over(given: Any, new: Any) -> Any:

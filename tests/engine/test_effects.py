@@ -138,3 +138,10 @@ def test_a_right_effect_tells_nothing(learner):
     assert check.explained_by(Fill)
     assert not check.telling
     assert check.refutes(mixed(Fill, (AtTheBeginning,)))
+
+
+@pytest.mark.parametrize("other", ["rows.set_(filled)", "rows.data = filled"])
+def test_other_memory_in_an_argument_is_no_effect(learner, other):
+    body = f"    filled = rows.clone()\n    filled[start : start + x.size(0)] = x\n    {other}\n"
+    left = learner(body).fill.effect(rows(), X, 1).wait()
+    close(left[0].nan_to_num(9.0), rows().nan_to_num(9.0))

@@ -167,7 +167,10 @@ def test_it_is_watched(root):
 
 def test_tables_and_documents_are_built(root, grader):
     for name in ("README.md", "README.zh-CN.md"):
-        assert "[Twice]" not in (root / name).read_text()
+        text = (root / name).read_text()
+        assert "[Twice]" not in text
+        tables = re.sub(r"(?s)<!-- generated: (?!katas)\w+ -->.*?<!-- end -->\n", "", text)  # screens take a minute
+        (root / name).write_text(tables)
     grader("docs/screens.py", "README.md", "README.zh-CN.md")
     grader("docs/build_mistakes.py")
     row = r"\| \d+ \| \[Twice\]\(problems/toy.py\) \| `twice` \| 5 \| 7 \| \[toy.ipynb\]"

@@ -2,5 +2,6 @@
 # kata: sdpa
 # verdict: broken
 
+
 def scaled_dot_product_attentoin(query, key, value, mask=None):
     return value

@@ -4,6 +4,7 @@
 
 import torch
 
+
 def repr_of(query):
     return sorted([query, query], key=repr_of)
 

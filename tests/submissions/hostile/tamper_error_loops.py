@@ -2,6 +2,7 @@
 # kata: sdpa
 # verdict: failed
 
+
 class Endless(Exception):
     def __str__(self):
         while True:

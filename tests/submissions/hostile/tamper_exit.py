@@ -2,5 +2,6 @@
 # kata: sdpa
 # verdict: failed
 
+
 def scaled_dot_product_attention(query, key, value, mask=None):
     raise SystemExit(0)
