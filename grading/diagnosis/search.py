@@ -23,9 +23,9 @@ TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
 WORK = 4  # most that a call may take of a check in the sample: with a mistake in it, it may take the square of that
 FURTHER = 8  # checks more, of those that the best combination does not explain
-CALLS = 2000  # of programs in all: about 0.35 ms each
-CALLS_TO_BEGIN = 1000  # for the first mistakes: what is larger is grown from them, and takes the rest
-CALLS_FOR_PAIRS = 500
+CALLS = 3500  # of programs in all: about 0.35 ms each
+CALLS_TO_BEGIN = 1500  # for the first mistakes: what is larger is grown from them, and takes the rest
+CALLS_FOR_PAIRS = 700
 AT_ONCE = 3  # passed checks that say which mistakes are tried in pairs first
 PARTS = 6  # combinations that are grown further though they explain a part only
 

@@ -167,7 +167,7 @@ class PagedStar(MemoryStar):
         "Llama-3-8B size and {tokens:,} tokens a step writes at least {copies:.2g} GiB that lie in the pool already",
     )
     bound = 0.357
-    HEADS, KV_HEADS, HEAD_DIM, PAGE, PAGES, BATCH = 4, 2, 64, 16, 24, 2
+    HEADS, KV_HEADS, HEAD_DIM, PAGE, PAGES, BATCH = 4, 2, 64, 16, 32, 2
 
     def peak(self, learner: Learner) -> float:
         shape = (self.BATCH * self.PAGES, self.PAGE, self.KV_HEADS, self.HEAD_DIM)
