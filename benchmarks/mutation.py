@@ -1,7 +1,7 @@
 """Whether the graders notice when one small thing in a right answer is done otherwise.
 
     python benchmarks/mutation.py                         # all mutants of the solutions
-    python benchmarks/mutation.py --right 4 --sample 150  # and of four right submissions a kata, 150 mutants of each
+    python benchmarks/mutation.py --right 4 --sample 120  # and of four right submissions a core kata, 120 mutants of each
     python benchmarks/mutation.py gqa --processes 2
 
 Each mutant (mutants.py) is graded up to the first check that fails. One that fails none is either equivalent under the
@@ -37,6 +37,7 @@ from grading.records import CheckResult
 
 RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
 EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants"
+CORE = "core"  # the track of whose right submissions mutants are made, too
 PAGE = ROOT / "docs" / "mutation.md"
 RIGHT = ROOT / "tests" / "submissions" / "right"
 LIMITS = Limits(call_seconds=3.0, kata_seconds=20.0)
@@ -94,7 +95,7 @@ def jobs(
     """Files with their mutants, in lots of at most `size`: all of the solutions', a sample of the submissions'."""
     chance = random.Random(seed)
     for stem in stems:
-        files = sorted((RIGHT / stem).glob("*.py"))
+        files = sorted((RIGHT / stem).glob("*.py")) if Catalog()[stem].track == CORE else []
         chosen = chance.sample(files, min(right, len(files))) if right else []
         for file in (Catalog()[stem].solution, *sorted(chosen)):
             made = mutants(file.read_text(encoding="utf-8"))
@@ -201,7 +202,7 @@ def main() -> int:
     """Grade, write the figures and the page, and print the holes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("katas", nargs="*", default=Catalog().stems)
-    parser.add_argument("--right", type=int, default=0, help="right submissions of each kata")
+    parser.add_argument("--right", type=int, default=0, help="right submissions of each kata of the core track")
     parser.add_argument("--sample", type=int, default=0, help="mutants of each of them (0: all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)

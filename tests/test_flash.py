@@ -287,7 +287,7 @@ def test_masks_broadcast(learner, draw, shape):
     both_are(learner.blockwise_attention.ahead(*given, 7), attention(*given))
 
 
-@pytest.mark.parametrize("block_size", [1, 2, 3, 5], ids="block_size={}".format)
+@pytest.mark.parametrize("block_size", [1, 2, 3], ids="block_size={}".format)
 def test_masks_in_blocks(learner, draw, block_size):
     """a query may see nothing in its first block, in one in the middle or in the last"""
     query, key, value = drawn(draw)

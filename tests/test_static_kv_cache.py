@@ -4,7 +4,6 @@ Where a check names no sizes, they are all different, so that an axis that is ta
 are not written hold random numbers: NaN in their place has a check of its own.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ from grading.examination.checks import (
     shaped,
     typed,
 )
-from katas.attention.layer_rules import HALF, each, named, short
+from katas.attention.layer_rules import HALF, named, short
 from katas.attention.oracle import layer_weights, plain_weights, project, split
 
 D, H, K, E = 24, 6, 2, 4
@@ -113,13 +112,6 @@ def empty(learner, slots=5, head_dim=2, kv_heads=1):
 def row(*values):
     """Tokens (1, L, D) by their features."""
     return torch.tensor(values, dtype=torch.float64)[None]
-
-
-def compositions(total):
-    """All ways to cut a sequence of that length into chunks."""
-    for cuts in itertools.product([False, True], repeat=total - 1):
-        ends = [i + 1 for i, cut in enumerate(cuts) if cut] + [total]
-        yield [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 # ------------------------------------------------------------------------------ parameters, shape and dtype
@@ -264,7 +256,9 @@ def test_pairs(learner, draw):
     new_slots(given.cache.look(), "keys", 1, 2, wanted[None, None, None])
 
 
-@each(("head_dim", "base"), (4, 10), (10000.0, 500.0), ids=("head_dim={}".format, "rope_base={:g}".format))
+@pytest.mark.parametrize(
+    ("head_dim", "base"), [(4, 10000.0), (10, 500.0)], ids=["head_dim=4, rope_base=10000", "head_dim=10, rope_base=500"]
+)
 def test_angles(learner, head_dim, base):
     """pair i turns by rope_base^(-2i / E) a position"""
     # two heads, so that D is no E; a key of (1, 0) shows the angle of its pair
@@ -408,7 +402,7 @@ def test_other_layers(learner, draw, sizes):
     batch, d_model, num_heads, kv_heads = sizes
     made = random_layer(learner, draw, d_model, num_heads, kv_heads)
     cases, alike = ((1, 5, 6), (3, 2, 8), (4, 4, 12), (2, 6, 14)), {batch, num_heads, kv_heads, d_model // num_heads}
-    for length, past, slots in [case for case in cases if alike & {*case}][:2]:
+    for length, past, slots in [case for case in cases if alike & {*case}][-2:]:
         given = sequence(learner, draw, batch, slots, past, kv_heads, d_model // num_heads)
         what = f"the output of {length} tokens after {past}, of {slots} slots"
         given.goes_on(made, draw(batch, length, d_model), what)
@@ -420,7 +414,7 @@ def test_other_layers(learner, draw, sizes):
 def test_any_split_into_calls(learner, draw):
     """every split of a sequence into calls gives what one call gives, to the last slot"""
     made, x = random_layer(learner, draw), draw(2, 4, D)
-    for chunks in compositions(4):
+    for chunks in ([1, 1, 1, 1], [1, 2, 1], [2, 2], [1, 3], [3, 1], [4]):
         given = sequence(learner, draw, 2, 4)
         parts = x.split(chunks, dim=1)
         wanted = [given.after(part, made) for part in parts]
@@ -429,11 +423,11 @@ def test_any_split_into_calls(learner, draw):
         given.kept()
 
 
-def test_ten_steps(learner, draw):
-    """ten steps write into the same memory, and leave what lies behind them"""
-    made, given = random_layer(learner, draw), sequence(learner, draw, 2, 14)
-    steps = draw(2, 10, D).split(1, dim=1)
-    names = [f"the output of step {step}" for step in range(10)]
+def test_several_steps(learner, draw):
+    """six steps write into the same memory, and leave what lies behind them"""
+    made, given = random_layer(learner, draw), sequence(learner, draw, 2, 9)
+    steps = draw(2, 6, D).split(1, dim=1)
+    names = [f"the output of step {step}" for step in range(6)]
     outputs = made.layer.several(*[(x, given.cache) for x in steps])
     close_each(outputs, [given.after(x, made) for x in steps], names)
     given.kept()
@@ -594,9 +588,7 @@ def test_float64_precision(learner, draw):
     precise(given.cache.look().wait().fields["keys"], given.keys, "cache.keys")
 
 
-@pytest.mark.parametrize(
-    "sizes", [(10, 3, 1), (24, 5, 1), (24, 6, 4), (24, 4, 3), (8, 4, 8)], ids=named("d_model", "H", "K")
-)
+@pytest.mark.parametrize("sizes", [(10, 3, 1), (24, 6, 4), (8, 4, 8)], ids=named("d_model", "H", "K"))
 def test_heads_must_be_divisible(learner, sizes):
     """ValueError when num_heads does not divide d_model, or num_kv_heads num_heads"""
     call = "LlamaAttention(d_model={}, num_heads={}, num_kv_heads={})".format(*sizes)
