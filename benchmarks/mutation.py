@@ -1,7 +1,7 @@
 """Whether the graders notice when one small thing in a right answer is done otherwise.
 
     python benchmarks/mutation.py                         # all mutants of the solutions
-    python benchmarks/mutation.py --right 4 --sample 120  # and of four right submissions a core kata, 120 mutants of each
+    python benchmarks/mutation.py --right 4 --sample 120  # and 120 each of four right submissions a core kata
     python benchmarks/mutation.py gqa --processes 2
 
 Each mutant (mutants.py) is graded up to the first check that fails. One that fails none is either equivalent under the
