@@ -139,7 +139,7 @@ class StaticStar(MemoryStar):
         "{copies:.2g} GiB of copies of a {cache:.3g} GiB cache",
     )
     bound = 0.3
-    HEADS, KV_HEADS, HEAD_DIM, SLOTS, BATCH = 8, 2, 64, 128, 8
+    HEADS, KV_HEADS, HEAD_DIM, SLOTS, BATCH = 4, 1, 64, 128, 16
 
     def peak(self, learner: Learner) -> float:
         make: Any = learner.LlamaAttention
