@@ -178,6 +178,8 @@ def _largest(values: Any) -> float:
 
 def _partly_alike(step: Step, given: Any, right: Any) -> bool:
     """Whether one of several tensors, which is wrong, is reproduced."""
+    if isinstance(step.reply.get("value"), Tensor) and "cotangent" not in step.request and "echo" not in step.request:
+        return False  # as most calls: it is one
     got = list(tensors(values_of(step.reply, step.request)))
     wanted, rights = (list(tensors(values_of(v, step.request) if isinstance(v, dict) else v)) for v in (given, right))
     if len(got) < 2 or not len(got) == len(wanted) == len(rights):
