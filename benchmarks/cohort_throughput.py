@@ -1,9 +1,10 @@
 """A cohort of 300 against plain pytest, one submission after the other: verdicts, throughput per core, memory.
 
-    python benchmarks/cohort_throughput.py [--count 300] [--jobs 2] [--plain 20]
+    python benchmarks/cohort_throughput.py [--count 300] [--jobs 2] [--plain 20] [--distinct]
 
-Each submission is the stubs with one file of tests/submissions in the place of one. Plain pytest grades a sample
-of the same folders with the same graders, each in a new process, as one would without this grader's `cohort`.
+Each submission is the stubs with one file of tests/submissions in the place of one; or it has, for each kata, an answer
+that no other has. Plain pytest grades a sample of the same folders with the same graders, each in a new process, as one
+would without this grader's `cohort`.
 CPU seconds are what the work costs, whatever else the machine does; wall-clock times are there for comparison.
 """
 
@@ -44,18 +45,36 @@ def expected(path: Path) -> tuple[str, set[str]]:
     return path.parent.name, {"passed" if kind == "right" else "failed"}
 
 
-def make(folder: Path, count: int) -> dict[str, tuple[str, set[str]]]:
+Truth = dict[str, dict[str, set[str]]]  # by submission and kata, the outcomes that are right
+
+
+def make(folder: Path, count: int, distinct: bool) -> Truth:
     """The submissions, and what each must get."""
-    paths = random.Random(20261123).sample(sorted(SUBMISSIONS.rglob("*.py")), count)
-    truth = {}
-    for number, path in enumerate(paths):
+    chance = random.Random(20261123)
+    if distinct:
+        return {name: answered(folder / name / "problems", chance) for name in (f"{n:03}" for n in range(count))}
+    truth: Truth = {}
+    for number, path in enumerate(chance.sample(sorted(SUBMISSIONS.rglob("*.py")), count)):
         kata, outcomes = expected(path)
         problems = folder / f"{number:03}-{path.stem}" / "problems"
         problems.mkdir(parents=True)
         for each in Catalog().katas:
             (problems / f"{each.stem}.py").write_text(stub(each), encoding="utf-8")
         shutil.copy(path, problems / f"{kata}.py")
-        truth[problems.parent.name] = kata, outcomes
+        truth[problems.parent.name] = {kata: outcomes}
+    return truth
+
+
+def answered(problems: Path, chance: random.Random) -> dict[str, set[str]]:
+    """A submission with an answer of its own to each kata, of which two in three are right."""
+    problems.mkdir(parents=True)
+    truth = {}
+    for each in Catalog().katas:
+        kind = "right" if chance.random() < 2 / 3 else "wrong"
+        path = chance.choice(sorted((SUBMISSIONS / kind / each.stem).glob("*.py")))
+        own = f"{path.read_text(encoding='utf-8')}\nSUBMISSION = {problems.parent.name!r}\n"
+        (problems / path.with_stem(each.stem).name).write_text(own, encoding="utf-8")
+        truth[each.stem] = expected(path)[1]
     return truth
 
 
@@ -109,26 +128,29 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--plain", type=int, default=20)
+    parser.add_argument("--distinct", action="store_true", help="no two submissions have an answer in common")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = Path(temporary) / "cohort", Path(temporary) / "out"
-        truth = make(folder, arguments.count)
+        truth = make(folder, arguments.count, arguments.distinct)
         command = [sys.executable, "grader.py", "cohort", str(folder), "--out", str(out)]
         wall, cpu, memory = timed([*command, "--jobs", str(arguments.jobs)])
         with (out / "results.csv").open(encoding="utf-8") as file:
             got = {row["submission"]: row for row in csv.DictReader(file)}
         wrong = [
             (name, got[name][kata])
-            for name, (kata, outcomes) in truth.items()
+            for name, katas in truth.items()
+            for kata, outcomes in katas.items()
             if re.sub(r" \d+/\d+$", "", got[name][kata]) not in outcomes
         ]
+        asked = sum(map(len, truth.values()))
         each = wall * arguments.jobs / len(truth)
         print(f"cohort       {len(truth)} submissions, {arguments.jobs} processes: {wall:.1f} s, {cpu:.1f} CPU s")
         print(f"             {each:.2f} s of a core and {cpu / len(truth):.2f} CPU s a submission")
         third = len(memory) // 3
         most = [max(part) for part in (memory[:third], memory[third:-third], memory[-third:])]
         print(f"memory       at most {' '.join(f'{each:.0f}' for each in most)} MiB in the three thirds of it")
-        print(f"verdicts     {len(truth) - len(wrong)} of {len(truth)} right {wrong or ''}")
+        print(f"verdicts     {asked - len(wrong)} of {asked} right {wrong or ''}")
         compare(folder, random.Random(1).sample(sorted(truth), arguments.plain), each, cpu / len(truth))
 
 
