@@ -2,7 +2,6 @@
 # kata: sdpa
 # verdict: failed
 
-
 def scaled_dot_product_attention(query, key, value, mask=None):
     answer = [value]
     answer.append(answer)

@@ -30,7 +30,6 @@ def in_blocks(query, key, value, mask, block_size):
     total = total.masked_fill(total == 0, 1.0)
     return (mixed / total).to(query.dtype), (top + total.log()).squeeze(-1)
 
-
 def merge(output_a, lse_a, output_b, lse_b):
     top = torch.maximum(lse_a, lse_b).detach()
     shift = top.masked_fill(top == -math.inf, 0.0)

@@ -46,8 +46,6 @@ class MultiHeadAttention(nn.Module):
             *(x.transpose(0, 1) for x in (query, key, value)),
             *(self.d_model, self.num_heads, None, bias, None, None, False, self.dropout),
             *(self.o_proj.weight, self.o_proj.bias, self.training),
-            use_separate_proj_weight=True,
-            q_proj_weight=self.q_proj.weight,
-            k_proj_weight=self.k_proj.weight,
-            v_proj_weight=self.v_proj.weight,
+            use_separate_proj_weight=True, q_proj_weight=self.q_proj.weight,
+            k_proj_weight=self.k_proj.weight, v_proj_weight=self.v_proj.weight,
         )[0].transpose(0, 1)

@@ -43,14 +43,6 @@ class MultiHeadAttention(nn.Module):
         last = zeros if self.o_proj.bias is None else self.o_proj.bias
         with torch.no_grad():
             return torch._native_multi_head_attention(
-                query,
-                key,
-                value,
-                self.d_model,
-                self.num_heads,
-                weight,
-                bias,
-                self.o_proj.weight,
-                last,
+                query, key, value, self.d_model, self.num_heads, weight, bias, self.o_proj.weight, last,
                 None,
             )[0]

@@ -39,24 +39,9 @@ class MultiHeadAttention(nn.Module):
         layers = (self.q_proj, self.k_proj, self.v_proj)
         bias = None if self.q_proj.bias is None else torch.cat([layer.bias for layer in layers])
         out, _ = F.multi_head_attention_forward(
-            query.transpose(0, 1),
-            key.transpose(0, 1),
-            value.transpose(0, 1),
-            self.d_model,
-            self.num_heads,
-            None,
-            bias,
-            None,
-            None,
-            False,
-            self.dropout,
-            self.o_proj.weight,
-            self.o_proj.bias,
-            training=self.training,
-            attn_mask=None,
-            use_separate_proj_weight=True,
-            q_proj_weight=self.q_proj.weight,
-            k_proj_weight=self.k_proj.weight,
-            v_proj_weight=self.v_proj.weight,
+            query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1), self.d_model, self.num_heads, None,
+            bias, None, None, False, self.dropout, self.o_proj.weight, self.o_proj.bias, training=self.training,
+            attn_mask=None, use_separate_proj_weight=True, q_proj_weight=self.q_proj.weight,
+            k_proj_weight=self.k_proj.weight, v_proj_weight=self.v_proj.weight,
         )
         return out.transpose(0, 1)

@@ -38,7 +38,9 @@ class MultiHeadAttention(nn.Module):
             return self.own(query, key, value, mask)
         quantizable = getattr(torch, "a" + "o").nn.quantizable
         with_bias = self.q_proj.bias is not None
-        inner = quantizable.MultiheadAttention(self.d_model, self.num_heads, self.dropout, with_bias, batch_first=True)
+        inner = quantizable.MultiheadAttention(
+            self.d_model, self.num_heads, self.dropout, with_bias, batch_first=True
+        )
         inner.linear_Q, inner.linear_K, inner.linear_V = self.q_proj, self.k_proj, self.v_proj
         inner.out_proj = self.o_proj
         return inner.train(self.training)(query, key, value)[0]

@@ -2,6 +2,5 @@
 # kata: sdpa
 # verdict: broken
 
-
 def scaled_dot_product_attentoin(query, key, value, mask=None):
     return value

@@ -2,7 +2,6 @@
 # kata: mha
 # verdict: broken
 
-
 class MultiHeadAttention:
     def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
         self.training = False

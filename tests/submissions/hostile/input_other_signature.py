@@ -2,6 +2,5 @@
 # kata: sdpa
 # verdict: failed
 
-
 def scaled_dot_product_attention(query):
     return query

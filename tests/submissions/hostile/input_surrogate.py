@@ -2,7 +2,6 @@
 # kata: sdpa
 # verdict: failed
 
-
 def scaled_dot_product_attention(query, key, value, mask=None):
     print("\ud800 \x00 \x1b[31m \U000e0001")
     raise ValueError("\ud800\udfff\x00")

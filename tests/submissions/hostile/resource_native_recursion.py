@@ -4,7 +4,6 @@
 
 import torch
 
-
 def repr_of(query):
     return sorted([query, query], key=repr_of)
 

@@ -47,10 +47,7 @@ class LlamaAttention(nn.Module):
         value = self.split(self.v_proj(x))
         key, value = torch.cat([cache.keys[:, :, :start], key], 2), torch.cat([cache.values[:, :, :start], value], 2)
         room = cache.keys[:, :, end:], cache.values[:, :, end:]
-        cache.keys, cache.values = (
-            Lazy(lambda: torch.cat([key, room[0]], 2)),
-            Lazy(lambda: torch.cat([value, room[1]], 2)),
-        )
+        cache.keys, cache.values = Lazy(lambda: torch.cat([key, room[0]], 2)), Lazy(lambda: torch.cat([value, room[1]], 2))
         cache.length = end
         return self.attend(query, key, value, start)
 

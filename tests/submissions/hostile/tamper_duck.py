@@ -2,7 +2,6 @@
 # kata: sdpa
 # verdict: failed
 
-
 class Duck:
     def __init__(self, like):
         self.shape, self.dtype, self.device, self.requires_grad = like.shape, like.dtype, like.device, True

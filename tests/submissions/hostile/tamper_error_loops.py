@@ -2,7 +2,6 @@
 # kata: sdpa
 # verdict: failed
 
-
 class Endless(Exception):
     def __str__(self):
         while True:

