@@ -30,14 +30,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.mutants import Mutant, mutants
 from grading.candidate.limits import Limits
-from grading.catalog import Catalog
+from grading.catalog import TRACKS, Catalog
 from grading.examination.examination import Examination
 from grading.examination.examiner import Examiner, run
 from grading.records import CheckResult
 
 RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
 EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants"
-CORE = "core"  # the track of whose right submissions mutants are made, too
 PAGE = ROOT / "docs" / "mutation.md"
 RIGHT = ROOT / "tests" / "submissions" / "right"
 LIMITS = Limits(call_seconds=3.0, kata_seconds=20.0)
@@ -95,7 +94,7 @@ def jobs(
     """Files with their mutants, in lots of at most `size`: all of the solutions', a sample of the submissions'."""
     chance = random.Random(seed)
     for stem in stems:
-        files = sorted((RIGHT / stem).glob("*.py")) if Catalog()[stem].track == CORE else []
+        files = sorted((RIGHT / stem).glob("*.py")) if Catalog()[stem].track == TRACKS[0] else []
         chosen = chance.sample(files, min(right, len(files))) if right else []
         for file in (Catalog()[stem].solution, *sorted(chosen)):
             made = mutants(file.read_text(encoding="utf-8"))

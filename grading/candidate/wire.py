@@ -117,16 +117,14 @@ class _Writer:
         dtype, shape = NAMES.get(tensor.dtype), tensor.shape
         if dtype is None or tensor.layout is not torch.strided or not tensor.is_cpu or len(shape) > MAX_DIMENSIONS:
             return {"o": describe(tensor)}
-        whole = tensor.is_contiguous()
-        if self.request and not whole:
+        if self.request and not tensor.is_contiguous():
             span = 1 + sum((length - 1) * step for length, step in zip(shape, tensor.stride(), strict=True))
             return {"v": [self._tensor(tensor.as_strided((span,), (1,))), list(shape), list(tensor.stride())]}
         size = math.prod(shape) * tensor.itemsize
         if size > self.room:
             return {"o": describe(tensor)}
         self.room -= size
-        numbers = tensor.detach() if not tensor.is_neg() else tensor.detach().resolve_neg()
-        numbers = numbers if whole else numbers.contiguous()
+        numbers = tensor.detach().resolve_neg().contiguous()
         if numbers.dtype is torch.bfloat16:  # NumPy has no such numbers
             numbers = numbers.view(torch.int16)
         if size:

@@ -72,7 +72,7 @@ def test_generated_mistakes_are_named_and_hardly_any_other(asked, size, share):
     for stem, module in KNOWN.items():
         for symbol, program in module.PROGRAMS.items():
             made = Made(Catalog()[stem], symbol, program, asked[stem])
-            total += generated(made, of_program(program, module.MISTAKES), size, 2, random.Random(SEED))
+            total += generated(made, of_program(program, module.MISTAKES), size, 4, random.Random(SEED))
     assert total["main"] >= share * total["answers"], total
     assert total["untrue"] <= 0.15 * total["answers"], total
 

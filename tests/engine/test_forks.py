@@ -289,6 +289,8 @@ def test_the_first_push_on_this_very_history(tmp_path):
     job = Job(tmp_path, ROOT)
     job.push({kata.stem: stub(kata) for kata in Catalog().katas})
     assert job.run()[0] == 0
+    job.push({ATTENTION: solution(ATTENTION)})
+    assert job.run()[0] == 0
     job.push({ATTENTION: solution(ATTENTION).replace("/ math", "* math")})
     status, _, summary = job.run()
     assert status == 1
