@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 
+import torch
+
 from grading.diagnosis.mistake import (
     Combination,
     Kind,
@@ -21,6 +23,7 @@ from grading.diagnosis.replay import Check
 from grading.diagnosis.search import MOST_OF_ALL, Search, joined, named, test_of
 from grading.records import Cause
 
+SPARED = 0.05  # of the checks that it explains: as many others may fail in which another mistake is not found
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
 
@@ -35,25 +38,27 @@ class Explained:
         self.options = list({named(option): option for option in reversed(proven) if named(option)}.values())[::-1]
         self.facts = list(self._facts(self.options[0] if self.options else ()))
 
-    def _proven(self, combination: Combination) -> Combination:
-        """Without the mistakes that are not needed, or that could as well be others."""
-        kept = combination
-        # what rests on shapes alone comes last, when those that are not proven are gone
-        for kind in sorted(combination, key=lambda kind: _on_shapes(self.explains(combination, kind))):
-            if not self.explains(kept, kind) or (not is_style(kind) and not self._sure(kept, kind)):
-                kept = without(kept, kind)
-        return kept if kept == combination else self._proven(kept)  # what rested on those that are gone goes, too
+    def _proven(self, found: Combination) -> Combination:
+        """What was found without the mistakes that are not needed, or that could as well be others."""
+        kept, before = found, None
+        while kept != before:  # what rested on those that are gone goes, too
+            before = kept
+            # what rests on shapes alone comes last, when those that are not proven are gone
+            for kind in sorted(kept, key=lambda kind: _on_shapes(self.explains(before, kind))):
+                if not self.explains(kept, kind) or (not is_style(kind) and not self._sure(found, kept, kind)):
+                    kept = without(kept, kind)
+        return kept
 
     def explains(self, combination: Combination, kind: Kind) -> list[Check]:
         """The failed checks that the combination explains and would not without this mistake."""
         search, rest = self._search, without(combination, kind)
         return [c for c in search.failed if search.explains(combination, c) and not search.explains(rest, c)]
 
-    def _sure(self, combination: Combination, kind: Kind) -> bool:
+    def _sure(self, found: Combination, combination: Combination, kind: Kind) -> bool:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
         every, failed = self.explains(combination, kind), self._search.failed
         explained = [check for check in every if not check.shapes_raised]
-        if self._refuted(combination, kind, explained or every):
+        if self._refuted(found, combination, kind, explained or every):
             return False
         if _on_shapes(every):
             # shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them
@@ -62,16 +67,24 @@ class Explained:
             many = len(words) > 2 or 2 < len(every) >= MOST_OF_ALL * len(failed)
             return alone and many and not self._others(combination, kind, every)
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
-            return False  # one check of many, beside other mistakes: that may be chance
+            # one check of many, beside other mistakes: that may be chance, where others are not explained
+            tells = explained[0].telling and self._complete(combination)
+            return tells and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
             return True
         if self._others(combination, kind, explained):
             return False
         if _constructor(explained):
             return True
+        numbers = [check for check in explained if not check.blank]
+        if 1 < len(numbers) > len(explained) / 2 and self._complete(combination):
+            return True
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
         if not errors and 2 * sum(check.blank for check in explained) > len(explained):
-            return len(explained) > 1 and len(explained) >= MOST_OF_ALL * len(failed)
+            blank = [check for check in failed if check.blank and not check.raised()]
+            several = len({test_of(check) for check in explained}) > 1
+            every_blank = several and all(self._search.explains(combination, check) for check in blank)
+            return len(explained) > 1 and (every_blank or len(explained) >= MOST_OF_ALL * len(failed))
         raised = sum(bool(check.raised()) for check in explained)
         if raised == len(explained):  # in words that no other mistake ends in
             return len(explained) > 2
@@ -79,14 +92,20 @@ class Explained:
             return len(errors) > 1
         return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
 
-    def _refuted(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
-        """Whether another failed check speaks against it: the same test on other sizes, with numbers that differ."""
+    def _complete(self, combination: Combination) -> bool:
+        """Whether it explains all that fails, so that nothing is left for another reason."""
+        return all(self._search.explains(combination, check) for check in self._search.failed)
+
+    def _refuted(self, found: Combination, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
+        """Whether failed checks that nothing explains which was found speak against it: the same tests on other sizes,
+        with numbers that differ."""
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
-        left = [check for check in self._search.failed if not self._search.explains(combination, check)]
+        both = (found, combination)
+        left = [c for c in self._search.failed if not any(self._search.explains(each, c) for each in both)]
         alike = (check for check in left if test_of(check) in tests and not (check.half or check.has_mask))
         few = 10 * len(explained) < len(self._search.failed)
-        numbers = any((check.telling or few) and not check.raised() for check in alike)
-        return numbers or any(kind.refuted(check, program) for check in left)
+        numbers = sum((check.telling or few) and not check.raised() for check in alike)
+        return numbers > SPARED * len(explained) or any(kind.refuted(check, program) for check in left)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative."""
@@ -127,6 +146,7 @@ def _constructor(checks: Sequence[Check]) -> bool:
     return all(check.steps[-1].request["do"] == "make" and not check.made_right for check in checks)
 
 
+@torch.no_grad()  # programs of which gradients are asked have theirs
 def causes(
     programs: Mapping[str, type[Program]], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
 ) -> list[Cause]:

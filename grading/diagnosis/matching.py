@@ -41,7 +41,7 @@ def same(wanted: Any, got: Any, right: Any = None, strict: bool = False, least: 
         return False
     if not got.is_floating_point() or torch.equal(wanted, got):
         return torch.equal(wanted, got)
-    return _near(wanted.detach(), got.detach(), right.detach() if isinstance(right, Tensor) else None, strict, least)
+    return _near(wanted, got, right if isinstance(right, Tensor) else None, strict, least)
 
 
 def _near(wanted: Tensor, got: Tensor, right: Tensor | None, strict: bool, least: float) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from grading.diagnosis.lent import Lent
 from grading.diagnosis.transcript import Shapes, Transcript
 
 
@@ -19,16 +19,16 @@ class Program:
 
     layers: Mapping[str, Tensor]
     training: bool = False
+    lent: Lent  # what programs have in common that go through the same calls
     draws: frozenset[str] = frozenset()  # the steps that draw random numbers: no other one is seen where they do
 
     def parameters(self) -> Shapes:
         """The names and shapes of a layer's parameters; a function has none."""
         return {}
 
-    def set(self, weights: Mapping[str, Tensor], dtype: torch.dtype, training: bool) -> None:
+    def set(self, weights: Mapping[str, Tensor], training: bool, lent: Lent | None = None) -> None:
         """Take weights, as `load_state_dict` does, and the mode."""
-        self.layers = {name: weight.to(dtype) for name, weight in weights.items()}
-        self.training = training
+        self.layers, self.training, self.lent = weights, training, lent or Lent()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import is_telling, same, tensors
 from grading.diagnosis.program import Program
 from grading.diagnosis.run import Call, Run, equal
@@ -35,6 +36,10 @@ class Check(Transcript):
     strict = False  # whether its failure is in digits that float32 work has not
     random = False  # whether a right answer draws random numbers in it
 
+    @cached_property
+    def _lent(self) -> Lent:
+        return Lent()
+
     # ------------------------------------------------------------------------------------------ programs
 
     def explained_by(self, program: type[Program]) -> bool:
@@ -43,7 +48,7 @@ class Check(Transcript):
 
     def judged(self, program: type[Program]) -> Judgement:
         """What a program, run over the transcript, has to do with what the learner's code gave."""
-        run, known = Run(program), program is self._program
+        run, known = Run(program, self._lent), program is self._program
         explained, partly, fails, unmoved, wrong = True, False, True, bool(self._right), False
         last = self._made_wrong if self._right else None
         steps = self.steps if last is None else self.steps[: last + 1]
@@ -63,7 +68,7 @@ class Check(Transcript):
     def refutes(self, program: type[Program]) -> bool:
         """Whether the program gives other numbers than the learner's code, or an error where there is no mask: how a
         mask meets shapes that it does not fit hangs on how a line is written."""
-        run = Run(program)
+        run = Run(program, self._lent)
         for step in self.steps:
             given = run.step(step.request)
             forgiven = self.has_mask and isinstance(given, Raised)
@@ -80,7 +85,7 @@ class Check(Transcript):
         return run_alike(step, given, right, self.strict)
 
     def compare_with(self, right: type[Program]) -> None:
-        """Take the right answer's values, beside which the learner's are looked at."""
+        """Take the right answer's values, beside which the learner's are looked at. Nothing in them is lent."""
         self._program = right
         run, before = Run(right), torch.get_rng_state()
         self._right = [run.step(step.request) for step in self.steps]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from grading.candidate.objects import Objects, solid
 from grading.candidate.session import weighted
+from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import same, tensors
 from grading.diagnosis.program import Program
 from grading.diagnosis.transcript import ASIDE, Shapes, caught
@@ -20,10 +21,15 @@ ERRORS = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, ZeroD
 
 
 class Run:
-    """A program that goes through a transcript, with its layers as they were made."""
+    """A program that goes through a transcript, with its layers as they were made.
 
-    def __init__(self, program: type[Program]) -> None:
+    Args:
+        lent: what it has in common with the other programs that go through it.
+    """
+
+    def __init__(self, program: type[Program], lent: Lent | None = None) -> None:
         self.program = program
+        self._lent = lent or Lent()
         self._made: dict[int, Program] = {}
         self._blank: dict[int, Shapes] = {}  # the layers that have no weights yet
         self.objects = Objects()
@@ -49,34 +55,40 @@ class Run:
         """A layer, whose weights are zeros unless it was given others."""
         layer = self._made[number]
         if shapes := self._blank.pop(number, None):
-            layer.set({name: torch.zeros(shape) for name, shape in shapes.items()}, torch.float32, True)
+            layer.set({name: torch.zeros(shape) for name, shape in shapes.items()}, True, self._lent)
         return layer
 
     def _set(self, request: dict[str, Any]) -> None:
         self._blank.pop(request["layer"], None)
-        self._made[request["layer"]].set(request["weights"], request["dtype"], request["training"])
+        weights = self._lent.weights(request["weights"], request["dtype"])
+        self._made[request["layer"]].set(weights, request["training"], self._lent)
 
     def _call(self, request: dict[str, Any]) -> Any:
-        args = self.objects.resolved(_own(request["args"]))
+        args = self.objects.resolved(self._own(request["args"]))
         args = [args[i] for i in request["same"]]
-        kwargs = self.objects.resolved({name: _copied(value) for name, value in request["kwargs"].items()})
+        kwargs = self.objects.resolved({name: self._own(value) for name, value in request["kwargs"].items()})
         target = self._target(request)
         if "cotangent" in request:
-            return self._backward(request, target, args)
-        with torch.no_grad():
-            value = self.program.in_order(target(*args, **kwargs))
+            with torch.enable_grad():
+                return self._backward(request, target, args)
+        value = self.program.in_order(target(*args, **kwargs))
         args = [None if isinstance(arg, SimpleNamespace) else arg for arg in args]  # objects are looked at
         return {"value": value, "echo": [args, kwargs]} if request.get("echo") else value
 
     def _several(self, request: dict[str, Any]) -> Any:
         target = self._target(request)
         values: list[Any] = []
-        with torch.no_grad():
-            for args in request["calls"]:
-                given = self.objects.resolved(_own(args))
-                before = [_copied(values[-1])] if request.get("turn") and values else []
-                values.append(target(*before, *given))
+        for args in request["calls"]:
+            given = self.objects.resolved(self._own(args))
+            before = [_copied(values[-1])] if request.get("turn") and values else []
+            values.append(target(*before, *given))
         return [self.program.in_order(value) for value in values]
+
+    def _own(self, value: Any) -> Any:
+        """Arguments that a mistake may change."""
+        if isinstance(value, tuple | list):
+            return type(value)(self._own(each) for each in value)
+        return self._lent.own(value) if isinstance(value, Tensor) else value
 
     def _build(self, request: dict[str, Any]) -> None:
         """An object with the fields and nothing else: that is how programs see what the stub gives."""
@@ -93,14 +105,13 @@ class Run:
     def _decode(self, request: dict[str, Any]) -> Any:
         outputs: list[Any] = []
         caches: list[Any] = []
-        with torch.no_grad():
-            for layer, x, parent in request["steps"]:
-                self.calls += 1
-                value = self._layer(layer)(x) if parent is None else self._layer(layer)(x, caches[parent])
-                if not (isinstance(value, tuple | list) and len(value) == 2):
-                    break
-                outputs.append(value[0])
-                caches.append(value[1])
+        for layer, x, parent in request["steps"]:
+            self.calls += 1
+            value = self._layer(layer)(x) if parent is None else self._layer(layer)(x, caches[parent])
+            if not (isinstance(value, tuple | list) and len(value) == 2):
+                break
+            outputs.append(value[0])
+            caches.append(value[1])
         return [outputs, caches]
 
     def _peak(self, request: dict[str, Any]) -> Any:
@@ -121,7 +132,7 @@ class Run:
             sum((output * each).sum() for output, each in pairs).backward()  # type: ignore[union-attr]
         inputs = [x.grad for x in tensors(given) if x.is_floating_point()]
         grads = {name: leaf.grad for name, leaf in parameters.items()}
-        return {"value": value, "input_grads": inputs, "parameter_grads": grads}
+        return {"value": _detached(value), "input_grads": inputs, "parameter_grads": grads}
 
     def _target(self, request: dict[str, Any]) -> Program:
         return self._layer(request["layer"]) if request["layer"] is not None else self.program()
@@ -150,7 +161,8 @@ class Call:
         """What a program gives for it, or Raised."""
         try:
             layer = program(**self.made)
-            layer.set(self.weights, self.dtype, self.training if training is None else training)
+            weights = {name: weight.to(self.dtype) for name, weight in self.weights.items()}
+            layer.set(weights, self.training if training is None else training)
             with torch.no_grad():
                 return layer(**self.arguments)
         except ERRORS as error:
@@ -183,9 +195,10 @@ def _leaf(value: Any, leaves: dict[int, Tensor], wanted: bool) -> Any:
     return leaves.setdefault(id(value), value.detach().clone().requires_grad_(wanted))
 
 
-def _own(args: Sequence[Any]) -> list[Any]:
-    """Arguments that a mistake may change."""
-    return [_copied(arg) for arg in args]
+def _detached(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_detached(each) for each in value)
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _copied(value: Any) -> Any:

@@ -23,10 +23,11 @@ TRIES = 8  # checks on which a combination is tried to be grown
 SAMPLE = 14  # checks by which combinations are ranked
 WORK = 4  # most that a call may take of a check in the sample: with a mistake in it, it may take the square of that
 FURTHER = 8  # checks more, of those that the best combination does not explain
-CALLS = 3500  # of programs in all: about 0.35 ms each
-CALLS_TO_BEGIN = 1500  # for the first mistakes: what is larger is grown from them, and takes the rest
-CALLS_FOR_PAIRS = 700
+CALLS = 5000  # of programs in all: about 0.2 ms each
+CALLS_TO_BEGIN = 2200  # for the first mistakes: what is larger is grown from them, and takes the rest
+CALLS_FOR_PAIRS = 700  # at once: of two mistakes, or of one and a style
 AT_ONCE = 3  # passed checks that say which mistakes are tried in pairs first
+PATIENCE = 3  # rounds of growing that bring nothing better
 PARTS = 6  # combinations that are grown further though they explain a part only
 
 
@@ -82,6 +83,7 @@ class Search:
         for check in self.failed:
             check.compare_with(program)
         self._sound: dict[Combination, bool] = {}
+        self._single: dict[str, list[Combination]] = {}  # the mistakes that by themselves explain a check
         self._right: dict[str, bool] = {}
 
     def weight(self, check: Check) -> float:
@@ -124,39 +126,58 @@ class Search:
         return sorted(self.sample, key=lambda check: (bool(check.raised()), check.has_mask, check.cost > 1))
 
     def _begun(self) -> list[Combination]:
-        """Single mistakes; what gives a part of a check, where no single one is found; two at once, where none is."""
+        """Single mistakes, where they do not do much also with the style in which they show; what gives a part of a
+        check, where none is found; two at once, where there is none of that."""
         left = self._left(())
         with self.budget.no_more_than(CALLS_TO_BEGIN):
             singles = self._singles(left)
+        if not singles or not self._does(singles[0], 0.5):
+            rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
+            with self.budget.no_more_than(CALLS_FOR_PAIRS):
+                singles += self._first(rest, lambda check: self._both((), check))
         return singles or self._parts((), left) or self._pairs()
 
     def _singles(self, left: Sequence[Check]) -> list[Combination]:
-        """Single mistakes, also of other checks where they do not do much; there with the style in which they show."""
-        singles = self._ranked(self._first(left, lambda check: self._larger((), check)))
-        if not singles or not self._does(singles[0], 0.5):
-            rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
-            alone = self._first(rest, lambda check: self._larger((), check))
-            singles += alone or self._first(rest, lambda check: self._both((), check))
+        """Single mistakes: of the first check; where they do not do much, of others too, those first that look at one
+        rule."""
+        singles: list[Combination] = []
+        for checks in (left[:1], self._rules_first()):
+            alone = [each for check in checks for each in self._alone(check)]
+            singles = self._ranked(dict.fromkeys([*singles, *alone]))
+            if singles and self._does(singles[0], 0.5):
+                break
         return singles
 
+    def _rules_first(self) -> list[Check]:
+        """The sample, with the checks first in which few mistakes show: what has simple numbers, and is tested late."""
+        latest = self.sample[::-1]
+        return sorted(latest, key=lambda c: (c.cost > 1, c.telling, bool(c.raised()), c.has_mask))
+
+    def _alone(self, check: Check) -> list[Combination]:
+        """The single mistakes that explain a check."""
+        if check.name not in self._single:
+            self._single[check.name] = self._first([check], lambda check: self._larger((), check))
+        return self._single[check.name]
+
     def _climb(self, begun: Sequence[Combination]) -> list[Combination]:
-        """Larger and larger combinations, the best of all first."""
-        best = self._ranked(begun)
-        frontier = self._promising(best)
-        for _ in range(MOST):
-            if not frontier or self.budget.left <= 0 or all(self.explains(best[0], check) for check in self.sample):
+        """Larger and larger combinations, the best of all first: what explains most so far is grown next."""
+        best, grown, idle = self._ranked(begun), set[Combination](), 0
+        while self.budget.left > 0 and idle < PATIENCE:
+            frontier = self._promising(each for each in best if each not in grown)
+            if not frontier or all(self.explains(best[0], check) for check in self.sample):
                 break
-            grown = self._ranked({each for start in frontier for each in self._grown(start)} - set(best))
-            frontier = self._promising(each for each in grown if not self.contradicted(each))
-            best = self._ranked([*best, *frontier])
+            grown.update(frontier)
+            larger = {each for start in frontier for each in self._united(start)} - set(best)
+            larger = larger or {each for start in frontier for each in self._grown(start)} - set(best)
+            before = self.rank(best[0])
+            best = self._ranked([*best, *(each for each in larger if not self.contradicted(each))])
+            idle = idle + 1 if self.rank(best[0]) == before else 0
         return best
 
     def _promising(self, ranked: Iterable[Combination]) -> list[Combination]:
-        """Those that are grown further: the best alone, and what is as good, where they explain nearly all."""
+        """Those that are grown next: the best, and what is as good."""
         first = list(islice(ranked, WIDTH))
-        if first and self._does(first[0], MOST_OF_ALL):
-            return [each for each in first if self.rank(each)[:2] == self.rank(first[0])[:2]]
-        return first
+        return [each for each in first if self.rank(each)[:2] == self.rank(first[0])[:2]]
 
     def _ranked(self, combinations: Iterable[Combination]) -> list[Combination]:
         return sorted(combinations, key=self.rank)
@@ -246,6 +267,16 @@ class Search:
             or self._first(left[:2], lambda check: self._both(start, check))
         )
 
+    def _united(self, start: Combination) -> list[Combination]:
+        """With one mistake more, of those that explain another check by themselves."""
+        if len(named(start)) == MOST:
+            return []
+        left = self._left(start)
+        known = [each for check in left for each in self._single.get(check.name, ())]
+        larger = [joined(start, kind) for (kind,) in dict.fromkeys(known) if compatible(start, kind)]
+        found = [each for each in larger if any(self.explains(each, check) for check in left)]
+        return [each for each in found if not self.contradicted(each)]
+
     def _parts(self, start: Combination, left: Sequence[Check]) -> list[Combination]:
         """Those that give one of the wrong tensors of a check."""
         parts = [each for check in left for each in self._partly.get(check.name, ()) if set(start) < set(each)]
@@ -287,7 +318,7 @@ class Search:
     def _pairs(self) -> list[Combination]:
         """Two mistakes at once: on the first check that tells, or else on the one in which most mistakes show by
         themselves."""
-        telling = [each for each in self.sample if each.telling]
+        telling = [each for each in self.sample if each.telling] or self.sample[:1]
         fullest = sorted(telling, key=lambda check: (len(self._inert(check)), check.cost))
         for check in dict.fromkeys([*telling[:1], *fullest[:1]]):
             if found := self._pairs_on(check):

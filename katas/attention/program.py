@@ -151,15 +151,16 @@ class Projected(Core):
         return NAMES if self.bias else ()
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        return functional.linear(x, self.layers[f"{name}.weight"], self.layers.get(f"{name}.bias"))
+        weight, bias = self.layers[f"{name}.weight"], self.layers.get(f"{name}.bias")
+        return self.lent.made(functional.linear, x, weight, bias)
 
     def project(self) -> None:
         self.query, self.key = self._linear("q_proj", self.query), self._linear("k_proj", self.key)
         self.value = self._linear("v_proj", self.value)
 
     def split(self) -> None:
-        self.query = split_heads(self.query, self.heads)
-        self.key, self.value = split_heads(self.key, self.kv_heads), split_heads(self.value, self.kv_heads)
+        self.query = self.lent.made(split_heads, self.query, self.heads)
+        self.key, self.value = (self.lent.made(split_heads, x, self.kv_heads) for x in (self.key, self.value))
 
     def share(self) -> None:
         """Every query head gets the key/value head of its group."""

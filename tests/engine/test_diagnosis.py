@@ -13,6 +13,7 @@ from grading.catalog import Catalog
 from grading.diagnosis import mistake
 from grading.diagnosis.explain import causes
 from grading.diagnosis.knowledge import catalogue, knowledge
+from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import is_telling, same
 from grading.diagnosis.mistake import (
     Mistake,
@@ -217,3 +218,89 @@ def test_an_answer_may_have_an_order_of_its_own():
     matrix = torch.randn(4, 5, dtype=torch.float64)
     assert named(3 * matrix) == named(3 * matrix.flip(0)) == ["rows-tripled"]
     assert named(3 * matrix.flip(1)) == []
+
+
+class Polynomial(Program):
+    """a x^2 + b x + c of each number of a matrix."""
+
+    def __call__(self, x, a, b, c):
+        self.x, self.a, self.b, self.c = x, a, b, c
+        self.square()
+        self.slope()
+        self.add()
+        return self.value
+
+    def square(self):
+        self.value = self.a * self.x**2
+
+    def slope(self):
+        self.value = self.value + self.b * self.x
+
+    def add(self):
+        self.value = self.value + self.c
+
+
+class CubeForSquare(Mistake, Polynomial):
+    """the cube stands for the square
+
+    The curve is another one.
+    """
+
+    see = "toy#Square"
+
+    def square(self):
+        self.value = self.a * self.x**3
+
+
+class SlopeForgotten(Mistake, Polynomial):
+    """the slope is left out
+
+    The curve is straight at 0.
+    """
+
+    see = "toy#Slope"
+
+    def slope(self):
+        """Left out."""
+
+
+class AddedTwice(Mistake, Polynomial):
+    """the constant is added twice
+
+    The curve is higher.
+    """
+
+    see = "toy#Constant"
+
+    def add(self):
+        self.value = self.value + 2 * self.c
+
+
+def test_three_mistakes_are_found_where_each_shows_alone():
+    """None of them explains the plainest check, nor do two."""
+    three = (CubeForSquare, SlopeForgotten, AddedTwice)
+    zero, x = torch.zeros(3, 4, dtype=torch.float64), torch.rand(3, 4, dtype=torch.float64) + 2
+
+    def asked(name, *given):
+        request = {"do": "call", "layer": None, "symbol": "curve", "args": list(given), "same": [0, 1, 2, 3]}
+        reply = {"value": mistake.mixed(Polynomial, three)()(*given)}
+        return Check(f"test_{name}", [Event(encode({**request, "kwargs": {}}), reply)], {"curve": ("x", *"abc")})
+
+    all_of_it = asked("curve", x, x + 1, x + 2, x + 3)
+    alone = asked("square", x, x, zero, zero), asked("slope", x, zero, x, zero), asked("constant", x, zero, zero, x)
+    found = causes({"curve": Polynomial}, three, [all_of_it, *alone], [])
+    assert {cause.name for cause in found} == {"cube-for-square", "slope-forgotten", "added-twice"}
+    assert all("test_curve" in cause.explains for cause in found)
+
+
+def test_what_a_program_changes_in_place_is_lent_to_no_other():
+    given, lent = torch.ones(3), Lent()
+    copy = lent.own(given)
+    doubled = lent.made(torch.mul, copy, 2)
+    assert lent.own(given) is copy is not given
+    assert lent.made(torch.mul, copy, 2) is doubled
+    doubled[0] = 9
+    assert lent.made(torch.mul, copy, 2).tolist() == [2, 2, 2]
+    copy.view(-1)[0] = 9
+    assert lent.made(torch.mul, copy, 2).tolist() == [18, 2, 2]
+    assert lent.own(given).tolist() == given.tolist() == [1, 1, 1]

@@ -1,6 +1,6 @@
 """The triangle is off by one: a position sees the one after it; the mask has 1 and 0 instead of True
 and False: its dtype is not bool."""
-# cause: none
+# cause: mask-not-bool, triangle-one-ahead
 
 import torch
 
