@@ -53,6 +53,7 @@ class Connection:
         self._limits = limits
         # of what the learner's code draws, dropout above all: it follows from the run's seed, and does not tell it
         self._seed = int.from_bytes(sha256(str(seed).encode()).digest()[:4])
+        self.seeds = itertools.count(self._seed + 1)  # for the layers in training
         self._candidate: Candidate | None = None
         self._losses = 0
         self._left = limits.kata_seconds

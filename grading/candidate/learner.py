@@ -258,6 +258,7 @@ class Layer(_Callable):
         assert self.number is not None
         grad = training if grad is None else grad
         modes = {"dtype": dtype, "training": training, "grad": grad}
+        modes |= {"seed": next(self._learner.seeds)} if training else {}  # with it the diagnosis drops the same
         self._learner.ask_first({"do": "set", "layer": self.number, "weights": dict(weights), **modes})
         return self
 

@@ -124,6 +124,8 @@ class Session:
     def _set(self, request: dict[str, Any]) -> dict[str, Any]:
         layer = self.layers[request["layer"]]
         layer.train(request["training"])
+        if request["training"]:
+            begin_random_numbers(request["seed"])
         layer.to(request["dtype"])
         self.grads[request["layer"]] = request["grad"]
         parameters = dict(layer.named_parameters())

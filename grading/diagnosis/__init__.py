@@ -3,7 +3,8 @@
 In: the failed and passed checks of a kata as transcripts; the kata's programs and mistakes (katas/<kata>/diagnosis.py,
 katas/attention/). Out: Causes, each with the checks that it explains. No mistake is known here by name.
 
-Read: transcript (what a check saw), program (a right answer in steps), run (a program goes through a transcript),
-replay (whether it gave the same), matching (what the same is), mistake (steps done wrong), search (which of them,
-together), explain (what is claimed), knowledge (where a kata keeps all that).
+Read: transcript (what a check saw), program (a right answer in steps), run (a program goes through a transcript), lent
+(what programs have in common there), replay (whether one gave the same), matching (what the same is), mistake (steps
+done wrong), search (which of them, together), budget (how long that may take), explain (what is claimed), knowledge
+(where a kata keeps all that).
 """

@@ -13,16 +13,20 @@ from grading.diagnosis.mistake import (
     compatible,
     forget_mixed,
     is_style,
+    joined,
     mixed,
     name,
+    named,
     proves,
     sentence,
+    without,
 )
 from grading.diagnosis.program import Program
-from grading.diagnosis.replay import Check
-from grading.diagnosis.search import MOST_OF_ALL, Search, joined, named, test_of
+from grading.diagnosis.replay import Check, test_of
+from grading.diagnosis.search import Search
 from grading.records import Cause
 
+MOST_OF_ALL = 0.8  # where it explains as much as that, a mistake may rest on so much NaN or one error
 SPARED = 0.05  # of the checks that it explains: as many others may fail in which another mistake is not found
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
@@ -56,41 +60,48 @@ class Explained:
 
     def _sure(self, found: Combination, combination: Combination, kind: Kind) -> bool:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
-        every, failed = self.explains(combination, kind), self._search.failed
+        every = self.explains(combination, kind)
         explained = [check for check in every if not check.shapes_raised]
         if self._refuted(found, combination, kind, explained or every):
             return False
         if _on_shapes(every):
-            # shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them
-            words = {check.steps[-1].error for check in every if check.shapes_raised}
-            alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
-            many = len(words) > 2 or 2 < len(every) >= MOST_OF_ALL * len(failed)
-            return alone and many and not self._others(combination, kind, every)
+            return self._sure_of_shapes(combination, kind, every)
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
             # one check of many, beside other mistakes: that may be chance, where others are not explained
             tells = explained[0].telling and self._complete(combination)
             return tells and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
             return True
-        if self._others(combination, kind, explained):
-            return False
+        return not self._others(combination, kind, explained) and self._sure_of_plain(combination, explained)
+
+    def _sure_of_shapes(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
+        """Shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them."""
+        words = {check.steps[-1].error for check in explained if check.shapes_raised}
+        alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
+        many = len(words) > 2 or 2 < len(explained) >= MOST_OF_ALL * len(self._search.failed)
+        return alone and many and not self._others(combination, kind, explained)
+
+    def _sure_of_plain(self, combination: Combination, explained: Sequence[Check]) -> bool:
+        """Values that chance gives too, or errors: there must be many, or nothing else."""
         if _constructor(explained):
             return True
-        numbers = [check for check in explained if not check.blank]
-        if 1 < len(numbers) > len(explained) / 2 and self._complete(combination):
+        failed, count = self._search.failed, len(explained)
+        numbers = sum(not check.blank for check in explained)
+        if 1 < numbers > count / 2 and self._complete(combination):
             return True
+        most = count >= MOST_OF_ALL * len(failed)
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
-        if not errors and 2 * sum(check.blank for check in explained) > len(explained):
+        if not errors and 2 * (count - numbers) > count:
             blank = [check for check in failed if check.blank and not check.raised()]
             several = len({test_of(check) for check in explained}) > 1
             every_blank = several and all(self._search.explains(combination, check) for check in blank)
-            return len(explained) > 1 and (every_blank or len(explained) >= MOST_OF_ALL * len(failed))
+            return count > 1 and (every_blank or most)
         raised = sum(bool(check.raised()) for check in explained)
-        if raised == len(explained):  # in words that no other mistake ends in
-            return len(explained) > 2
-        if 2 * raised > len(explained):
+        if raised == count:  # in words that no other mistake ends in
+            return count > 2
+        if 2 * raised > count:
             return len(errors) > 1
-        return len(explained) >= MOST_OF_ALL * len(failed) or 1 < len(explained) >= len(failed) / 3
+        return most or 1 < count >= len(failed) / 3
 
     def _complete(self, combination: Combination) -> bool:
         """Whether it explains all that fails, so that nothing is left for another reason."""
@@ -131,10 +142,6 @@ class Explained:
             yield {kind: found[kind] for kind in choice}
 
 
-def without(combination: Combination, kind: Kind) -> Combination:
-    return tuple(each for each in combination if each is not kind)
-
-
 def _on_shapes(checks: Sequence[Check]) -> bool:
     """Whether most of them end in shapes that do not fit, and the others in no numbers that tell."""
     others = [check for check in checks if not check.shapes_raised]
@@ -157,7 +164,8 @@ def causes(
         failed, passed: the checks of one kata, in the order of the grader.
     """
     try:
-        found = [_of_one(symbol, programs[symbol], kinds, failed, passed) for symbol in programs]
+        with torch.random.fork_rng(devices=[]):
+            found = [_of_one(symbol, programs[symbol], kinds, failed, passed) for symbol in programs]
     finally:
         forget_mixed()
     causes: dict[tuple[str, int], Cause] = {}

@@ -127,6 +127,24 @@ def compatible(combination: Combination, kind: Kind) -> bool:
     return not any(steps(kind) & steps(each) or name(kind) == name(each) for each in combination)
 
 
+def added_style(combination: Combination) -> Kind:
+    return next(kind for kind in combination if is_style(kind))
+
+
+def joined(combination: Combination, kind: Kind) -> Combination:
+    """One more, in an order that does not depend on how it was found."""
+    return tuple(sorted((*combination, kind), key=lambda each: (each.__module__, each.__name__)))
+
+
+def named(combination: Combination) -> frozenset[str]:
+    """The names of the mistakes in it; styles have none."""
+    return frozenset(name(kind) for kind in combination if not is_style(kind))
+
+
+def without(combination: Combination, kind: Kind) -> Combination:
+    return tuple(each for each in combination if each is not kind)
+
+
 _MIXED: dict[tuple[type[Program], Combination], type[Program]] = {}
 
 

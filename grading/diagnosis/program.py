@@ -20,7 +20,6 @@ class Program:
     layers: Mapping[str, Tensor]
     training: bool = False
     lent: Lent  # what programs have in common that go through the same calls
-    draws: frozenset[str] = frozenset()  # the steps that draw random numbers: no other one is seen where they do
 
     def parameters(self) -> Shapes:
         """The names and shapes of a layer's parameters; a function has none."""

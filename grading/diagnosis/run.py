@@ -40,7 +40,7 @@ class Run:
         try:
             for first in request.get("first", ()):
                 getattr(self, f"_{first['do']}")(first)
-            self.calls += request["do"] not in ASIDE
+            self.calls += request["do"] not in (*ASIDE, "decode")  # which counts its own
             return getattr(self, f"_{request['do']}")(request)
         except ERRORS as error:
             return caught(error)
@@ -59,6 +59,8 @@ class Run:
         return layer
 
     def _set(self, request: dict[str, Any]) -> None:
+        if request["training"]:
+            torch.default_generator.manual_seed(request["seed"])
         self._blank.pop(request["layer"], None)
         weights = self._lent.weights(request["weights"], request["dtype"])
         self._made[request["layer"]].set(weights, request["training"], self._lent)

@@ -8,48 +8,40 @@ that the same answers get the same causes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 
-from grading.diagnosis.mistake import Combination, Kind, compatible, is_style, mixed, name, of_program, proves, steps
+from grading.diagnosis.budget import Budget
+from grading.diagnosis.mistake import (
+    Combination,
+    Kind,
+    added_style,
+    compatible,
+    is_style,
+    joined,
+    mixed,
+    named,
+    of_program,
+    proves,
+    steps,
+)
 from grading.diagnosis.program import Program
-from grading.diagnosis.replay import Check
+from grading.diagnosis.replay import Check, first_of_each, test_of
 
 MOST = 4  # mistakes that are named together
-WIDTH = 5  # combinations that are grown further,
-MOST_OF_ALL = 0.8  # or only the best, where they explain as much as that: on so much NaN or one error may rest, too
-TELLING = 3  # of them by their numbers; the others by the rule that they look at
+WIDTH = 5  # combinations that are grown at once, where they explain as much
 TRIES = 8  # checks on which a combination is tried to be grown
+TELLING = 3  # of them that come first for their numbers; then those that look at one rule
 SAMPLE = 14  # checks by which combinations are ranked
 WORK = 4  # most that a call may take of a check in the sample: with a mistake in it, it may take the square of that
 FURTHER = 8  # checks more, of those that the best combination does not explain
-CALLS = 5000  # of programs in all: about 0.2 ms each
-CALLS_TO_BEGIN = 2200  # for the first mistakes: what is larger is grown from them, and takes the rest
+FEWEST = 130  # mistakes: a program in which fewer can be made gets as many calls
+CALLS = 32  # of programs in all, for each mistake that can be made in one: about 0.2 ms each
+CALLS_TO_BEGIN = 14  # for the first mistakes: what is larger is grown from them, and takes the rest
+CALLS_A_ROUND = 3  # of growing what explains as much
 CALLS_FOR_PAIRS = 700  # at once: of two mistakes, or of one and a style
 AT_ONCE = 3  # passed checks that say which mistakes are tried in pairs first
 PATIENCE = 3  # rounds of growing that bring nothing better
 PARTS = 6  # combinations that are grown further though they explain a part only
-
-
-class Budget:
-    """How many calls are left."""
-
-    def __init__(self, calls: int) -> None:
-        self.left = calls
-
-    def spend(self, calls: int) -> bool:
-        self.left -= calls
-        return self.left >= 0
-
-    @contextmanager
-    def no_more_than(self, calls: int) -> Iterator[None]:
-        """Only so many of them in here."""
-        kept = max(self.left - calls, 0)
-        self.left -= kept
-        try:
-            yield
-        finally:
-            self.left += kept
 
 
 class Search:
@@ -75,7 +67,8 @@ class Search:
         self.sample = first_of_each(self._fit)[:SAMPLE]
         firsts = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
         self.passed = sorted(firsts, key=lambda check: check.has_mask)  # with a mask, several styles have to be tried
-        self.budget = Budget(CALLS)
+        self._width = max(len(self.kinds), FEWEST)
+        self.budget = Budget(CALLS * self._width)
         self._known: dict[tuple[Combination, str], bool] = {}
         self._partly: dict[str, list[Combination]] = {}  # what gives one of the wrong tensors of a check
         self._failing: set[tuple[Combination, str]] = set()  # what fails where the learner's code does, in other words
@@ -101,9 +94,8 @@ class Search:
         return self._inert_kinds[check.name]
 
     def _is_inert(self, kind: Kind, check: Check) -> bool:
-        """Whether the mistake alone cannot be seen in a check: in no step that it has, or behind random numbers."""
-        hidden = steps(kind) <= self.program.idle(check) or (check.random and not steps(kind) & self.program.draws)
-        return hidden and not proves(kind)
+        """Whether the mistake alone cannot be seen in a check: in no step that it has."""
+        return steps(kind) <= self.program.idle(check) and not proves(kind)
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
@@ -129,7 +121,7 @@ class Search:
         """Single mistakes, where they do not do much also with the style in which they show; what gives a part of a
         check, where none is found; two at once, where there is none of that."""
         left = self._left(())
-        with self.budget.no_more_than(CALLS_TO_BEGIN):
+        with self.budget.no_more_than(CALLS_TO_BEGIN * self._width):
             singles = self._singles(left)
         if not singles or not self._does(singles[0], 0.5):
             rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
@@ -166,13 +158,24 @@ class Search:
             frontier = self._promising(each for each in best if each not in grown)
             if not frontier or all(self.explains(best[0], check) for check in self.sample):
                 break
-            grown.update(frontier)
-            larger = {each for start in frontier for each in self._united(start)} - set(best)
-            larger = larger or {each for start in frontier for each in self._grown(start)} - set(best)
             before = self.rank(best[0])
+            if larger := {each for start in frontier for each in self._united(start)} - set(best):
+                grown.update(frontier)
+            else:
+                larger = self._grown_of_all(frontier, grown) - set(best)
             best = self._ranked([*best, *(each for each in larger if not self.contradicted(each))])
             idle = idle + 1 if self.rank(best[0]) == before else 0
         return best
+
+    def _grown_of_all(self, frontier: Sequence[Combination], grown: set[Combination]) -> set[Combination]:
+        """What they grow to; only of the first, where that takes long and finds more."""
+        found, enough = set[Combination](), self.budget.left - CALLS_A_ROUND * self._width
+        for start in frontier:
+            if self.budget.left < enough and any(self.rank(each) < self.rank(start) for each in found):
+                break
+            grown.add(start)
+            found.update(self._grown(start))
+        return found
 
     def _promising(self, ranked: Iterable[Combination]) -> list[Combination]:
         """Those that are grown next: the best, and what is as good."""
@@ -337,27 +340,3 @@ class Search:
                     pair = joined((first,), second)
                     found += [pair] if self.explains(pair, check) else []
         return found
-
-
-def added_style(combination: Combination) -> Kind:
-    return next(kind for kind in combination if is_style(kind))
-
-
-def joined(combination: Combination, kind: Kind) -> Combination:
-    """One more, in an order that does not depend on how it was found."""
-    return tuple(sorted((*combination, kind), key=lambda each: (each.__module__, each.__name__)))
-
-
-def named(combination: Combination) -> frozenset[str]:
-    """The names of the mistakes in it; styles have none."""
-    return frozenset(name(kind) for kind in combination if not is_style(kind))
-
-
-def first_of_each(checks: Sequence[Check]) -> list[Check]:
-    """One check of each test."""
-    firsts = {test_of(check): check for check in reversed(checks)}
-    return [check for check in checks if firsts[test_of(check)] is check]
-
-
-def test_of(check: Check) -> str:
-    return check.name.partition("[")[0]

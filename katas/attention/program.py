@@ -181,7 +181,6 @@ class Layer(Projected):
     """Multi-head attention, and the other two that are handed query, key, value and a mask."""
 
     takes_a_mask = True
-    draws = frozenset({"drop"})
 
     def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, bias: bool = True) -> None:
         self.make(d_model, num_heads, num_heads, dropout, bias)

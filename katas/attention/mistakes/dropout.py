@@ -212,10 +212,26 @@ class DropoutOnValues(Dropout):
     A feature of a value vanishes for all queries at once.
     """
 
+    def share(self) -> None:
+        self.value = functional.dropout(self.value, self.dropout, training=self.training)
+        super().share()
+
+    def drop(self) -> None:
+        """It is done."""
+
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         found = patterns(check, right)
         return any(p.kept_are(1 / (1 - p.rate)) and p.copies_differ and p.queries_agree for p in found)
+
+
+class _OnSharedValues(DropoutOnValues):
+    def share(self) -> None:
+        super(DropoutOnValues, self).share()
+
+    def weigh(self) -> None:
+        self.value = functional.dropout(self.value, self.dropout, training=self.training)
+        super().weigh()
 
 
 class DropoutOnHeads(Dropout):
@@ -224,12 +240,28 @@ class DropoutOnHeads(Dropout):
     Single features of a head vanish, and not a key for all of them.
     """
 
+    def drop(self) -> None:
+        """Not here."""
+
+    def merge(self) -> None:
+        super().merge()
+        self.output = functional.dropout(self.output, self.dropout, training=self.training)
+
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         if issubclass(right, DropoutOnOutput | DropoutTwice):  # which looks alike where o_proj is the identity
             return False
         found = patterns(check, right)
         return any(p.kept_are(1 / (1 - p.rate)) and p.copies_differ and not p.queries_agree for p in found)
+
+
+class _BeforeMerging(DropoutOnHeads):
+    def merge(self) -> None:
+        super(DropoutOnHeads, self).merge()
+
+    def weigh(self) -> None:
+        super().weigh()
+        self.output = functional.dropout(self.output, self.dropout, training=self.training)
 
 
 class DropoutUnscaled(Dropout):

@@ -1,5 +1,5 @@
 """Where no input wants a gradient, the parameters get none either."""
-# cause: none
+# cause: gradient-cut
 
 import math
 
