@@ -1,8 +1,7 @@
 """Which mistakes together explain the failed checks of one class or function.
 
-A combination grows where it leaves a check unexplained, by one mistake at a time: rule checks show one slip each, and
-what they show is carried on to the checks in which several meet. Counted in calls of programs and not in seconds, so
-that the same answers get the same causes.
+A combination grows where it leaves a check unexplained, by one mistake at a time: checks of single rules show one slip
+each, and what they show is carried on to the checks in which several meet.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ class Search:
         self.sample = first_of_each(self._fit)[:SAMPLE]
         firsts = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
         self.passed = sorted(firsts, key=lambda check: check.has_mask)  # with a mask, several styles have to be tried
-        self._width = max(len(self.kinds), FEWEST)
-        self.budget = Budget(CALLS * self._width)
+        self._worth = max(len(self.kinds), FEWEST)  # of a round in which each mistake is tried once, in calls
+        self.budget = Budget(CALLS * self._worth)
         self._known: dict[tuple[Combination, str], bool] = {}
         self._partly: dict[str, list[Combination]] = {}  # what gives one of the wrong tensors of a check
         self._failing: set[tuple[Combination, str]] = set()  # what fails where the learner's code does, in other words
@@ -121,7 +120,7 @@ class Search:
         """Single mistakes, where they do not do much also with the style in which they show; what gives a part of a
         check, where none is found; two at once, where there is none of that."""
         left = self._left(())
-        with self.budget.no_more_than(CALLS_TO_BEGIN * self._width):
+        with self.budget.no_more_than(CALLS_TO_BEGIN * self._worth):
             singles = self._singles(left)
         if not singles or not self._does(singles[0], 0.5):
             rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
@@ -168,8 +167,8 @@ class Search:
         return best
 
     def _grown_of_all(self, frontier: Sequence[Combination], grown: set[Combination]) -> set[Combination]:
-        """What they grow to; only of the first, where that takes long and finds more."""
-        found, enough = set[Combination](), self.budget.left - CALLS_A_ROUND * self._width
+        """What combinations of one rank grow to: all, unless that takes long and one of them has led further."""
+        found, enough = set[Combination](), self.budget.left - CALLS_A_ROUND * self._worth
         for start in frontier:
             if self.budget.left < enough and any(self.rank(each) < self.rank(start) for each in found):
                 break

@@ -1,0 +1,41 @@
+"""The scale is the root of d_model, the first head's mask is every head's, and dropout acts on the scores."""
+# cause: scale-d-model, mask-of-first-head, dropout-on-scores
+
+import math
+
+import torch
+from torch import nn
+
+
+class MultiQueryAttention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("num_heads must divide d_model")
+        self.d_model, self.num_heads = d_model, num_heads
+        self.head_dim = d_model // num_heads
+        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.k_proj = nn.Linear(d_model, self.head_dim, bias=bias)
+        self.v_proj = nn.Linear(d_model, self.head_dim, bias=bias)
+        self.o_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, query, key, value, mask=None):
+        B, L, D = query.shape
+        work = torch.promote_types(query.dtype, torch.float32)
+        q = self.q_proj(query).to(work).view(B, L, self.num_heads, self.head_dim).permute(0, 2, 1, 3)
+        k = self.k_proj(key).to(work).unsqueeze(1)
+        v = self.v_proj(value).to(work).unsqueeze(1)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(self.d_model)
+        if mask is not None:
+            if mask.dim() == 3:
+                mask = mask.unsqueeze(1)
+            elif mask.dim() == 4:
+                mask = mask[:, :1]
+            scores = scores.masked_fill(~mask, torch.finfo(work).min)
+        scores = self.dropout(scores)
+        weights = torch.softmax(scores, dim=-1)
+        if mask is not None:
+            weights = weights.masked_fill(~mask, 0.0)
+        out = (weights @ v).permute(0, 2, 1, 3).reshape(B, L, D)
+        return self.o_proj(out.to(query.dtype))
