@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -88,9 +88,7 @@ class Run:
 
     def _own(self, value: Any) -> Any:
         """Arguments that a mistake may change."""
-        if isinstance(value, tuple | list):
-            return type(value)(self._own(each) for each in value)
-        return self._lent.own(value) if isinstance(value, Tensor) else value
+        return _mapped(self._lent.own, value)
 
     def _build(self, request: dict[str, Any]) -> None:
         """An object with the fields and nothing else: that is how programs see what the stub gives."""
@@ -134,7 +132,7 @@ class Run:
             sum((output * each).sum() for output, each in pairs).backward()  # type: ignore[union-attr]
         inputs = [x.grad for x in tensors(given) if x.is_floating_point()]
         grads = {name: leaf.grad for name, leaf in parameters.items()}
-        return {"value": _detached(value), "input_grads": inputs, "parameter_grads": grads}
+        return {"value": _mapped(Tensor.detach, value), "input_grads": inputs, "parameter_grads": grads}
 
     def _target(self, request: dict[str, Any]) -> Program:
         return self._layer(request["layer"]) if request["layer"] is not None else self.program()
@@ -197,13 +195,12 @@ def _leaf(value: Any, leaves: dict[int, Tensor], wanted: bool) -> Any:
     return leaves.setdefault(id(value), value.detach().clone().requires_grad_(wanted))
 
 
-def _detached(value: Any) -> Any:
+def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """A value with what a function makes of each of its tensors."""
     if isinstance(value, tuple | list):
-        return type(value)(_detached(each) for each in value)
-    return value.detach() if isinstance(value, Tensor) else value
+        return type(value)(_mapped(function, each) for each in value)
+    return function(value) if isinstance(value, Tensor) else value
 
 
 def _copied(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_copied(each) for each in value)
-    return value.clone() if isinstance(value, Tensor) else value
+    return _mapped(Tensor.clone, value)
