@@ -1,4 +1,5 @@
 """Half inputs are worked on in float32, the lowest number hides, and hidden weights are cleared."""
+# star: none
 
 import math
 

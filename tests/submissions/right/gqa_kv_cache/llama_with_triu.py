@@ -1,4 +1,5 @@
 """Llama's way: a mask of -inf above the diagonal is added to float32 scores."""
+# star: none
 
 import math
 
