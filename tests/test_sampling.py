@@ -373,7 +373,7 @@ def test_half_sample(learner, dtype):
     picked(learner, torch.full((1, 4096), 2.0**-12, dtype=dtype).expand(8, 4096), (ids + 0.5) / 4096, ids)
 
 
-def test_double_precision(learner, draw):
+def test_float64_precision(learner, draw):
     """float64 logits give the precision of float64"""
     logits = draw(3, 7)
     got = learner.next_token_probs.ahead(logits, 0.7, 5, 0.9)

@@ -133,8 +133,10 @@ class Explained:
         search, program, taken = self._search, mixed(self._search.program, combination), set(map(name, combination))
         left = [check for check in search.failed if not search.explains(combination, check)]
         puzzling = any(not check.has_dropout for check in left)
-        kinds = [k for k in search.kinds if proves(k) and name(k) not in taken and not (k.last and puzzling)]
+        proving = {name(kind): kind for kind in reversed(search.kinds) if proves(kind) and name(kind) not in taken}
+        kinds = [kind for kind in search.kinds if kind in proving.values()]
         found = {kind: [check for check in left if kind.shows(check, program)] for kind in kinds}
+        found = {kind: checks for kind, checks in found.items() if not puzzling or len(checks) >= kind.enough}
         alike: dict[tuple[str, ...], list[Kind]] = {}
         for kind, checks in found.items():
             alike.setdefault(tuple(check.name for check in checks), []).append(kind)
@@ -189,10 +191,25 @@ def _of_one(
     options = [
         [_cause(kind, explained.explains(option, kind)) for kind in option if not is_style(kind)]
         + [_cause(kind, checks) for kind, checks in facts.items()]
+        + _in_digits(search, option)
         for option in explained.options or [()]
         for facts in explained.facts
     ]
     return [causes for causes in options if causes]
+
+
+def _in_digits(search: Search, option: Combination) -> list[Cause]:
+    """What is done in float32 besides: the numbers of the check that asks for float64 work differ from those of a
+    program with the other mistakes by so little."""
+    failed = [check for check in search.failed if check.asks_for_digits and not check.strict]
+    again = [check.again() for check in failed if option and search.explains(option, check)]
+    kinds = [kind for kind in search.kinds if compatible(option, kind)]
+    rest = Search(mixed(search.program, option), kinds, again, ())
+    if not again or rest.explains((), again[0]):
+        return []
+    explained = Explained(rest, rest.alone(again[0]))
+    found = [(kind, explained.explains(each, kind)) for each in explained.options[:1] for kind in each]
+    return [_cause(kind, checks) for kind, checks in [*found, *explained.facts[0].items()] if checks]
 
 
 def _cause(kind: Kind, checks: Sequence[Check]) -> Cause:

@@ -24,7 +24,7 @@ class Mistake:
     Attributes:
         see: the notebook section that explains it: "sdpa#Scale".
         needs: steps that a program must have besides those that are overridden.
-        last: it is shown by a fact only where all that fails without dropout is explained.
+        enough: the checks that have to show it where something else is left that nothing explains.
         sound: of a style, whether it is right by itself.
         beside: of a style, the steps in which another mistake has to be for it to show.
         grouping: set by a class that only holds what several mistakes have in common.
@@ -32,7 +32,7 @@ class Mistake:
 
     see: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
-    last: ClassVar[bool] = False
+    enough: ClassVar[int] = 1
     sound: ClassVar[bool] = False
     beside: ClassVar[frozenset[str]] = frozenset()
     grouping: ClassVar[bool] = False

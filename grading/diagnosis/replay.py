@@ -19,11 +19,11 @@ ROUNDING = 1e-6  # of the largest of several tensors: what is as small beside it
 
 
 class Judgement(NamedTuple):
-    """Whether a program gives what the learner's code gave; whether it gives one of the wrong tensors in it; whether it
-    fails where that fails, if in other words; whether it gives what a right answer does; how many calls it took."""
+    """Whether a program gives what the learner's code gave; how many of the wrong tensors in it, where not all; whether
+    it fails where that fails, if in other words; whether it gives what a right answer does; how many calls it took."""
 
     explained: bool
-    partly: bool
+    parts: int
     fails: bool
     unmoved: bool
     calls: int
@@ -48,21 +48,21 @@ class Check(Transcript):
     def judged(self, program: type[Program]) -> Judgement:
         """What a program, run over the transcript, has to do with what the learner's code gave."""
         run, known = Run(program, self._lent), program is self._program
-        explained, partly, fails, unmoved, wrong = True, False, True, bool(self._right), False
+        explained, parts, fails, unmoved = True, 0, True, bool(self._right)
         last = self._made_wrong if self._right else None
         steps = self.steps if last is None else self.steps[: last + 1]
         for step, right in zip(steps, self._right or [None] * len(steps), strict=False):
             given = right if known else run.step(step.request)
             unmoved = unmoved and (given == right if step.request["do"] == "make" else equal(given, right))
             if self._alike(step, given, right):
-                wrong = wrong or (not unmoved and _tells_apart(step.reply.get("value"), right))
+                parts += not unmoved and _tells_apart(step.reply.get("value"), right)
             else:
                 explained = False
-                partly = partly or wrong or _partly_alike(step, given, right)
+                parts += _parts_alike(step, given, right)
                 fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
             if not fails and not unmoved:
                 break
-        return Judgement(explained, partly, fails, unmoved, run.calls)
+        return Judgement(explained, parts, fails, unmoved, run.calls)
 
     def refutes(self, program: type[Program]) -> bool:
         """Whether the program gives other numbers than the learner's code, or an error where there is no mask: how a
@@ -91,6 +91,17 @@ class Check(Transcript):
         pairs = zip(self.steps, self._right, strict=True)
         # then the failure is in digits that float32 work has not, or in no number at all
         self.strict = all(self._alike(step, given, given) for step, given in pairs)
+
+    def again(self) -> Check:
+        """The same check, to be compared with another program."""
+        other = Check(self.name, self.events, self._symbols)
+        other.in_order = self.in_order
+        return other
+
+    @property
+    def asks_for_digits(self) -> bool:
+        """Whether it fails what is done in float32 on the way."""
+        return "float64_precision" in self.name
 
     @cached_property
     def telling(self) -> bool:
@@ -189,16 +200,16 @@ def _largest(values: Any) -> float:
     return max(sizes, default=0.0)
 
 
-def _partly_alike(step: Step, given: Any, right: Any) -> bool:
-    """Whether one of several tensors, which is wrong, is reproduced."""
+def _parts_alike(step: Step, given: Any, right: Any) -> int:
+    """How many of several tensors, which are wrong, are reproduced."""
     if isinstance(step.reply.get("value"), Tensor) and "cotangent" not in step.request and "echo" not in step.request:
-        return False  # as most calls: it is one
+        return 0  # as most calls: it is one
     got = list(tensors(values_of(step.reply, step.request)))
     wanted, rights = (list(tensors(values_of(v, step.request) if isinstance(v, dict) else v)) for v in (given, right))
     if len(got) < 2 or not len(got) == len(wanted) == len(rights):
-        return False
+        return 0
     triples = zip(got, wanted, rights, strict=True)
-    return any(_tells_apart(g, r) and same(w, g) for g, w, r in triples)
+    return sum(_tells_apart(g, r) and same(w, g) for g, w, r in triples)
 
 
 def _tells_apart(got: Any, right: Any) -> bool:

@@ -160,13 +160,16 @@ class Call:
     def run(self, program: type[Program], training: bool | None = None) -> Any:
         """What a program gives for it, or Raised."""
         try:
-            layer = program(**self.made)
-            weights = {name: weight.to(self.dtype) for name, weight in self.weights.items()}
-            layer.set(weights, self.training if training is None else training)
             with torch.no_grad():
-                return layer(**self.arguments)
+                return self.layer(program, self.training if training is None else training)(**self.arguments)
         except ERRORS as error:
             return caught(error)
+
+    def layer(self, program: type[Program], training: bool) -> Program:
+        """A program as the layer was made, with its weights."""
+        layer = program(**self.made)
+        layer.set({name: weight.to(self.dtype) for name, weight in self.weights.items()}, training)
+        return layer
 
     def same_inputs(self, other: Call) -> bool:
         mine, theirs = list(tensors(self.arguments)), list(tensors(other.arguments))

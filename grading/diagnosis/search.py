@@ -7,6 +7,7 @@ each, and what they show is carried on to the checks in which several meet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from grading.diagnosis.budget import Budget
@@ -22,6 +23,7 @@ from grading.diagnosis.mistake import (
     of_program,
     proves,
     steps,
+    without,
 )
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check, first_of_each, test_of
@@ -34,13 +36,15 @@ SAMPLE = 14  # checks by which combinations are ranked
 WORK = 4  # most that a call may take of a check in the sample: with a mistake in it, it may take the square of that
 FURTHER = 8  # checks more, of those that the best combination does not explain
 FEWEST = 130  # mistakes: a program in which fewer can be made gets as many calls
-CALLS = 32  # of programs in all, for each mistake that can be made in one: about 0.2 ms each
+CALLS = 36  # of programs in all, for each mistake that can be made in one: about 0.2 ms each
 CALLS_TO_BEGIN = 14  # for the first mistakes: what is larger is grown from them, and takes the rest
+CALLS_TO_EXCHANGE = 4  # at the end, a mistake for another
 CALLS_A_ROUND = 3  # of growing what explains as much
 CALLS_FOR_PAIRS = 700  # at once: of two mistakes, or of one and a style
 AT_ONCE = 3  # passed checks that say which mistakes are tried in pairs first
 PATIENCE = 3  # rounds of growing that bring nothing better
 PARTS = 6  # combinations that are grown further though they explain a part only
+PART = 0.2  # what it counts for that they do
 
 
 class Search:
@@ -69,7 +73,7 @@ class Search:
         self._worth = max(len(self.kinds), FEWEST)  # of a round in which each mistake is tried once, in calls
         self.budget = Budget(CALLS * self._worth)
         self._known: dict[tuple[Combination, str], bool] = {}
-        self._partly: dict[str, list[Combination]] = {}  # what gives one of the wrong tensors of a check
+        self._partly: dict[str, dict[Combination, int]] = {}  # what gives some of the wrong tensors of a check
         self._failing: set[tuple[Combination, str]] = set()  # what fails where the learner's code does, in other words
         self._inert_kinds: dict[str, set[Kind]] = {}
         for check in self.failed:
@@ -100,11 +104,20 @@ class Search:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
         if not self.failed:
             return []
-        best = self._climb(self._begun())
-        if best and (further := self._unexplained(best[0])):
-            self.sample += further
-            best = self._climb(best[:WIDTH])
+        with self.budget.no_more_than(self.budget.left - CALLS_TO_EXCHANGE * self._worth):
+            best = self._climb(self._begun())
+            if best and (further := self._unexplained(best[0])):
+                self.sample += further
+                best = self._climb(best[:WIDTH])
+        if best and (better := self._exchanged(best[0])):
+            best = self._climb([*better, *best])
         return self._simplest(best)
+
+    def _exchanged(self, best: Combination) -> list[Combination]:
+        """One mistake of it exchanged for another, where that explains more: it may have been begun with chance."""
+        left = self._left(best)[:2]
+        found = [each for kind in best for each in self._first(left, partial(self._larger, without(best, kind)))]
+        return [each for each in dict.fromkeys(found) if self.rank(each) < self.rank(best)]
 
     def _unexplained(self, combination: Combination) -> list[Check]:
         """Checks beyond the sample that it does not explain, also other ones of the same tests."""
@@ -126,14 +139,15 @@ class Search:
             rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
             with self.budget.no_more_than(CALLS_FOR_PAIRS):
                 singles += self._first(rest, lambda check: self._both((), check))
-        return singles or self._parts((), left) or self._pairs()
+            singles += self._parts((), self.sample)
+        return singles or self._pairs()
 
     def _singles(self, left: Sequence[Check]) -> list[Combination]:
         """Single mistakes: of the first check; where they do not do much, of others too, those first that look at one
         rule."""
         singles: list[Combination] = []
         for checks in (left[:1], self._rules_first()):
-            alone = [each for check in checks for each in self._alone(check)]
+            alone = [each for check in checks for each in self.alone(check)]
             singles = self._ranked(dict.fromkeys([*singles, *alone]))
             if singles and self._does(singles[0], 0.5):
                 break
@@ -144,7 +158,7 @@ class Search:
         latest = self.sample[::-1]
         return sorted(latest, key=lambda c: (c.cost > 1, c.telling, bool(c.raised()), c.has_mask))
 
-    def _alone(self, check: Check) -> list[Combination]:
+    def alone(self, check: Check) -> list[Combination]:
         """The single mistakes that explain a check."""
         if check.name not in self._single:
             self._single[check.name] = self._first([check], lambda check: self._larger((), check))
@@ -169,11 +183,12 @@ class Search:
     def _grown_of_all(self, frontier: Sequence[Combination], grown: set[Combination]) -> set[Combination]:
         """What combinations of one rank grow to: all, unless that takes long and one of them has led further."""
         found, enough = set[Combination](), self.budget.left - CALLS_A_ROUND * self._worth
-        for start in frontier:
+        for i, start in enumerate(frontier):
             if self.budget.left < enough and any(self.rank(each) < self.rank(start) for each in found):
                 break
             grown.add(start)
-            found.update(self._grown(start))
+            with self.budget.no_more_than(self.budget.left // (len(frontier) - i)):
+                found.update(self._grown(start))
         return found
 
     def _promising(self, ranked: Iterable[Combination]) -> list[Combination]:
@@ -205,6 +220,7 @@ class Search:
         """How many checks of the sample it explains, of how many mistakes and styles it is, and its place."""
         explained = sum(self.weight(check) for check in self.sample if self.explains(combination, check))
         explained += sum(0.1 for check in self.sample if (combination, check.name) in self._failing)
+        explained += sum(PART for check in self.sample if combination in self._partly.get(check.name, ()))
         order = tuple(sorted(self.kinds.index(kind) for kind in combination if kind in self.kinds))
         return -explained, len(named(combination)), len(combination), order
 
@@ -213,14 +229,14 @@ class Search:
         key = combination, check.name
         if key not in self._known:
             program = mixed(self.program, combination)
-            explained, partly, fails, unmoved, calls = check.judged(program)
+            explained, parts, fails, unmoved, calls = check.judged(program)
             self.budget.spend(calls * check.work)
             explained = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
             self._known[key] = explained
             if fails and not explained:
                 self._failing.add(key)
-            if partly and not explained:
-                self._partly.setdefault(check.name, []).append(combination)
+            if parts and not explained:
+                self._partly.setdefault(check.name, {})[combination] = parts
             if unmoved and len(combination) == 1:
                 self._inert(check).update(combination)
         return self._known[key]
@@ -280,9 +296,11 @@ class Search:
         return [each for each in found if not self.contradicted(each)]
 
     def _parts(self, start: Combination, left: Sequence[Check]) -> list[Combination]:
-        """Those that give one of the wrong tensors of a check."""
-        parts = [each for check in left for each in self._partly.get(check.name, ()) if set(start) < set(each)]
-        return list(dict.fromkeys(parts))[:PARTS]
+        """Those that give more of the wrong tensors of a check."""
+        found: list[Combination] = []
+        for known in (self._partly.get(check.name, {}) for check in left):
+            found += [each for each, parts in known.items() if set(start) < set(each) and parts > known.get(start, 0)]
+        return list(dict.fromkeys(found))[:PARTS]
 
     def _left(self, start: Combination) -> list[Check]:
         """What it is grown on: checks whose numbers say most, then those that look at one rule."""
@@ -330,7 +348,7 @@ class Search:
     def _pairs_on(self, check: Check) -> list[Combination]:
         active = [kind for kind in self.kinds if kind not in self._inert(check)]
         active.sort(key=self._refuted_at_once)  # what the passed checks allow comes first
-        budget = Budget(CALLS_FOR_PAIRS)
+        budget = Budget(max(CALLS_FOR_PAIRS, self.budget.left // 2))
         found = []
         for total in range(1, 2 * len(active)):
             for i in range(max(0, total - len(active) + 1), (total + 1) // 2):

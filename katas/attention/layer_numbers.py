@@ -289,12 +289,13 @@ def test_dropout_follows_the_mode(learner, draw, family):
 def dropped_weights(learner, draw, family, p, mask):
     """A layer in training that shows its weights, and the inputs for it: every score is 0.
 
-    head_dim = 2 S and values [I I], so that each head's output is its weights, twice.
+    head_dim = 2 S and values [I I], so that each head's output is its weights, twice. Keys are the same, for those who
+    take them for values.
     """
     batch, length, keys, heads = 2, 30, 5, 4
     layer = family.plain(learner, heads * 2 * keys, heads, {"q_proj": 0.0}, training=True, dropout=p)
     value = torch.eye(keys).repeat(1, 2 * heads)[None].double().expand(batch, -1, -1)
-    return layer, (draw(batch, length, 2 * keys * heads), draw(batch, keys, 2 * keys * heads), value, mask)
+    return layer, (draw(batch, length, 2 * keys * heads), value, value, mask)
 
 
 def split_weights(out, before):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -13,16 +15,23 @@ from grading.diagnosis.matching import same
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
-from grading.diagnosis.run import Call
+from grading.diagnosis.run import ERRORS, Call
 from katas.attention.program import Layer
 
 
 class Pattern(NamedTuple):
-    """Of a call in training with values that are the identity, side by side: a head's output is its weights, twice.
+    """What was dropped in a call in training with values that are the identity, side by side: each of a head's weights
+    stands in the output twice.
 
-    `ratio` (B, H, L, 2, S) is what each weight was multiplied by, in each of its copies; `kept` is where that is not 0.
+    Shapes are (2, B, H, L, S): two copies of each weight.
+
+    Attributes:
+        seen: where there is a weight to be dropped.
+        kept: where it was not dropped.
+        ratio: what it was multiplied by.
     """
 
+    seen: Tensor
     kept: Tensor
     ratio: Tensor
     rate: float
@@ -30,51 +39,94 @@ class Pattern(NamedTuple):
     def kept_are(self, factor: float) -> bool:
         """Some are dropped, some are not, and those are multiplied by this."""
         close = (self.ratio[self.kept] - factor).abs() < 1e-5 * factor
-        dropped = self.ratio == 0  # what the mask hides has no ratio
-        return bool(self.kept.any()) and bool(dropped.any()) and bool(close.all())
+        return self.thins and bool(close.all())
+
+    @property
+    def thins(self) -> bool:
+        """Some are dropped, and some are not."""
+        return bool(self.kept.any()) and bool((self.seen & ~self.kept).any())
 
     @property
     def copies_differ(self) -> bool:
-        return not torch.equal(self.kept[..., 0, :], self.kept[..., 1, :])
+        return not self.agree(0)
 
     @property
     def queries_agree(self) -> bool:
-        return bool((self.kept == self.kept[:, :, :1]).all())
+        return self.agree(3)
+
+    @property
+    def drops_the_rest(self) -> bool:
+        """As many are kept as should be dropped, and multiplied by 1 / (1 - rate)."""
+        if not self.kept_are(1 / (1 - self.rate)):
+            return False
+        kept, count = float(self.kept[self.seen].double().mean()), int(self.seen.sum())
+        wrong, right = (abs(kept - p) for p in (self.rate, 1 - self.rate))
+        return wrong < 5 * (self.rate * (1 - self.rate) / count) ** 0.5 < right
+
+    def agree(self, axis: int) -> bool:
+        """Whether a weight is dropped wherever the others along that axis are that can be seen."""
+        one, every = self.kept.any(axis), (self.kept | ~self.seen).all(axis)
+        return bool((one <= every).all())
+
+
+_SEEN: WeakKeyDictionary[Check, dict[type[Program], list[Pattern]]] = WeakKeyDictionary()
 
 
 def patterns(check: Check, right: type[Program]) -> list[Pattern]:
-    """One for each call of the check that shows it; none where a step before it is wrong, which may look alike."""
-    before = ["project", "split", "share", "normalise", "merge"] + ["align", "orient", "fill", "clear"] * check.has_mask
-    if any(_is_wrong(right, step) for step in before):
-        return []
-    return [found for call in check.calls() if (found := _pattern(call, right))]
+    """One for each call of the check that shows it, whatever mistakes there are in the program besides."""
+    known = _SEEN.setdefault(check, {})
+    if right not in known:
+        known[right] = [found for call in check.calls() if (found := _pattern(call, right))]
+    return known[right]
 
 
-def _is_wrong(program: type[Program], step: str) -> bool:
-    """Whether a mistake is made in that step; what is right in another style is none."""
-    owner = next(each for each in program.__mro__ if step in vars(each))
-    return issubclass(owner, Mistake) and not owner.sound
+class _Marked(Layer):
+    """A program that goes on with other weights than those that are to be dropped."""
+
+    before: Tensor
+    instead: Callable[[Tensor], Tensor]
+
+    def drop(self) -> None:
+        self.before = self.weights
+        self.weights = self.instead(self.weights)
 
 
 def _pattern(call: Call, right: type[Program]) -> Pattern | None:
     rate, got = call.made.get("dropout"), call.got
     if not (rate and 0 < rate < 1 and call.training and isinstance(got, Tensor)):
         return None
-    value, heads = call.arguments["value"], int(call.made["num_heads"])
-    S = value.size(1)
-    identity = torch.eye(S, dtype=value.dtype).repeat(1, 2 * heads)
-    if value.shape[1:] != identity.shape or not torch.equal(value[0], identity):
+    try:
+        layer: Any = call.layer(type(right.__name__, (_Marked, right), {}), training=False)
+        layer.instead = torch.zeros_like
+        nothing = layer(**call.arguments)
+        weights = layer.before
+        marks = torch.rand(weights.shape, dtype=got.dtype, generator=torch.Generator().manual_seed(0)) + 1
+        layer.instead = lambda _: marks
+        places = _places(layer(**call.arguments) - nothing, marks)
+    except ERRORS:
         return None
-    full = call.run(right, training=False)
-    if not isinstance(full, Tensor) or full.shape != got.shape:
+    if places is None or weights.dim() != 4 or nothing.shape != got.shape:
         return None
-    ratio = (got / full).unflatten(-1, (heads, 2, S)).transpose(1, 2)  # type: ignore[no-untyped-call]
-    return Pattern(ratio.abs() > 1e-6, ratio, float(rate))
+    copies = (got - nothing).flatten()[places].reshape(2, *weights.shape)
+    seen = (weights.abs() > 1e-6).expand_as(copies)
+    ratio = torch.where(seen, copies / weights, 0.0)
+    return Pattern(seen, ratio.abs() > 1e-6, ratio, float(rate))
+
+
+def _places(output: Tensor, marks: Tensor) -> Tensor | None:
+    """Where each mark stands in an output, (2 * marks,); None where it does not stand there twice and as it was."""
+    if output.numel() != 2 * marks.numel():
+        return None
+    found, places = output.flatten().sort(stable=True)
+    ordered, order = marks.flatten().sort()
+    if not torch.allclose(found.view(-1, 2), ordered[:, None], rtol=0, atol=1e-9):
+        return None
+    return places.view(-1, 2)[order.argsort()].T.flatten()
 
 
 class Dropout(Mistake, Layer):
     see = "mha#Dropout"
-    last = True
+    enough = 3
 
 
 class DropoutInEvaluation(Dropout):
@@ -102,7 +154,7 @@ class DropoutNever(Dropout):
 
     @staticmethod
     def refuted(check: Check, right: type[Program]) -> bool:
-        return any(_thins(each) for each in patterns(check, right))
+        return any(each.thins for each in patterns(check, right))
 
 
 class DropoutReversed(DropoutNever):
@@ -126,7 +178,8 @@ class DropoutKeepsInstead(Dropout):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        return any(each.kept_are(1 / each.rate) and not each.copies_differ for each in patterns(check, right))
+        found = [each for each in patterns(check, right) if not each.copies_differ and each.rate != 0.5]
+        return any(each.kept_are(1 / each.rate) or each.drops_the_rest for each in found)
 
 
 class _KeepsUnlessZero(DropoutKeepsInstead):
@@ -296,7 +349,7 @@ class DropoutFixed(Dropout):
     def shows(check: Check, right: type[Program]) -> bool:
         found = patterns(check, right)
         pairs = pairwise(found)
-        return any(a.kept.shape == b.kept.shape and _thins(a) and torch.equal(a.kept, b.kept) for a, b in pairs)
+        return any(a.kept.shape == b.kept.shape and a.thins and torch.equal(a.kept, b.kept) for a, b in pairs)
 
 
 class DropoutShared(Dropout):
@@ -308,7 +361,7 @@ class DropoutShared(Dropout):
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         found = [p for p in patterns(check, right) if p.kept_are(1 / (1 - p.rate)) and not p.copies_differ]
-        return any(bool((each.kept == each.kept.narrow(axis, 0, 1)).all()) for each in found for axis in (0, 1))
+        return any(each.agree(axis) for each in found for axis in (1, 2))
 
 
 def _differs_in_evaluation(check: Check) -> bool:
@@ -318,12 +371,8 @@ def _differs_in_evaluation(check: Check) -> bool:
     return any(isinstance(a.got, Tensor) and not same(a.got, b.got) for a, b in pairs)
 
 
-def _thins(pattern: Pattern) -> bool:
-    return bool(pattern.kept.any()) and not bool(pattern.kept.all())
-
-
 def _sums_to_one(pattern: Pattern) -> bool:
-    """All weights were equal before, so that each is one S-th of its ratio."""
-    sums = pattern.ratio[..., 0, :].mean(dim=-1)
-    left = sums.abs() > 1e-6
-    return _thins(pattern) and bool(left.any()) and bool(((sums[left] - 1).abs() < 1e-5).all())
+    """All weights were equal before, so that each is one of as many parts as can be seen."""
+    sums, seen = pattern.ratio[0].sum(dim=-1), pattern.seen[0].sum(dim=-1)
+    left = pattern.kept[0].any(dim=-1)
+    return pattern.thins and bool(left.any()) and bool(((sums / seen)[left] - 1).abs().max() < 1e-5)

@@ -159,6 +159,14 @@ class MaskTiledOverHeads(Form):
                 self.mask = mask
 
 
+class _TiledIfThree(MaskTiledOverHeads):
+    def align(self) -> None:
+        if self.mask is not None and self.mask.dim() == 4:
+            super(MaskTiledOverHeads, self).align()
+        else:
+            super().align()
+
+
 class MaskTiledOverLeading(Mistake, Core):
     """the leading dimensions become one, and the mask is tiled over it (repeat) instead of broadcast (expand)
 

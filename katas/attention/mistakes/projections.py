@@ -302,15 +302,14 @@ class OutputThroughQProj(Weights):
         self.output = self._linear("q_proj", self.output)
 
 
-class ResidualAdded(Weights, Layer):
+class ResidualAdded(Weights):
     """the query is added to the output: a residual connection that belongs to the block around the layer
 
     The output is attention plus its input.
     """
 
-    needs = ("feed",)
-
     def receive(self) -> None:
+        super().receive()
         self.residual = self.query
 
     def project_out(self) -> None:

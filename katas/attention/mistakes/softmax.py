@@ -6,6 +6,7 @@ from torch import Tensor
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
+from grading.diagnosis.run import Call
 from katas.attention.program import Attention, Core
 
 
@@ -251,9 +252,26 @@ class AllInFloat32(Softmax):
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         """Which float32 numbers depends on the order of the work; that each of them is one is no chance."""
-        got = [call.got for call in check.calls()][-1:]
-        double = [each for each in got if isinstance(each, Tensor) and each.dtype == torch.float64]
-        return check.strict and any(each.numel() > 7 and torch.equal(each.float().double(), each) for each in double)
+        heads = [_before_o_proj(call) for call in check.calls()[-1:]]
+        return check.strict and any(each is not None and _are_float32(each) for each in heads)
+
+
+def _before_o_proj(call: Call) -> Tensor | None:
+    """What came out of the heads: of a layer by undoing o_proj, a square matrix."""
+    got = call.got[0] if isinstance(call.got, tuple | list) and call.got else call.got
+    if not isinstance(got, Tensor) or got.dtype != torch.float64 or got.dim() < 2:
+        return None
+    weight, bias = call.weights.get("o_proj.weight"), call.weights.get("o_proj.bias")
+    if weight is None:
+        return got
+    given = got if bias is None else got - bias
+    return torch.linalg.solve(weight.double(), given, left=False) if given.size(-1) == weight.size(0) else None
+
+
+def _are_float32(heads: Tensor) -> bool:
+    """Whether all are float32 numbers, as far as float64 work on them can show."""
+    scale = float(heads.abs().amax()) if heads.numel() > 7 else float("nan")
+    return bool(((heads.float().double() - heads).abs() < 1e-11 * scale).all())
 
 
 class HalfSoftmax(Softmax):
