@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -61,7 +62,8 @@ class Pattern(NamedTuple):
             return False
         kept, count = float(self.kept[self.seen].double().mean()), int(self.seen.sum())
         wrong, right = (abs(kept - p) for p in (self.rate, 1 - self.rate))
-        return wrong < 5 * (self.rate * (1 - self.rate) / count) ** 0.5 < right
+        near = 5 * math.sqrt(self.rate * (1 - self.rate) / count)
+        return wrong < near < right
 
     def agree(self, axis: int) -> bool:
         """Whether a weight is dropped wherever the others along that axis are that can be seen."""

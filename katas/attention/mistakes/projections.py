@@ -252,6 +252,19 @@ class InputWeightsUntransposed(Weights):
         return x @ self.layers[f"{name}.weight"] + self.layers.get(f"{name}.bias", 0.0)
 
 
+class KeysAndValuesExchanged(Weights, Layer):
+    """the projected keys and values are handed on in the wrong order: the scores come from the values
+
+    The weights are applied to the keys.
+    """
+
+    see = "mha#Cross-attention"
+
+    def split(self) -> None:
+        super().split()
+        self.key, self.value = self.value, self.key
+
+
 class OutputUnprojected(Weights):
     """the merged heads are returned without o_proj
 
