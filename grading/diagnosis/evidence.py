@@ -23,7 +23,8 @@ from grading.diagnosis.replay import Check, first_of_each, test_of
 
 SAMPLE = 14  # checks by which combinations are ranked
 WORK = 4  # most that a call may take of a check in the sample: with a mistake in it, it may take the square of that
-PART = 0.2  # what it counts for that some of a check's wrong tensors are reproduced
+PART = 0.2  # what it counts for that one of a check's wrong tensors is reproduced, though not all
+MOST_PARTS = 3  # of one check that count
 FAILING = 0.1  # that a program fails where the learner's code does, in other words
 FEWEST = 130  # mistakes: a program in which fewer can be made gets as many calls
 CALLS = 36  # of programs in all, for each mistake that can be made in one: about 0.2 ms each
@@ -86,9 +87,13 @@ class Evidence:
         """How many checks of the sample it explains, of how many mistakes and styles it is, and its place."""
         explained = sum(self.weight(check) for check in self.sample if self.explains(combination, check))
         explained += sum(FAILING for check in self.sample if (combination, check.name) in self._failing)
-        explained += sum(PART for check in self.sample if combination in self.partly.get(check.name, ()))
+        explained += sum(PART * min(self.parts(combination, check), MOST_PARTS) for check in self.sample)
         order = tuple(sorted(self.kinds.index(kind) for kind in combination if kind in self.kinds))
         return -explained, len(named(combination)), len(combination), order
+
+    def parts(self, combination: Combination, check: Check) -> int:
+        """How many of a check's wrong tensors it gives, as far as is known; 0 where it gives all."""
+        return self.partly.get(check.name, {}).get(combination, 0)
 
     def explains(self, combination: Combination, check: Check) -> bool:
         """Whether the program with these mistakes gives what the learner's code gave, or a fact shows one of them."""

@@ -80,6 +80,14 @@ def tensors(value: Any) -> Iterator[Tensor]:
         yield from tensors(part)
 
 
+def are_float32(numbers: Tensor) -> bool:
+    """Whether float64 numbers are float32 numbers, all of them, as far as float64 work on them can show: no chance."""
+    if numbers.dtype != torch.float64 or numbers.numel() < 8:
+        return False
+    scale = float(numbers.abs().amax())
+    return bool(((numbers.float().double() - numbers).abs() < ROUNDING * 100 * scale).all())
+
+
 def is_telling(got: Any, right: Any, strict: bool = False) -> bool:
     """Whether reproducing this says anything: several wrong numbers of several values, not all in one row; a pattern.
 

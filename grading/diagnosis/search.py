@@ -190,11 +190,13 @@ class Search(Evidence):
         return [each for each in found if not self.contradicted(each)]
 
     def _parts(self, start: Combination, left: Sequence[Check]) -> list[Combination]:
-        """Those that give more of the wrong tensors of a check."""
-        found: list[Combination] = []
-        for known in (self.partly.get(check.name, {}) for check in left):
-            found += [each for each, parts in known.items() if set(start) < set(each) and parts > known.get(start, 0)]
-        return list(dict.fromkeys(found))[:PARTS]
+        """Those that give more of the wrong tensors of a check, and most of them first."""
+        found: dict[Combination, int] = {}
+        for check in left:
+            for each, parts in self.partly.get(check.name, {}).items():
+                if set(start) < set(each) and parts > self.parts(start, check):
+                    found[each] = found.get(each, 0) + parts
+        return sorted(found, key=lambda each: -found[each])[:PARTS]
 
     def _left(self, start: Combination) -> list[Check]:
         """What it is grown on: checks whose numbers say most, then those that look at one rule."""

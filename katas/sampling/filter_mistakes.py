@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from grading.diagnosis.matching import are_float32, tensors
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
@@ -92,6 +93,10 @@ class WorkInFloat32(WorkInHalf):
 
     def widen(self) -> None:
         self.scores = self.scores.float()
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        return check.strict and any(map(are_float32, tensors(check.steps[-1].reply.get("value"))))
 
 
 class LogitsModified(Temperature):

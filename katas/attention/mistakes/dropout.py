@@ -36,6 +36,7 @@ class Pattern(NamedTuple):
     kept: Tensor
     ratio: Tensor
     rate: float
+    kv_heads: int = 1
 
     def kept_are(self, factor: float) -> bool:
         """Some are dropped, some are not, and those are multiplied by this."""
@@ -50,6 +51,14 @@ class Pattern(NamedTuple):
     @property
     def copies_differ(self) -> bool:
         return not self.agree(0)
+
+    @property
+    def groups_agree(self) -> bool:
+        """Whether the query heads of a group drop the same weights."""
+        if not 1 < self.kv_heads < self.kept.size(2):
+            return False
+        seen, kept, ratio = (each.unflatten(2, (self.kv_heads, -1)) for each in self[:3])  # type: ignore[no-untyped-call]
+        return Pattern(seen, kept, ratio, self.rate).agree(3)
 
     @property
     def queries_agree(self) -> bool:
@@ -112,7 +121,7 @@ def _pattern(call: Call, right: type[Program]) -> Pattern | None:
     copies = (got - nothing).flatten()[places].reshape(2, *weights.shape)
     seen = (weights.abs() > 1e-6).expand_as(copies)
     ratio = torch.where(seen, copies / weights, 0.0)
-    return Pattern(seen, ratio.abs() > 1e-6, ratio, float(rate))
+    return Pattern(seen, ratio.abs() > 1e-6, ratio, float(rate), call.made.get("num_kv_heads", 1))
 
 
 def _places(output: Tensor, marks: Tensor) -> Tensor | None:
@@ -355,7 +364,7 @@ class DropoutFixed(Dropout):
 
 
 class DropoutShared(Dropout):
-    """one pattern is drawn for all heads, or all sequences, and dropped from each of them alike
+    """one pattern is drawn for all heads, the heads of a group, or all sequences, and dropped from each of them alike
 
     Heads, or sequences, lose the same keys.
     """
@@ -363,7 +372,7 @@ class DropoutShared(Dropout):
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         found = [p for p in patterns(check, right) if p.kept_are(1 / (1 - p.rate)) and not p.copies_differ]
-        return any(each.agree(axis) for each in found for axis in (1, 2))
+        return any(each.agree(1) or each.agree(2) or each.groups_agree for each in found)
 
 
 def _differs_in_evaluation(check: Check) -> bool:

@@ -46,6 +46,14 @@ class LowestAndWeightsCleared(Style):
             self.weights = self.weights.masked_fill(~self.mask, 0.0)
 
 
+class LowestAndRowsCleared(Style):
+    """The lowest number everywhere, and the rows without keys to zero after the softmax."""
+
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, torch.finfo(self.scores.dtype).min)
+
+
 class InfinityAndRowsCleared(Style):
     """-inf everywhere, and the rows without keys to zero after the softmax."""
 

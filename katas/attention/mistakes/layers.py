@@ -107,6 +107,16 @@ class KeyBiasMissing(Parameters):
         return ("q_proj", "v_proj", "o_proj") if self.bias else ()
 
 
+class KeyValueBiasesMissing(Parameters):
+    """k_proj and v_proj have no bias while q_proj and o_proj have one
+
+    bias=True is for all four layers.
+    """
+
+    def biased(self) -> tuple[str, ...]:
+        return ("q_proj", "o_proj") if self.bias else ()
+
+
 class OutputBiasMissing(Parameters):
     """o_proj has no bias while the others have one
 

@@ -316,7 +316,7 @@ class OutputThroughQProj(Weights):
 
 
 class ResidualAdded(Weights):
-    """the query is added to the output: a residual connection that belongs to the block around the layer
+    """the input (query, or x) is added to the output: a residual connection, part of the block around the layer
 
     The output is attention plus its input.
     """

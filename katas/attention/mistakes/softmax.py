@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from grading.diagnosis.matching import are_float32
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
@@ -253,7 +254,7 @@ class AllInFloat32(Softmax):
     def shows(check: Check, right: type[Program]) -> bool:
         """Which float32 numbers depends on the order of the work; that each of them is one is no chance."""
         heads = [_before_o_proj(call) for call in check.calls()[-1:]]
-        return check.strict and any(each is not None and _are_float32(each) for each in heads)
+        return check.strict and any(each is not None and are_float32(each) for each in heads)
 
 
 def _before_o_proj(call: Call) -> Tensor | None:
@@ -265,13 +266,7 @@ def _before_o_proj(call: Call) -> Tensor | None:
     if weight is None:
         return got
     given = got if bias is None else got - bias
-    return torch.linalg.solve(weight.double(), given, left=False) if given.size(-1) == weight.size(0) else None
-
-
-def _are_float32(heads: Tensor) -> bool:
-    """Whether all are float32 numbers, as far as float64 work on them can show."""
-    scale = float(heads.abs().amax()) if heads.numel() > 7 else float("nan")
-    return bool(((heads.float().double() - heads).abs() < 1e-11 * scale).all())
+    return torch.linalg.solve(weight.T.to(given), given, left=False) if given.size(-1) == weight.size(0) else None
 
 
 class HalfSoftmax(Softmax):

@@ -1,5 +1,5 @@
 """With a mask, the weights that are kept are divided by their sum."""
-# cause: none
+# cause: dropout-renormalised
 
 import math
 

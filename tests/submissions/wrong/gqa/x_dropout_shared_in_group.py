@@ -1,5 +1,5 @@
 """The query heads of a group drop the same weights."""
-# cause: dropout-keeps-instead
+# cause: dropout-shared
 
 import math
 

@@ -1,5 +1,5 @@
 """The attention is always computed in float32, also for float64."""
-# cause: none
+# cause: all-in-float32
 
 from typing import NamedTuple, Optional
 
