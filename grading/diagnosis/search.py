@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 
 from grading.diagnosis.budget import Budget
-from grading.diagnosis.evidence import Evidence
+from grading.diagnosis.evidence import CALLS, Evidence
 from grading.diagnosis.mistake import (
     Combination,
     Kind,
@@ -30,9 +30,12 @@ MOST = 4  # mistakes that are named together
 WIDTH = 5  # combinations that are grown at once, where they explain as much
 TRIES = 8  # checks on which a combination is tried to be grown
 TELLING = 3  # of them that come first for their numbers; then those that look at one rule
+ENOUGH = 0.5  # of the sample: where a single mistake explains as much, it is grown
+MOST_OF_IT = 0.8  # of the sample: where that is explained, no mistake in it is taken for chance
 FURTHER = 8  # checks more, of those that the best combination does not explain
 CALLS_TO_BEGIN = 14  # for the first mistakes: what is larger is grown from them, and takes the rest
 CALLS_TO_EXCHANGE = 4  # at the end, a mistake for another
+CALLS_FOR_LITTLE = 5  # of growing what explains nearly all
 CALLS_A_ROUND = 3  # of growing what explains as much
 CALLS_FOR_PAIRS = 700  # at once: of two mistakes, or of one and a style
 PATIENCE = 3  # rounds of growing that bring nothing better
@@ -57,7 +60,7 @@ class Search(Evidence):
             if best and (further := self._unexplained(best[0])):
                 self.sample += further
                 best = self._climb(best[:WIDTH])
-        if best and (better := self._exchanged(best[0])):
+        if best and self._done(best[0]) < MOST_OF_IT and (better := self._exchanged(best[0])):
             best = self._climb([*better, *best])
         return self._simplest(best)
 
@@ -83,7 +86,7 @@ class Search(Evidence):
         left = self._left(())
         with self.budget.no_more_than(CALLS_TO_BEGIN * self.worth):
             singles = self._singles(left)
-        if not singles or not self._does(singles[0], 0.5):
+        if not singles or self._done(singles[0]) < ENOUGH:
             rest = [check for check in self.order[:3] if not any(self.explains(each, check) for each in singles)]
             with self.budget.no_more_than(CALLS_FOR_PAIRS):
                 singles += self._first(rest, lambda check: self._both((), check))
@@ -97,7 +100,7 @@ class Search(Evidence):
         for checks in (left[:1], self._rules_first()):
             alone = [each for check in checks for each in self.alone(check)]
             singles = self._ranked(dict.fromkeys([*singles, *alone]))
-            if singles and self._does(singles[0], 0.5):
+            if singles and self._done(singles[0]) >= ENOUGH:
                 break
         return singles
 
@@ -119,11 +122,12 @@ class Search(Evidence):
             frontier = self._promising(each for each in best if each not in grown)
             if not frontier or all(self.explains(best[0], check) for check in self.sample):
                 break
-            before = self.rank(best[0])
-            if larger := {each for start in frontier for each in self._united(start)} - set(best):
-                grown.update(frontier)
-            else:
-                larger = self._grown_of_all(frontier, grown) - set(best)
+            before, calls = self.rank(best[0]), max(CALLS_FOR_LITTLE, CALLS * (1 - self._done(best[0]))) * self.worth
+            with self.budget.no_more_than(int(calls)):
+                if larger := {each for start in frontier for each in self._united(start)} - set(best):
+                    grown.update(frontier)
+                else:
+                    larger = self._grown_of_all(frontier, grown) - set(best)
             best = self._ranked([*best, *(each for each in larger if not self.contradicted(each))])
             idle = idle + 1 if self.rank(best[0]) == before else 0
         return best
@@ -147,9 +151,10 @@ class Search(Evidence):
     def _ranked(self, combinations: Iterable[Combination]) -> list[Combination]:
         return sorted(combinations, key=self.rank)
 
-    def _does(self, combination: Combination, share: float) -> bool:
+    def _done(self, combination: Combination) -> float:
+        """The share of the sample that it explains."""
         explained = sum(self.weight(check) for check in self.sample if self.explains(combination, check))
-        return explained >= share * sum(map(self.weight, self.sample))
+        return explained / sum(map(self.weight, self.sample))
 
     def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
         """The best, and its equals under other names."""
