@@ -205,7 +205,7 @@ def _in_digits(search: Search, option: Combination) -> list[Cause]:
     again = [check.again() for check in failed if option and search.explains(option, check)]
     kinds = [kind for kind in search.kinds if compatible(option, kind)]
     rest = Search(mixed(search.program, option), kinds, again, ())
-    if not again or rest.explains((), again[0]):
+    if not again or not again[0].differs_in_digits():
         return []
     explained = Explained(rest, rest.alone(again[0]))
     found = [(kind, explained.explains(each, kind)) for each in explained.options[:1] for kind in each]

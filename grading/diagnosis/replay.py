@@ -98,6 +98,12 @@ class Check(Transcript):
         other.in_order = self.in_order
         return other
 
+    def differs_in_digits(self) -> bool:
+        """Whether what it saw differs from the right values in digits that float64 work has, where in no more."""
+        if not self.strict:
+            return False
+        return any(not self._alike(step, right, None) for step, right in zip(self.steps, self._right, strict=True))
+
     @property
     def asks_for_digits(self) -> bool:
         """Whether it fails what is done in float32 on the way."""
