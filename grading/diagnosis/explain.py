@@ -191,8 +191,9 @@ def _of_one(
     options = [
         [_cause(kind, explained.explains(option, kind)) for kind in option if not is_style(kind)]
         + [_cause(kind, checks) for kind, checks in facts.items()]
-        + _in_digits(search, option)
+        + digits
         for option in explained.options or [()]
+        for digits in [_in_digits(search, option)]
         for facts in explained.facts
     ]
     return [causes for causes in options if causes]
@@ -203,9 +204,11 @@ def _in_digits(search: Search, option: Combination) -> list[Cause]:
     program with the other mistakes by so little."""
     failed = [check for check in search.failed if check.asks_for_digits and not check.strict]
     again = [check.again() for check in failed if option and search.explains(option, check)]
+    if not again:
+        return []
     kinds = [kind for kind in search.kinds if compatible(option, kind)]
     rest = Search(mixed(search.program, option), kinds, again, ())
-    if not again or not again[0].differs_in_digits():
+    if not again[0].differs_in_digits():
         return []
     explained = Explained(rest, rest.alone(again[0]))
     found = [(kind, explained.explains(each, kind)) for each in explained.options[:1] for kind in each]

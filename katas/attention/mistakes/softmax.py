@@ -253,8 +253,8 @@ class AllInFloat32(Softmax):
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         """Which float32 numbers depends on the order of the work; that each of them is one is no chance."""
-        heads = [_before_o_proj(call) for call in check.calls()[-1:]]
-        return check.strict and any(each is not None and are_float32(each) for each in heads)
+        calls = check.calls()[-1:] if check.strict else []
+        return any(heads is not None and are_float32(heads) for heads in map(_before_o_proj, calls))
 
 
 def _before_o_proj(call: Call) -> Tensor | None:
