@@ -351,7 +351,7 @@ def test_scale_is_the_root_of_head_dim(learner):
     # The written slot has a score of zero; scaled, that of the new token is ln 3: the weights are 1/4 and 3/4.
     # With this base only the first pair of a head turns, and its features are zero.
     shares = []
-    for head_dim in (4, 10, 16):
+    for head_dim in (4, 10):
         made, given = plain_layer(learner, 2 * head_dim, 2, 1, base=1e30), empty(learner, head_dim=head_dim)
         given.cache.assign(length=1)
         x = torch.full((2, head_dim), math.sqrt(math.log(3) * math.sqrt(head_dim) / (head_dim - 2))).double()
@@ -360,7 +360,7 @@ def test_scale_is_the_root_of_head_dim(learner):
         shaped(output, (1, 1, 2 * head_dim))
         shares.append((output[0, 0, 1] / x[0, 1]).item())
     message = "these are not the weights of scores times 1/sqrt(head_dim)"
-    numbers(shares, [0.75] * 3, "the new token's weight, with head_dim 4, 10 and 16", message)
+    numbers(shares, [0.75] * 2, "the new token's weight, with head_dim 4 and 10", message)
 
 
 # -------------------------------------------------------------------------------------------- numbers
@@ -413,9 +413,9 @@ def test_other_layers(learner, draw, sizes):
 
 def test_any_split_into_calls(learner, draw):
     """every split of a sequence into calls gives what one call gives, to the last slot"""
-    made, x = random_layer(learner, draw), draw(2, 4, D)
-    for chunks in ([1, 1, 1, 1], [1, 2, 1], [2, 2], [1, 3], [3, 1], [4]):
-        given = sequence(learner, draw, 2, 4)
+    made, x = random_layer(learner, draw), draw(2, 3, D)
+    for chunks in ([1, 1, 1], [1, 2], [2, 1], [3]):
+        given = sequence(learner, draw, 2, 3)
         parts = x.split(chunks, dim=1)
         wanted = [given.after(part, made) for part in parts]
         names = [f"the output of call {i} of {len(chunks)}, with chunks of {chunks}" for i in range(1, len(chunks) + 1)]

@@ -44,7 +44,7 @@ class Explained:
 
     def _proven(self, found: Combination) -> Combination:
         """What was found without the mistakes that are not needed, or that could as well be others."""
-        kept, before = found, None
+        kept, before = self._worthwhile(found), None
         while kept != before:  # what rested on those that are gone goes, too
             before = kept
             # what rests on shapes alone comes last, when those that are not proven are gone
@@ -52,6 +52,15 @@ class Explained:
                 if not self.explains(kept, kind) or (not is_style(kind) and not self._sure(found, kept, kind)):
                     kept = without(kept, kind)
         return kept
+
+    def _worthwhile(self, found: Combination) -> Combination:
+        """Without the mistakes that leave more checks unexplained than they explain."""
+        for kind in found:
+            rest = without(found, kind)
+            lost = sum(self._search.explains(rest, c) and not self._search.explains(found, c) for c in self._search.failed)
+            if lost > len(self.explains(found, kind)):
+                return self._worthwhile(rest)
+        return found
 
     def explains(self, combination: Combination, kind: Kind) -> list[Check]:
         """The failed checks that the combination explains and would not without this mistake."""

@@ -58,7 +58,7 @@ class Check(Transcript):
                 parts += not unmoved and _tells_apart(step.reply.get("value"), right)
             else:
                 explained = False
-                parts += _parts_alike(step, given, right)
+                parts += _parts_alike(step, given, right) or _of_one_form(step, given, right)
                 fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
             if not fails and not unmoved:
                 break
@@ -211,11 +211,28 @@ def _parts_alike(step: Step, given: Any, right: Any) -> int:
     if isinstance(step.reply.get("value"), Tensor) and "cotangent" not in step.request and "echo" not in step.request:
         return 0  # as most calls: it is one
     got = list(tensors(values_of(step.reply, step.request)))
-    wanted, rights = (list(tensors(values_of(v, step.request) if isinstance(v, dict) else v)) for v in (given, right))
+    wanted, rights = (list(tensors(_value(value, step))) for value in (given, right))
     if len(got) < 2 or not len(got) == len(wanted) == len(rights):
         return 0
     triples = zip(got, wanted, rights, strict=True)
     return sum(_tells_apart(g, r) and same(w, g) for g, w, r in triples)
+
+
+def _of_one_form(step: Step, given: Any, right: Any) -> bool:
+    """Whether tensors came back in the shapes of a program's, where a right answer has others."""
+    if step.request["do"] == "make" or step.error or isinstance(given, Raised) or isinstance(right, Raised):
+        return False
+    got = _form(values_of(step.reply, step.request))
+    return got == _form(_value(given, step)) != _form(_value(right, step))
+
+
+def _value(value: Any, step: Step) -> Any:
+    """What a program gave for a step, as `values_of` has it of the learner's code."""
+    return values_of(value, step.request) if isinstance(value, dict) else value
+
+
+def _form(value: Any) -> list[torch.Size]:
+    return [each.shape for each in tensors(value)]
 
 
 def _tells_apart(got: Any, right: Any) -> bool:

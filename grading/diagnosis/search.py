@@ -50,6 +50,7 @@ class Search(Evidence):
     ) -> None:
         super().__init__(program, kinds, failed, passed)
         self._single: dict[str, list[Combination]] = {}  # the mistakes that by themselves explain a check
+        self._doubtful: set[Combination] = set()  # of these, what checks that passed speak against: others may hide it there
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
@@ -91,6 +92,7 @@ class Search(Evidence):
             with self.budget.no_more_than(CALLS_FOR_PAIRS):
                 singles += self._first(rest, lambda check: self._both((), check))
             singles += self._parts((), self.sample)
+            singles += self._ranked(self._doubtful)[:WIDTH]
         return singles or self._pairs()
 
     def _singles(self, left: Sequence[Check]) -> list[Combination]:
@@ -124,9 +126,8 @@ class Search(Evidence):
                 break
             before, calls = self.rank(best[0]), max(CALLS_FOR_LITTLE, CALLS * (1 - self._done(best[0]))) * self.worth
             with self.budget.no_more_than(int(calls)):
-                if larger := {each for start in frontier for each in self._united(start)} - set(best):
-                    grown.update(frontier)
-                else:
+                larger = {each for start in frontier for each in self._united(start)} - set(best)
+                if not larger:
                     larger = self._grown_of_all(frontier, grown) - set(best)
             best = self._ranked([*best, *(each for each in larger if not self.contradicted(each))])
             idle = idle + 1 if self.rank(best[0]) == before else 0
@@ -213,14 +214,15 @@ class Search(Evidence):
         """Those that explain the first of the checks that any of them explains."""
         for check in checks:
             found = [each for each in stage(check) if self.budget.left > 0 and self.explains(each, check)]
+            self._doubtful.update(each for each in found if len(named(each)) == 1 and self.contradicted(each))
             if found := [each for each in found if not self.contradicted(each)]:
                 return found
         return []
 
     def _larger(self, start: Combination, check: Check) -> Iterator[Combination]:
-        """With one mistake more."""
-        inert = self.inert(check)
-        return (joined(start, kind) for kind in self.kinds if kind not in inert and compatible(start, kind))
+        """With one mistake more, of those that are likely; any to begin with, for others may hide it where checks pass."""
+        inert, kinds = self.inert(check), self.likely if start else self.kinds
+        return (joined(start, kind) for kind in kinds if kind not in inert and compatible(start, kind))
 
     def _both(self, start: Combination, check: Check) -> Iterator[Combination]:
         """With one mistake more, and the style in which it shows."""
@@ -240,8 +242,7 @@ class Search(Evidence):
         return []
 
     def _pairs_on(self, check: Check) -> list[Combination]:
-        active = [kind for kind in self.kinds if kind not in self.inert(check)]
-        active.sort(key=self.refuted_at_once)  # what the passed checks allow comes first
+        active = [kind for kind in self.likely if kind not in self.inert(check)]
         budget = Budget(CALLS_FOR_PAIRS)
         found = []
         for total in range(1, 2 * len(active)):

@@ -128,6 +128,11 @@ class Transcript:
         return 1 + max(given, default=0) // NUMBERS
 
     @cached_property
+    def numbers(self) -> int:
+        """How many came back."""
+        return sum(each.numel() for step in self.steps for each in tensors(step.reply.get("value")))
+
+    @cached_property
     def has_mask(self) -> bool:
         """Whether a call is given a boolean tensor."""
         return any(tensor.dtype is torch.bool for step in self.steps for tensor in tensors(_given(step.request)))

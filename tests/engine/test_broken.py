@@ -9,8 +9,8 @@ from grading.examination import examiner as module
 from tests.engine.terminals import copied, grader
 
 SOUND, VICTIM = Catalog().katas[:2]
-TOML, DIAGNOSIS = f"katas/{VICTIM.stem}/kata.toml", f"katas/{VICTIM.stem}/diagnosis.py"
-GRADER, SOLUTION = f"tests/test_{VICTIM.stem}.py", f"solutions/{VICTIM.stem}.py"
+TOML, DIAGNOSIS = "katas/{}/kata.toml", "katas/{}/diagnosis.py"
+GRADER, SOLUTION = "tests/test_{}.py", "solutions/{}.py"
 
 
 @pytest.fixture
@@ -18,50 +18,56 @@ def copy(tmp_path):
     return copied(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "reason"),
-    [
-        (TOML, "title = ", "Invalid value"),
-        (TOML, 'minutes = 3\n[holes]\nf = ["a"]\n', "it has no title"),
-        (TOML, 'title = "a"\nminutes = 3\nminute = 4\n[holes]\nf = ["a"]\n', "minute = 4 is not understood"),
-        (TOML, 'title = "a"\nminutes = "3"\n[holes]\nf = ["a"]\n', "minutes = '3' is not understood"),
-        (TOML, 'title = "a"\nminutes = 3\n[holes]\nf = "a"\n', "holes has to consist of lists of texts"),
-        (TOML, 'title = "a"\nminutes = 3\ntrack = "x"\n[holes]\nf = ["a"]\n', "track has to be one of"),
-        (TOML, 'title = "a"\nminutes = 3\n[holes]\nnobody = ["a"]\n', "it has no nobody"),
-        (SOLUTION, "def f(:\n", "invalid syntax"),
-        (SOLUTION, None, "No such file"),
-        (GRADER, "def f(:\n", "SyntaxError"),
-        (GRADER, "import nothing_of_this_name\n", "nothing_of_this_name"),
-        (GRADER, "def test_a(learner):\n    '''A rule.'''\n    1 / 0\n", "ZeroDivisionError"),
-        (GRADER, "def test_a(no_such_fixture):\n    '''A rule.'''\n", "no_such_fixture"),
-        (GRADER, "import pytest\ndef test_a():\n    '''A rule.'''\n    pytest.skip('later')\n", "later"),
-        (GRADER, None, "the kata has no grader yet"),
-        (DIAGNOSIS, "def f(:\n", "SyntaxError"),
-        (DIAGNOSIS, "import nothing_of_this_name\n", "nothing_of_this_name"),
-    ],
-)
-def test_one_is_broken_and_the_others_are_graded(copy, file, text, reason):
-    (copy / file).unlink() if text is None else (copy / file).write_text(text)
+BROKEN = [
+    (TOML, "title = ", "Invalid value"),
+    (TOML, 'minutes = 3\n[holes]\nf = ["a"]\n', "it has no title"),
+    (TOML, 'title = "a"\nminutes = 3\nminute = 4\n[holes]\nf = ["a"]\n', "minute = 4 is not understood"),
+    (TOML, 'title = "a"\nminutes = "3"\n[holes]\nf = ["a"]\n', "minutes = '3' is not understood"),
+    (TOML, 'title = "a"\nminutes = 3\n[holes]\nf = "a"\n', "holes has to consist of lists of texts"),
+    (TOML, 'title = "a"\nminutes = 3\ntrack = "x"\n[holes]\nf = ["a"]\n', "track has to be one of"),
+    (TOML, 'title = "a"\nminutes = 3\n[holes]\nnobody = ["a"]\n', "it has no nobody"),
+    (SOLUTION, "def f(:\n", "invalid syntax"),
+    (SOLUTION, None, "No such file"),
+    (GRADER, "def f(:\n", "SyntaxError"),
+    (GRADER, "import nothing_of_this_name\n", "nothing_of_this_name"),
+    (GRADER, "def test_a(learner):\n    '''A rule.'''\n    1 / 0\n", "ZeroDivisionError"),
+    (GRADER, "def test_a(no_such_fixture):\n    '''A rule.'''\n", "no_such_fixture"),
+    (GRADER, "import pytest\ndef test_a():\n    '''A rule.'''\n    pytest.skip('later')\n", "later"),
+    (GRADER, None, "the kata has no grader yet"),
+    (DIAGNOSIS, "def f(:\n", "SyntaxError"),
+    (DIAGNOSIS, "import nothing_of_this_name\n", "nothing_of_this_name"),
+]
+
+
+@pytest.mark.parametrize("ways", [BROKEN[:9], BROKEN[9:]], ids=["toml and solution", "grader and diagnosis"])
+def test_some_are_broken_and_another_is_graded(copy, ways):
+    """Each in a kata of its own."""
+    victims = [kata for kata in Catalog().katas if kata.stem != SOUND.stem][: len(ways)]
     (copy / "answers").mkdir()
-    for kata in (SOUND, VICTIM):
+    for kata in (SOUND, *victims):
         (copy / "answers" / f"{kata.stem}.py").write_text(kata.reference)
-    done = grader(copy, SOUND.stem, VICTIM.stem, "--json", "--problems", "answers")
-    sound, broken = json.loads(done.stdout)["katas"]
-    assert (sound["outcome"], sound["fault"]) == ("passed", "")
-    assert broken["outcome"] == "broken"
-    assert reason in broken["message"]
-    assert broken["fault"]
+    for kata, (file, text, _) in zip(victims, ways, strict=True):
+        path = copy / file.format(kata.stem)
+        path.unlink() if text is None else path.write_text(text)
+    done = grader(copy, SOUND.stem, *(kata.stem for kata in victims), "--json", "--problems", "answers")
+    found = {each["kata"]: each for each in json.loads(done.stdout)["katas"]}
+    assert (found[SOUND.stem]["outcome"], found[SOUND.stem]["fault"]) == ("passed", "")
+    for kata, (_, _, reason) in zip(victims, ways, strict=True):
+        broken = found[kata.stem]
+        assert broken["outcome"] == "broken", (kata.stem, reason)
+        assert reason in broken["message"]
+        assert broken["fault"]
+        assert f"grader: {kata.stem}: this is a fault of the grader, not of your code" in done.stderr
     assert done.returncode == 3
-    assert f"grader: {VICTIM.stem}: this is a fault of the grader, not of your code" in done.stderr
 
 
 def test_verbs_about_a_broken_kata_say_so(copy):
-    (copy / SOLUTION).write_text("def f(:\n")
+    (copy / SOLUTION.format(VICTIM.stem)).write_text("def f(:\n")
     for arguments in (["reset", VICTIM.stem], ["reset", "--all"], ["compare", VICTIM.stem, "--reveal"]):
         done = grader(copy, *arguments)
         assert (done.returncode, "the kata is broken: solutions/" in done.stderr) == (3, True), done.stderr
     assert "the kata is broken, not your file" in grader(copy, VICTIM.stem).stdout
-    (copy / TOML).write_text("title = ")
+    (copy / TOML.format(VICTIM.stem)).write_text("title = ")
     for verb in ("status", "due"):
         assert grader(copy, verb).returncode == 0
     assert "Invalid value" in grader(copy, "list").stdout

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.watched import HOLDING
 from grading.authoring.submissions import FOLDER, files, header, missed, untrue
 from grading.catalog import ROOT, Catalog
+from grading.diagnosis.knowledge import knowledge
 from grading.examination.plugin import KEY
 from tests.engine.katas import ATTENTION, COUNT
 
@@ -18,16 +19,32 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(FOLDER).with_suffix(""))
 
 
+STARS = {kata.stem: star for kata in Catalog().katas if (star := getattr(knowledge(kata), "star", None))}
+
+
 @pytest.mark.apart
 @pytest.mark.parametrize("path", files("right"), ids=name_of)
-def test_right_submission_passes(examine, path):
+def test_right_submission_passes_and_gets_its_star(examine, path):
+    """A file says `# star: none` where, by reading it, each key/value head is copied for its query heads: by repeat,
+    expand and reshape, indexing, expanded weights, or by PyTorch (a broadcasting matmul, vmap over a group's heads).
+    """
     result = examine(path.parent.name, path)
     failed = result.first_failure
     assert result.outcome == "passed", failed or result.message
+    if star := STARS.get(path.parent.name):
+        assert result.star.given is not (header(path, "star") == "none"), result.star
+        # a bound that is nearly reached would be one that a right answer may miss by a little
+        assert not star.bound / 1.4 < result.star.peak < star.bound * 1.4
 
 
 @pytest.mark.apart
-@pytest.mark.parametrize("path", [*files("wrong")[::25], *FOLDER.glob("wrong/*/noise_*.py")], ids=name_of)
+@pytest.mark.parametrize("stem", STARS)
+def test_a_reference_gets_the_star(examine, stem):
+    assert examine(stem, ROOT / "solutions" / f"{stem}.py").star.given
+
+
+@pytest.mark.apart
+@pytest.mark.parametrize("path", [*files("wrong")[::75], *FOLDER.glob("wrong/*/noise_*.py")], ids=name_of)
 def test_the_same_seed_gives_the_same_report(examine, path):
     """Whatever the learner's code draws, too. The first words that are printed may be ascribed to the check before."""
     first, second = (examine(path.parent.name, path, seed=5) for _ in range(2))
