@@ -57,7 +57,9 @@ class Explained:
         """Without the mistakes that leave more checks unexplained than they explain."""
         for kind in found:
             rest = without(found, kind)
-            lost = sum(self._search.explains(rest, c) and not self._search.explains(found, c) for c in self._search.failed)
+            lost = sum(
+                self._search.explains(rest, c) and not self._search.explains(found, c) for c in self._search.failed
+            )
             if lost > len(self.explains(found, kind)):
                 return self._worthwhile(rest)
         return found
@@ -122,8 +124,8 @@ class Explained:
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
         both = (found, combination)
         left = [c for c in self._search.failed if not any(self._search.explains(each, c) for each in both)]
-        alike = (check for check in left if test_of(check) in tests and not (check.half or check.has_mask))
-        few = 10 * len(explained) < len(self._search.failed)
+        few = 10 * len(self.explains(combination, kind)) < len(self._search.failed)
+        alike = (c for c in left if test_of(c) in tests and not (c.half or (c.has_mask and not few)))
         numbers = sum((check.telling or few) and not check.raised() for check in alike)
         return numbers > SPARED * len(explained) or any(kind.refuted(check, program) for check in left)
 

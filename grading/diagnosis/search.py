@@ -50,7 +50,9 @@ class Search(Evidence):
     ) -> None:
         super().__init__(program, kinds, failed, passed)
         self._single: dict[str, list[Combination]] = {}  # the mistakes that by themselves explain a check
-        self._doubtful: set[Combination] = set()  # of these, what checks that passed speak against: others may hide it there
+        self._doubtful: set[Combination] = (
+            set()
+        )  # that checks which passed speak against
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
@@ -220,7 +222,7 @@ class Search(Evidence):
         return []
 
     def _larger(self, start: Combination, check: Check) -> Iterator[Combination]:
-        """With one mistake more, of those that are likely; any to begin with, for others may hide it where checks pass."""
+        """With one mistake more that is likely; with any to begin with, for others may hide it in checks that pass."""
         inert, kinds = self.inert(check), self.likely if start else self.kinds
         return (joined(start, kind) for kind in kinds if kind not in inert and compatible(start, kind))
 

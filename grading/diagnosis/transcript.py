@@ -21,6 +21,12 @@ TOO_LONG = 4096  # of a dimension: with a mistake in it, a program may make the 
 NUMBERS = 8192  # in the arguments of a call, from which on it takes longer for each of them
 ASIDE = ("make", "build", "assign", "look")  # requests that call nothing
 Shapes = dict[str, tuple[int, ...]]
+DO_NOT_FIT = (  # what PyTorch says of two sizes: where tensors are broadcast, then of matrix products
+    r"\((\d+)\) must match .*?\((\d+)\) at non-singleton dimension (\d+)",
+    r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
+    r"to be: \[\d+, (\d+)\] but got: \[\d+, (\d+)\]",
+    r"has size (\d+) for operand \d+ which does not broadcast with previously seen size (\d+)",
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,15 @@ class Raised:
 
     def like(self, other: Any) -> bool:
         """The same class with the same text, where that is not in words of an answer's own."""
-        free = self.own_words or getattr(other, "own_words", False)
-        return isinstance(other, Raised) and self.type == other.type and (free or self.message == other.message)
+        if not isinstance(other, Raised) or self.type != other.type:
+            return False
+        return self.own_words or other.own_words or self.reason == other.reason
+
+    @property
+    def reason(self) -> str:
+        """Its text; of two sizes that do not fit, whichever comes first, and however a line multiplies, the sizes."""
+        found = next(filter(None, (re.search(words, self.message) for words in DO_NOT_FIT)), None)
+        return " ".join((*sorted(found.groups()[:2]), *found.groups()[2:])) if found else self.message
 
 
 class Refused(ValueError):

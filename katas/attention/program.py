@@ -75,7 +75,19 @@ class Core(Program):
             self.scores = self.scores.masked_fill(hidden, -math.inf)
 
     def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=-1)
+        self.temper()
+        self.spread()
+
+    def temper(self) -> None:
+        """What is done to the scores before the softmax: nothing."""
+
+    def spread(self) -> None:
+        """The weights of a query sum to 1 over the keys."""
+        self.weights = self.soften(self.scores)
+
+    def soften(self, scores: Tensor) -> Tensor:
+        """The softmax over the last dimension."""
+        return scores.softmax(dim=-1)
 
     def clear(self) -> None:
         """A query that may attend to nothing gets weights of zero."""
@@ -151,12 +163,22 @@ class Projected(Core):
         return NAMES if self.bias else ()
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = self.layers[f"{name}.weight"], self.layers.get(f"{name}.bias")
-        return self.lent.made(functional.linear, x, weight, bias)
+        return self.lent.made(functional.linear, x, self.layers[f"{name}.weight"], self.layers.get(f"{name}.bias"))
 
     def project(self) -> None:
-        self.query, self.key = self._linear("q_proj", self.query), self._linear("k_proj", self.key)
-        self.value = self._linear("v_proj", self.value)
+        self.query, self.key = self.project_in("q_proj", self.query), self.project_in("k_proj", self.key)
+        self.value = self.project_in("v_proj", self.value)
+
+    def project_in(self, name: str, x: Tensor) -> Tensor:
+        """An input through one of the projections."""
+        return self.lent.made(functional.linear, x, self.input_weight(name), self.input_bias(name))
+
+    def input_weight(self, name: str) -> Tensor:
+        """(out, in)"""
+        return self.layers[f"{name}.weight"]
+
+    def input_bias(self, name: str) -> Tensor | None:
+        return self.layers.get(f"{name}.bias")
 
     def split(self) -> None:
         self.query = self.lent.made(split_heads, self.query, self.heads)
@@ -174,7 +196,17 @@ class Projected(Core):
         self.output = output.reshape(output.size(0), output.size(1), -1)
 
     def project_out(self) -> None:
-        self.output = self._linear("o_proj", self.output)
+        self.output = self.lent.made(functional.linear, self.output, self.output_weight(), self.output_bias())
+
+    def output_weight(self) -> Tensor:
+        """(out, in)"""
+        return self.layers["o_proj.weight"]
+
+    def output_bias(self) -> Tensor | None:
+        return self.layers.get("o_proj.bias")
+
+    def finish(self) -> None:
+        """What is done to the output at the end: nothing."""
 
 
 class Layer(Projected):
@@ -195,6 +227,7 @@ class Layer(Projected):
         self.attend()
         self.merge()
         self.project_out()
+        self.finish()
         return self.answer()
 
     @classmethod
@@ -296,6 +329,7 @@ class CachedLayer(Continued):
         self.attend()
         self.merge()
         self.project_out()
+        self.finish()
         return self.answer()
 
     def append(self) -> None:

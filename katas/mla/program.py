@@ -94,6 +94,7 @@ class LatentLayer(Continued, Rotation):
         self.attend()
         self.merge()
         self.project_out()
+        self.finish()
         return self.answer()
 
     def count(self) -> None:

@@ -246,10 +246,10 @@ class SoftmaxOfEachPage(Reading):
     A token counts as much as it does among its page, whatever the others hold. Right for rows of one page.
     """
 
-    def normalise(self) -> None:
-        parts = torch.split(self.scores, self.size, dim=-1)
+    def soften(self, scores: Tensor) -> Tensor:
+        parts = torch.split(scores, self.size, dim=-1)
         weights = torch.cat([part.softmax(dim=-1) for part in parts], dim=-1).nan_to_num(0.0)
-        self.weights = weights / self._share(len(parts))
+        return weights / self._share(len(parts))
 
     def fill(self) -> None:
         if self.mask is not None:
@@ -265,33 +265,33 @@ class _MeanOfPages(SoftmaxOfEachPage):
 
 
 class _NotRescaled(blocks.BlocksNotRescaled, Reading):
-    def normalise(self) -> None:
-        _, running = _maxima(self.scores, self.size)
-        self.weights = self._powers(running) / self._total(running).sum(dim=-1, keepdim=True)
+    def soften(self, scores: Tensor) -> Tensor:
+        _, running = _maxima(scores, self.size)
+        return self._powers(scores, running) / self._total(scores, running).sum(dim=-1, keepdim=True)
 
-    def _powers(self, running: Tensor) -> Tensor:
+    def _powers(self, scores: Tensor, running: Tensor) -> Tensor:
         """What each token counts in the output, and below in the sum."""
-        return (self.scores - running).exp()
+        return (scores - running).exp()
 
-    def _total(self, running: Tensor) -> Tensor:
-        return (self.scores - running).exp()
+    def _total(self, scores: Tensor, running: Tensor) -> Tensor:
+        return (scores - running).exp()
 
 
 class _OutputNotRescaled(_NotRescaled):
-    def _total(self, running: Tensor) -> Tensor:
-        return (self.scores - running[..., -1:]).exp()
+    def _total(self, scores: Tensor, running: Tensor) -> Tensor:
+        return (scores - running[..., -1:]).exp()
 
 
 class _SumNotRescaled(_NotRescaled):
-    def _powers(self, running: Tensor) -> Tensor:
-        return (self.scores - running[..., -1:]).exp()
+    def _powers(self, scores: Tensor, running: Tensor) -> Tensor:
+        return (scores - running[..., -1:]).exp()
 
 
 class _OwnMaximum(blocks.BlockMaximumForRunning, Reading):
-    def normalise(self) -> None:
-        largest, running = _maxima(self.scores, self.size)
-        powers = (self.scores - largest).exp() * (running - running[..., -1:]).exp()
-        self.weights = powers / powers.sum(dim=-1, keepdim=True)
+    def soften(self, scores: Tensor) -> Tensor:
+        largest, running = _maxima(scores, self.size)
+        powers = (scores - largest).exp() * (running - running[..., -1:]).exp()
+        return powers / powers.sum(dim=-1, keepdim=True)
 
 
 def _maxima(scores: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -329,16 +329,16 @@ class _ProductBeforeTheScale(WorkedInHalfPrecision):
 
 
 class _ScoresInHalf(WorkedInHalfPrecision):
-    def normalise(self) -> None:
-        self.weights = self.scores.float().softmax(dim=-1).to(self.scores.dtype)
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores.float().softmax(dim=-1).to(scores.dtype)
 
 
 class _ProductInHalf(WorkedInHalfPrecision):
     def score(self) -> None:
         self.scores = (self.query @ self.key.transpose(-2, -1)) * self.factor
 
-    def normalise(self) -> None:
-        self.weights = self.scores.float().softmax(dim=-1).to(self.scores.dtype)
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores.float().softmax(dim=-1).to(scores.dtype)
 
 
 def own(scores: Tensor, length: int) -> Tensor:

@@ -68,6 +68,7 @@ class StaticLayer(Continued):
         self.attend()
         self.merge()
         self.project_out()
+        self.finish()
         return self.answer()
 
     @property

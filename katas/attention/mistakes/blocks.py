@@ -1,8 +1,10 @@
 """Mistakes in a softmax that goes through the keys block by block, with a running maximum and a running sum.
 
-What each of them is has no steps of its own here: attention that is written for all the scores makes it in `normalise`,
+What each of them is has no steps of its own here: attention that is written for all the scores makes it in its softmax,
 and a kata whose program has the steps of the blocks makes it there.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -42,28 +44,27 @@ class LastBlockLost(Mistake):
 
 
 class Blocks(Mistake, Core):
-    """Scores in blocks of `size` keys; right but for what a mistake overrides."""
+    """Scores in blocks of `size` keys; what a mistake makes of them."""
 
     grouping = True
     size: int = 4
 
-    def normalise(self) -> None:
-        S = self.scores.size(-1)
-        blocks = torch.split(self.scores, self.size, dim=-1)
+    def soften(self, scores: Tensor) -> Tensor:
+        blocks = torch.split(scores, self.size, dim=-1)
         largest = torch.stack([block.amax(dim=-1) for block in blocks], dim=-1).clamp(min=-1e30)  # of -inf alone
         running = largest.cummax(dim=-1).values
-        index = torch.arange(S) // self.size
-        weights = self._powers(largest[..., index], running[..., index], running[..., -1:])
-        self.weights = weights / weights.sum(dim=-1, keepdim=True)
+        index = torch.arange(scores.size(-1)) // self.size
+        weights = self._powers(scores, largest[..., index], running[..., index], running[..., -1:])
+        return weights / weights.sum(dim=-1, keepdim=True)
 
-    def _powers(self, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
+    def _powers(self, scores: Tensor, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
         """What each key counts at the end, (..., L, S), from its block's maximum and the running one."""
-        return (self.scores - last).exp()
+        raise NotImplementedError
 
 
 class _NotRescaled4(BlocksNotRescaled, Blocks):
-    def _powers(self, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
-        return (self.scores - running).exp()
+    def _powers(self, scores: Tensor, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
+        return (scores - running).exp()
 
 
 class _NotRescaled1(_NotRescaled4):
@@ -79,8 +80,8 @@ class _NotRescaled3(_NotRescaled4):
 
 
 class _BlockMaximum4(BlockMaximumForRunning, Blocks):
-    def _powers(self, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
-        return (self.scores - largest).exp() * (running - last).exp()
+    def _powers(self, scores: Tensor, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
+        return (scores - largest).exp() * (running - last).exp()
 
 
 class _BlockMaximum2(_BlockMaximum4):
@@ -91,10 +92,12 @@ class _BlockMaximum3(_BlockMaximum4):
     size = 3
 
 
-class _LastLost4(LastBlockLost, Blocks):
-    def _powers(self, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
+class _LastLost4(LastBlockLost, Core):
+    size: int = 4
+
+    def temper(self) -> None:
         S = self.scores.size(-1)
-        return super()._powers(largest, running, last) * (torch.arange(S) < S // self.size * self.size)
+        self.scores = self.scores.masked_fill(torch.arange(S) >= S // self.size * self.size, -math.inf)
 
 
 class _LastLost2(_LastLost4):

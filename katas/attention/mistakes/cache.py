@@ -429,8 +429,8 @@ class CacheUnprojected(Form):
     def project(self) -> None:
         if self.past is not None:
             self.tokens = torch.cat([self.past[0], self.tokens], dim=1)
-        self.query = self._linear("q_proj", self.query)
-        self.key, self.value = self._linear("k_proj", self.tokens), self._linear("v_proj", self.tokens)
+        self.query = self.project_in("q_proj", self.query)
+        self.key, self.value = self.project_in("k_proj", self.tokens), self.project_in("v_proj", self.tokens)
 
     def append(self) -> None:
         """It is done."""

@@ -229,11 +229,10 @@ class UnwrittenSlotsAttended(Chunk):
     needs = ("append",)
     slots: int = 0  # of the buffer; 0 stands for the next multiple of 8
 
-    def normalise(self) -> None:
-        S = self.scores.size(-1)
+    def soften(self, scores: Tensor) -> Tensor:
+        S = scores.size(-1)
         unwritten = (self.slots or 8 * math.ceil((S + 1) / 8)) - S
-        total = self.scores.logsumexp(dim=-1, keepdim=True)
-        self.weights = self.scores.softmax(dim=-1) * _share(total, unwritten)
+        return super().soften(scores) * _share(scores.logsumexp(dim=-1, keepdim=True), unwritten)
 
 
 def _share(total: Tensor, unwritten: int) -> Tensor:

@@ -217,9 +217,9 @@ class _OnMaskedScores(DropoutOnScores):
     def score(self) -> None:
         super(DropoutOnScores, self).score()
 
-    def normalise(self) -> None:
+    def temper(self) -> None:
+        super().temper()
         self.scores = functional.dropout(self.scores, self.dropout, training=self.training)
-        super().normalise()
 
 
 class DropoutOnQueries(Dropout):
@@ -245,8 +245,8 @@ class DropoutOnOutput(Dropout):
     def drop(self) -> None:
         """Not here."""
 
-    def project_out(self) -> None:
-        super().project_out()
+    def finish(self) -> None:
+        super().finish()
         self.output = functional.dropout(self.output, self.dropout, training=self.training)
 
     @staticmethod
@@ -261,8 +261,8 @@ class DropoutTwice(Dropout):
     Features of the output vanish, its bias among them.
     """
 
-    def project_out(self) -> None:
-        super().project_out()
+    def finish(self) -> None:
+        super().finish()
         self.output = functional.dropout(self.output, self.dropout, training=self.training)
 
     @staticmethod

@@ -11,7 +11,7 @@ from katas.attention.program import Attention, Core
 class Style(Mistake, Core):
     """Right ways to treat what is hidden, and what may follow upon a wrong one: of use where other mistakes show it."""
 
-    beside = frozenset({"align", "align_causal", "orient", "score", "fill", "normalise"})
+    beside = frozenset({"align", "align_causal", "orient", "score", "fill", "temper", "spread", "soften"})
     sound = True
 
 

@@ -85,8 +85,8 @@ class BatchAsPositions(Split, Layer):
     def receive(self) -> None:
         self.query, self.key, self.value = (x.transpose(0, 1) for x in (self.query, self.key, self.value))
 
-    def project_out(self) -> None:
-        super().project_out()
+    def finish(self) -> None:
+        super().finish()
         self.output = self.output.transpose(0, 1)
 
 

@@ -103,7 +103,7 @@ class Made(Mistake, Projected):
         self.value = self._through(value, self.value)
 
     def _through(self, name: str, x: Tensor) -> Tensor:
-        return self._linear(name, x) if name else x
+        return self.project_in(name, x) if name else x
 
 
 class KvProjectionsExchanged(Made):
@@ -233,9 +233,8 @@ class InputBiasesForgotten(Weights):
     Right with bias=False, shifted otherwise.
     """
 
-    def project(self) -> None:
-        q, k, v = (self.layers[f"{name}.weight"].T for name in ("q_proj", "k_proj", "v_proj"))
-        self.query, self.key, self.value = self.query @ q, self.key @ k, self.value @ v
+    def input_bias(self, name: str) -> None:
+        """Left out."""
 
 
 class InputWeightsUntransposed(Weights):
@@ -244,12 +243,8 @@ class InputWeightsUntransposed(Weights):
     Trains, and cannot read weights that others have trained.
     """
 
-    def project(self) -> None:
-        self.query, self.key = self._times("q_proj", self.query), self._times("k_proj", self.key)
-        self.value = self._times("v_proj", self.value)
-
-    def _times(self, name: str, x: Tensor) -> Tensor:
-        return x @ self.layers[f"{name}.weight"] + self.layers.get(f"{name}.bias", 0.0)
+    def input_weight(self, name: str) -> Tensor:
+        return super().input_weight(name).T
 
 
 class KeysAndValuesExchanged(Weights, Layer):
@@ -281,8 +276,8 @@ class OutputBiasForgotten(Weights):
     Right with bias=False, shifted otherwise.
     """
 
-    def project_out(self) -> None:
-        self.output = self.output @ self.layers["o_proj.weight"].T
+    def output_bias(self) -> None:
+        """Left out."""
 
 
 class OutputWeightUntransposed(Weights):
@@ -291,8 +286,8 @@ class OutputWeightUntransposed(Weights):
     Trains, and cannot read weights that others have trained.
     """
 
-    def project_out(self) -> None:
-        self.output = self.output @ self.layers["o_proj.weight"] + self.layers.get("o_proj.bias", 0.0)
+    def output_weight(self) -> Tensor:
+        return super().output_weight().T
 
 
 class OutputProjectedTwice(Weights):
@@ -302,7 +297,8 @@ class OutputProjectedTwice(Weights):
     """
 
     def project_out(self) -> None:
-        self.output = self._linear("o_proj", self._linear("o_proj", self.output))
+        super().project_out()
+        super().project_out()
 
 
 class OutputThroughQProj(Weights):
@@ -325,6 +321,5 @@ class ResidualAdded(Weights):
         super().receive()
         self.residual = self.query
 
-    def project_out(self) -> None:
-        super().project_out()
+    def finish(self) -> None:
         self.output = self.output + self.residual

@@ -14,6 +14,10 @@ from katas.attention.program import Attention, Core
 class Softmax(Mistake, Core):
     see = "sdpa#Softmax"
 
+    def _over(self, dim: int) -> Tensor:
+        """The softmax over another dimension."""
+        return self.soften(self.scores.movedim(dim, -1)).movedim(-1, dim)
+
 
 class SoftmaxOverQueries(Softmax):
     """the softmax runs over the queries (dim=-2) instead of over the keys (dim=-1)
@@ -21,8 +25,8 @@ class SoftmaxOverQueries(Softmax):
     Columns of the weights sum to 1 instead of rows.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=-2)
+    def spread(self) -> None:
+        self.weights = self._over(-2)
 
 
 class SoftmaxOverHeads(Softmax):
@@ -33,8 +37,8 @@ class SoftmaxOverHeads(Softmax):
 
     needs = ("split",)
 
-    def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=1)
+    def spread(self) -> None:
+        self.weights = self._over(1)
 
 
 class SoftmaxDim1(Softmax):
@@ -45,8 +49,8 @@ class SoftmaxDim1(Softmax):
 
     needs = ("deliver",)
 
-    def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=1)
+    def spread(self) -> None:
+        self.weights = self._over(1)
 
 
 class SoftmaxDim2(Softmax):
@@ -57,8 +61,8 @@ class SoftmaxDim2(Softmax):
 
     needs = ("deliver",)
 
-    def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=2)
+    def spread(self) -> None:
+        self.weights = self._over(2)
 
 
 class SoftmaxOverGroup(Softmax):
@@ -69,9 +73,9 @@ class SoftmaxOverGroup(Softmax):
 
     needs = ("validate_groups",)
 
-    def normalise(self) -> None:
+    def spread(self) -> None:
         groups = self.scores.unflatten(1, (-1, self.group()))  # type: ignore[attr-defined,no-untyped-call]
-        self.weights = groups.softmax(dim=2).flatten(1, 2)
+        self.weights = self.soften(groups.movedim(2, -1)).movedim(-1, 2).flatten(1, 2)
 
 
 class SoftmaxOverBatch(Softmax):
@@ -80,8 +84,8 @@ class SoftmaxOverBatch(Softmax):
     An example changes with the others in its batch.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=0)
+    def spread(self) -> None:
+        self.weights = self._over(0)
 
 
 class SoftmaxWithoutDim(Softmax):
@@ -92,8 +96,8 @@ class SoftmaxWithoutDim(Softmax):
 
     needs = ("deliver",)
 
-    def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=0 if self.scores.dim() in (0, 1, 3) else 1)
+    def spread(self) -> None:
+        self.weights = self._over(0 if self.scores.dim() in (0, 1, 3) else 1)
 
 
 class SoftmaxOverAll(Softmax):
@@ -102,8 +106,8 @@ class SoftmaxOverAll(Softmax):
     All the weights of a matrix sum to 1 instead of each row of it.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores.flatten(-2).softmax(dim=-1).unflatten(-1, self.scores.shape[-2:])  # type: ignore[no-untyped-call]
+    def spread(self) -> None:
+        self.weights = self.soften(self.scores.flatten(-2)).unflatten(-1, self.scores.shape[-2:])  # type: ignore[no-untyped-call]
 
 
 class SoftmaxMissing(Softmax):
@@ -112,16 +116,16 @@ class SoftmaxMissing(Softmax):
     The weights are negative or above 1, and do not sum to 1.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores
 
 
 class _MissingAndMultiplied(SoftmaxMissing):
     def fill(self) -> None:
         """Hidden scores are multiplied by 0, as the softmax would have made them."""
 
-    def normalise(self) -> None:
-        self.weights = self.scores if self.mask is None else self.scores * self.mask
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores if self.mask is None else scores * self.mask
 
 
 class SoftmaxUndivided(Softmax):
@@ -130,13 +134,13 @@ class SoftmaxUndivided(Softmax):
     The weights of a query do not sum to 1.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores.exp()
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores.exp()
 
 
 class _UndividedAfterMaximum(SoftmaxUndivided):
-    def normalise(self) -> None:
-        self.weights = (self.scores - self.scores.amax(dim=-1, keepdim=True)).exp()
+    def soften(self, scores: Tensor) -> Tensor:
+        return (scores - scores.amax(dim=-1, keepdim=True)).exp()
 
 
 class SoftmaxDividedBySumOfScores(Softmax):
@@ -145,8 +149,8 @@ class SoftmaxDividedBySumOfScores(Softmax):
     There is no exponential: the weights sum to 1, and may be negative.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores / self.scores.sum(dim=-1, keepdim=True)
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores / scores.sum(dim=-1, keepdim=True)
 
 
 class SoftmaxTwice(Softmax):
@@ -155,8 +159,8 @@ class SoftmaxTwice(Softmax):
     The weights are nearly equal, for they are a softmax of numbers between 0 and 1.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores.softmax(dim=-1).softmax(dim=-1)
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores.softmax(dim=-1).softmax(dim=-1)
 
 
 class LogSoftmax(Softmax):
@@ -165,8 +169,8 @@ class LogSoftmax(Softmax):
     The weights are negative and do not sum to 1.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores.log_softmax(dim=-1)
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores.log_softmax(dim=-1)
 
 
 class SigmoidForSoftmax(Softmax):
@@ -175,8 +179,8 @@ class SigmoidForSoftmax(Softmax):
     The keys do not compete: the weights of a query do not sum to 1.
     """
 
-    def normalise(self) -> None:
-        self.weights = self.scores.sigmoid()
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores.sigmoid()
 
 
 class SoftmaxBase2(Softmax):
@@ -185,8 +189,8 @@ class SoftmaxBase2(Softmax):
     The softmax is too flat: the scores are multiplied by log(2).
     """
 
-    def normalise(self) -> None:
-        self.weights = (self.scores * 0.6931471805599453).softmax(dim=-1)
+    def temper(self) -> None:
+        self.scores = self.scores * 0.6931471805599453
 
 
 class SoftmaxWithoutMaximum(Softmax):
@@ -195,8 +199,8 @@ class SoftmaxWithoutMaximum(Softmax):
     Right for small scores; above 709 (float64) or 88 (float32) exp is inf, and inf / inf is NaN.
     """
 
-    def normalise(self) -> None:
-        self.weights = _ratio(self.scores)
+    def soften(self, scores: Tensor) -> Tensor:
+        return _ratio(scores)
 
 
 class SoftmaxMaximumOfAll(SoftmaxWithoutMaximum):
@@ -205,13 +209,13 @@ class SoftmaxMaximumOfAll(SoftmaxWithoutMaximum):
     Rows far below the largest one become 0 / 0.
     """
 
-    def normalise(self) -> None:
-        self.weights = _ratio(self.scores - self.scores.max())
+    def soften(self, scores: Tensor) -> Tensor:
+        return _ratio(scores - scores.max())
 
 
 class _ConstantForMaximum(SoftmaxWithoutMaximum):
-    def normalise(self) -> None:
-        self.weights = _ratio(self.scores - 10.0)
+    def soften(self, scores: Tensor) -> Tensor:
+        return _ratio(scores - 10.0)
 
 
 class SoftmaxPlusOne(Softmax):
@@ -220,13 +224,13 @@ class SoftmaxPlusOne(Softmax):
     Every output is too small.
     """
 
-    def normalise(self) -> None:
-        self.weights = _ratio(self.scores - self.scores.amax(dim=-1, keepdim=True), 1.0)
+    def soften(self, scores: Tensor) -> Tensor:
+        return _ratio(scores - scores.amax(dim=-1, keepdim=True), 1.0)
 
 
 class _PlusOneAtZero(SoftmaxPlusOne):
-    def normalise(self) -> None:
-        self.weights = _ratio(self.scores, 1.0)
+    def soften(self, scores: Tensor) -> Tensor:
+        return _ratio(scores, 1.0)
 
 
 class SoftmaxInFloat32(Softmax):
@@ -237,9 +241,9 @@ class SoftmaxInFloat32(Softmax):
 
     see = "sdpa#Half-precision"
 
-    def normalise(self) -> None:
-        dtype = self.scores.dtype
-        self.weights = self.scores.softmax(dim=-1, dtype=torch.float32 if dtype == torch.float64 else dtype).to(dtype)
+    def soften(self, scores: Tensor) -> Tensor:
+        dtype = scores.dtype
+        return scores.softmax(dim=-1, dtype=torch.float32 if dtype == torch.float64 else dtype).to(dtype)
 
 
 class AllInFloat32(Softmax):
@@ -277,8 +281,8 @@ class HalfSoftmax(Softmax):
 
     see = "sdpa#Half-precision"
 
-    def normalise(self) -> None:
-        self.weights = self.scores.half().softmax(dim=-1).to(self.scores.dtype)
+    def soften(self, scores: Tensor) -> Tensor:
+        return scores.half().softmax(dim=-1).to(scores.dtype)
 
 
 class ResultInFloat32(Softmax, Attention):
