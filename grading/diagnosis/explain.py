@@ -28,6 +28,8 @@ from grading.records import Cause
 
 MOST_OF_ALL = 0.8  # where it explains as much as that, a mistake may rest on so much NaN or one error
 SPARED = 0.05  # of the checks that it explains: as many others may fail in which another mistake is not found
+MANY_TESTS = 6  # that tell are no chance: then
+SPARED_OF_MANY = 0.7
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
 
@@ -127,7 +129,9 @@ class Explained:
         few = 10 * len(self.explains(combination, kind)) < len(self._search.failed)
         alike = (c for c in left if test_of(c) in tests and not (c.half or (c.has_mask and not few)))
         numbers = sum((check.telling or few) and not check.raised() for check in alike)
-        return numbers > SPARED * len(explained) or any(kind.refuted(check, program) for check in left)
+        told = len({test_of(check) for check in explained if check.telling})
+        spared = SPARED if told < MANY_TESTS else SPARED_OF_MANY
+        return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in left)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative."""

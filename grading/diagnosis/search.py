@@ -50,9 +50,7 @@ class Search(Evidence):
     ) -> None:
         super().__init__(program, kinds, failed, passed)
         self._single: dict[str, list[Combination]] = {}  # the mistakes that by themselves explain a check
-        self._doubtful: set[Combination] = (
-            set()
-        )  # that checks which passed speak against
+        self._doubtful: set[Combination] = set()  # that checks which passed speak against
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""

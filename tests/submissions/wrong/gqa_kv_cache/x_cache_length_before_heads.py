@@ -1,5 +1,5 @@
 """The cache is kept as (B, past, K, E): the layer agrees with itself and not with the contract."""
-# cause: none
+# cause: cache-token-major
 
 import math
 from dataclasses import dataclass
