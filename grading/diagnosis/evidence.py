@@ -48,6 +48,7 @@ class Evidence:
         fitting = of_program(program, kinds)
         self.kinds = tuple(kind for kind in fitting if not is_style(kind))
         self.styles = tuple(kind for kind in fitting if is_style(kind))
+        self._places = {kind: place for place, kind in enumerate((*self.kinds, *self.styles))}
         self.failed = [check for check in failed if check.usable]
         # an error's words depend on how a line is written: numbers say more
         answered = {test_of(check) for check in self.failed if not check.raised()}
@@ -91,7 +92,7 @@ class Evidence:
         explained = sum(self.weight(check) for check in self.sample if self.explains(combination, check))
         explained += sum(FAILING for check in self.sample if (combination, check.name) in self._failing)
         explained += sum(PART * min(self.parts(combination, check), MOST_PARTS) for check in self.sample)
-        order = tuple(sorted(self.kinds.index(kind) for kind in combination if kind in self.kinds))
+        order = tuple(sorted(self._places[kind] for kind in combination))
         return -explained, len(named(combination)), len(combination), order
 
     def parts(self, combination: Combination, check: Check) -> int:
@@ -156,3 +157,12 @@ class Evidence:
             fitting = (style for style in self.styles if sound in (None, style.sound))
             inert = self.inert(check) if sound is None else ()
             yield from (joined(start, style) for style in fitting if style not in inert and compatible(start, style))
+
+    def restyled(self, start: Combination) -> Iterator[Combination]:
+        """With another style that is right by itself in place of the one that it has."""
+        plain = tuple(kind for kind in start if not is_style(kind))
+        if len(plain) < len(start):
+            fitting = (
+                style for style in self.styles if style.sound and style not in start and compatible(plain, style)
+            )
+            yield from (joined(plain, style) for style in fitting)

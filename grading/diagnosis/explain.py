@@ -91,7 +91,10 @@ class Explained:
         """Shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them."""
         words = {check.steps[-1].error for check in explained if check.shapes_raised}
         alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
-        many = len(words) > 2 or 2 < len(explained) >= MOST_OF_ALL * len(self._search.failed)
+        unfitting = sum(check.shapes_raised for check in self._search.failed)
+        many = (len(words) > 2 and 2 * len(explained) > unfitting) or 2 < len(explained) >= MOST_OF_ALL * len(
+            self._search.failed
+        )
         return alone and many and not self._others(combination, kind, explained)
 
     def _sure_of_plain(self, combination: Combination, explained: Sequence[Check]) -> bool:

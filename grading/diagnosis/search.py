@@ -39,6 +39,7 @@ CALLS_FOR_LITTLE = 5  # of growing what explains nearly all
 CALLS_A_ROUND = 3  # of growing what explains as much
 CALLS_FOR_PAIRS = 700  # at once: of two mistakes, or of one and a style
 PATIENCE = 3  # rounds of growing that bring nothing better
+COMPARED = 12  # combinations at the end, where none explains all
 PARTS = 6  # combinations that are grown further though they explain a part only
 
 
@@ -50,7 +51,6 @@ class Search(Evidence):
     ) -> None:
         super().__init__(program, kinds, failed, passed)
         self._single: dict[str, list[Combination]] = {}  # the mistakes that by themselves explain a check
-        self._doubtful: set[Combination] = set()  # that checks which passed speak against
 
     def found(self) -> list[Combination]:
         """The combinations that explain most, the simplest of them; several where each explains as much."""
@@ -92,7 +92,6 @@ class Search(Evidence):
             with self.budget.no_more_than(CALLS_FOR_PAIRS):
                 singles += self._first(rest, lambda check: self._both((), check))
             singles += self._parts((), self.sample)
-            singles += self._ranked(self._doubtful)[:WIDTH]
         return singles or self._pairs()
 
     def _singles(self, left: Sequence[Check]) -> list[Combination]:
@@ -158,24 +157,27 @@ class Search(Evidence):
         return explained / sum(map(self.weight, self.sample))
 
     def _simplest(self, ranked: Sequence[Combination]) -> list[Combination]:
-        """The best, and its equals under other names."""
-        chosen: list[Combination] = []
-        for each in ranked[: 4 * WIDTH]:
-            if self.contradicted(each):  # as what gives a part of a check may be
-                continue
-            if chosen and self.rank(each)[:2] != self.rank(chosen[0])[:2]:
-                break
-            if named(each) and named(each) not in map(named, chosen):
-                chosen.append(each)
-        counts = [sum(self.explains(each, check) for check in self.failed) for each in chosen]
-        return [each for each, count in zip(chosen, counts, strict=True) if count == max(counts)]
+        """The best, and its equals under other names. The sample has one check of each test: where the best does not
+        explain all that fails, it is compared with others on all of it."""
+        sound = [each for each in ranked[: 4 * WIDTH] if named(each) and not self.contradicted(each)]
+        best = [each for each in sound if self.rank(each)[:2] == self.rank(sound[0])[:2]]
+        if best and not all(self.explains(best[0], check) for check in self.failed):
+            best = sound[: max(COMPARED, len(best))]
+        whole = {each: sum(self.weight(check) for check in self.failed if self.explains(each, check)) for each in best}
+        best = [each for each in best if whole[each] == max(whole.values())]
+        fewest = min((len(named(each)) for each in best), default=0)
+        return list({named(each): each for each in reversed(best) if len(named(each)) == fewest}.values())[::-1]
 
     def _grown(self, start: Combination) -> list[Combination]:
         """The combinations with one mistake more that explain a check more."""
         if len(named(start)) == MOST:
             return []
         left = self._left(start)
-        stages = (lambda check: self.styled(start, check, True), lambda check: self._larger(start, check))
+        stages: Sequence[Callable[[Check], Iterator[Combination]]] = (
+            lambda check: self.styled(start, check, True),
+            lambda _: self.restyled(start),
+            lambda check: self._larger(start, check),
+        )
         for stage in stages:
             if found := self._first(left, stage):
                 return found
@@ -214,7 +216,6 @@ class Search(Evidence):
         """Those that explain the first of the checks that any of them explains."""
         for check in checks:
             found = [each for each in stage(check) if self.budget.left > 0 and self.explains(each, check)]
-            self._doubtful.update(each for each in found if len(named(each)) == 1 and self.contradicted(each))
             if found := [each for each in found if not self.contradicted(each)]:
                 return found
         return []
