@@ -164,9 +164,9 @@ class Search(Evidence):
         if best and not all(self.explains(best[0], check) for check in self.failed):
             best = sound[: max(COMPARED, len(best))]
         whole = {each: sum(self.weight(check) for check in self.failed if self.explains(each, check)) for each in best}
-        best = [each for each in best if whole[each] == max(whole.values())]
-        fewest = min((len(named(each)) for each in best), default=0)
-        return list({named(each): each for each in reversed(best) if len(named(each)) == fewest}.values())[::-1]
+        values = {each: (-whole[each], len(named(each)), self.rank(each)[0]) for each in best}
+        best = [each for each in best if values[each] == min(values.values())]
+        return list({named(each): each for each in reversed(best)}.values())[::-1]
 
     def _grown(self, start: Combination) -> list[Combination]:
         """The combinations with one mistake more that explain a check more."""
