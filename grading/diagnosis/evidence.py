@@ -29,7 +29,7 @@ MOST_PARTS = 3  # of one check that count
 FAILING = 0.1  # that a program fails where the learner's code does, in other words
 FEWEST = 130  # mistakes: a program in which fewer can be made gets as many calls
 CALLS = 36  # of programs in all, for each mistake that can be made in one: about 0.2 ms each
-AT_ONCE = 3  # passed checks, and as many with masks, that say of every mistake whether it was made
+AT_ONCE = 3  # passed checks that say of every mistake whether it was made
 QUICK = 2  # calls of a check that is asked first
 PROBED = 24  # mistakes of which a passed check has to speak against one, or says nothing
 
@@ -128,14 +128,14 @@ class Evidence:
 
     @cached_property
     def likely(self) -> tuple[Kind, ...]:
-        """The mistakes that may have been made: a few checks that passed do not speak against each by itself."""
+        """The mistakes that may have been made: the fullest checks that passed do not speak against each by itself. Those
+        with masks are not asked: there another mistake may hide it."""
         left = list(self.kinds)
         richest = sorted(self.passed, key=lambda check: (check.cost > QUICK, -check.numbers))
-        for masked in (False, True):
-            for check in [each for each in richest if each.has_mask is masked and self._as_right(each)][:AT_ONCE]:
-                seen = [kind for kind in left if not self._is_inert(kind, check)]
-                if any(self._refutes(check, (kind,)) for kind in seen[:: max(1, len(seen) // PROBED)]):
-                    left = [kind for kind in left if kind not in seen or not self._refutes(check, (kind,))]
+        for check in [each for each in richest if not each.has_mask and self._as_right(each)][:AT_ONCE]:
+            seen = [kind for kind in left if not self._is_inert(kind, check)]
+            if any(self._refutes(check, (kind,)) for kind in seen[:: max(1, len(seen) // PROBED)]):
+                left = [kind for kind in left if kind not in seen or not self._refutes(check, (kind,))]
         return tuple(left)
 
     def _refutes(self, check: Check, combination: Combination) -> bool:
