@@ -128,8 +128,8 @@ class Evidence:
 
     @cached_property
     def likely(self) -> tuple[Kind, ...]:
-        """The mistakes that may have been made: the fullest checks that passed do not speak against each by itself. What
-        has a mask is not asked: there another mistake may hide it."""
+        """The mistakes that may have been made: the fullest checks that passed do not speak against each by itself.
+        Those with a mask are not asked: there another mistake may hide it."""
         left = list(self.kinds)
         richest = sorted(self.passed, key=lambda check: (check.cost > QUICK, -check.numbers))
         for check in [each for each in richest if not each.has_mask and self._as_right(each)][:AT_ONCE]:
