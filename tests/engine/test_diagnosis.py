@@ -29,6 +29,7 @@ from grading.diagnosis.mistake import (
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
 from grading.diagnosis.search import Search
+from grading.diagnosis.transcript import caught
 from grading.records import Event
 
 SEED = 20261129
@@ -276,21 +277,78 @@ class AddedTwice(Mistake, Polynomial):
         self.value = self.value + 2 * self.c
 
 
+def curve(name, given, *kinds):
+    """A check that calls a polynomial with these mistakes in it."""
+    request = {"do": "call", "layer": None, "symbol": "curve", "args": list(given), "same": [0, 1, 2, 3], "kwargs": {}}
+    reply = {"value": mistake.mixed(Polynomial, kinds)()(*given)}
+    return Check(f"test_{name}", [Event(encode(request), reply)], {"curve": ("x", *"abc")})
+
+
 def test_three_mistakes_are_found_where_each_shows_alone():
     """None of them explains the plainest check, nor do two."""
     three = (CubeForSquare, SlopeForgotten, AddedTwice)
     zero, x = torch.zeros(3, 4, dtype=torch.float64), torch.rand(3, 4, dtype=torch.float64) + 2
 
-    def asked(name, *given):
-        request = {"do": "call", "layer": None, "symbol": "curve", "args": list(given), "same": [0, 1, 2, 3]}
-        reply = {"value": mistake.mixed(Polynomial, three)()(*given)}
-        return Check(f"test_{name}", [Event(encode({**request, "kwargs": {}}), reply)], {"curve": ("x", *"abc")})
-
-    all_of_it = asked("curve", x, x + 1, x + 2, x + 3)
-    alone = asked("square", x, x, zero, zero), asked("slope", x, zero, x, zero), asked("constant", x, zero, zero, x)
-    found = causes({"curve": Polynomial}, three, [all_of_it, *alone], [])
+    given = {"curve": (x, x + 1, x + 2, x + 3), "square": (x, x, zero, zero), "slope": (x, zero, x, zero)}
+    given["constant"] = x, zero, zero, x
+    failed = [curve(name, numbers, *three) for name, numbers in given.items()]
+    found = causes({"curve": Polynomial}, three, failed, [])
     assert {cause.name for cause in found} == {"cube-for-square", "slope-forgotten", "added-twice"}
     assert all("test_curve" in cause.explains for cause in found)
+
+
+class ShownBesideItsPlaces(Mistake, Polynomial):
+    """the values come with the numbers that they are of
+
+    There are two tensors.
+    """
+
+    see = "toy#Constant"
+
+    def add(self):
+        super().add()
+        self.value = self.value, self.x
+
+
+def test_what_has_the_shapes_of_an_answer_where_a_right_one_has_others_is_a_part_of_it():
+    given = torch.rand(4, 3, 4, dtype=torch.float64).unbind()
+    check = curve("curve", given, SlopeForgotten, ShownBesideItsPlaces)
+    check.compare_with(Polynomial)
+    parts = {kind: check.judged(mistake.mixed(Polynomial, (kind,))).parts for kind in (SlopeForgotten, AddedTwice)}
+    assert set(parts.values()) == {0}
+    assert check.judged(mistake.mixed(Polynomial, (ShownBesideItsPlaces,))).parts
+
+
+def test_what_a_passed_check_speaks_against_is_not_added_to_others():
+    given = torch.rand(4, 3, 4, dtype=torch.float64).unbind()
+    passed = curve("no_constant", (*given[:3], torch.zeros_like(given[3])))
+    search = Search(Polynomial, (CubeForSquare, SlopeForgotten, AddedTwice), [], [passed])
+    assert search.likely == (AddedTwice,)
+
+
+SCORES, MASK = torch.zeros(2, 3, 5, 7), torch.ones(5, 5, dtype=torch.bool)
+KEYS = torch.zeros(2, 3, 6, 5)
+LINES = {
+    "broadcast": (lambda: SCORES + MASK, lambda: MASK + SCORES, lambda: SCORES.clone().masked_fill_(MASK, 0.0)),
+    "multiplied": (lambda: SCORES @ KEYS, lambda: torch.einsum("bhls,bhse->bhle", SCORES, KEYS)),
+}
+
+
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+def test_that_two_sizes_do_not_fit_is_one_error_however_a_line_is_written(lines):
+    def raised(line):
+        with pytest.raises(RuntimeError) as error:
+            line()
+        return caught(error.value)
+
+    first, *others = map(raised, lines)
+    assert all(first.like(other) for other in others)
+    assert not first.like(raised(lambda: SCORES + torch.zeros(5, 6)))
+
+
+def test_equals_have_an_order_that_is_the_same_in_every_run(made):
+    search = Search(made.program, kinds_of(made), [], [])
+    assert len({search.rank((style,)) for style in search.styles}) == len(search.styles)
 
 
 def test_what_a_program_changes_in_place_is_lent_to_no_other():
