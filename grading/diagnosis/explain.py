@@ -28,8 +28,8 @@ from grading.records import Cause
 
 MOST_OF_ALL = 0.8  # where it explains as much as that, a mistake may rest on so much NaN or one error
 SPARED = 0.05  # of the checks that it explains: as many others may fail in which another mistake is not found
-MANY_TESTS = 6  # that tell are no chance: then
-SPARED_OF_MANY = 0.7
+SPARED_OF_MANY = 0.7  # the same where numbers of many tests are explained, which is no chance
+MANY_TESTS = 6
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
 
@@ -58,10 +58,8 @@ class Explained:
     def _worthwhile(self, found: Combination) -> Combination:
         """Without the mistakes that leave more checks unexplained than they explain."""
         for kind in found:
-            rest = without(found, kind)
-            lost = sum(
-                self._search.explains(rest, c) and not self._search.explains(found, c) for c in self._search.failed
-            )
+            search, rest = self._search, without(found, kind)
+            lost = sum(search.explains(rest, each) and not search.explains(found, each) for each in search.failed)
             if lost > len(self.explains(found, kind)):
                 return self._worthwhile(rest)
         return found
@@ -91,10 +89,9 @@ class Explained:
         """Shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them."""
         words = {check.steps[-1].error for check in explained if check.shapes_raised}
         alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
-        unfitting = sum(check.shapes_raised for check in self._search.failed)
-        many = (len(words) > 2 and 2 * len(explained) > unfitting) or 2 < len(explained) >= MOST_OF_ALL * len(
-            self._search.failed
-        )
+        failed, count = self._search.failed, len(explained)
+        several = len(words) > 2 and 2 * count > sum(check.shapes_raised for check in failed)
+        many = several or 2 < count >= MOST_OF_ALL * len(failed)
         return alone and many and not self._others(combination, kind, explained)
 
     def _sure_of_plain(self, combination: Combination, explained: Sequence[Check]) -> bool:
