@@ -382,7 +382,7 @@ def test_large_scores_are_safe(learner, dtype, sign):
     """scores of 1e5 are safe, above and below zero"""
     query, value = torch.tensor([[sign * 1e5]], dtype=dtype), torch.tensor([[1.0], [2.0], [4.0], [8.0]], dtype=dtype)
     key = torch.tensor([[0.75], [1.0], [0.875], [1.0]], dtype=dtype)
-    for block_size in (4, 2, 1):
+    for block_size in (4, 1):
         output, lse = pair(learner.blockwise_attention(query, key, value, None, block_size), "blockwise_attention")
         shaped(output, (1, 1))
         shaped(lse, (1,), "lse")

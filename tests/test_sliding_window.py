@@ -517,17 +517,20 @@ def test_other_sizes(learner, draw, sizes):
     Sequence(learner, draw, window, num_sinks, batch, heads, features).goes_on(2, 1, window, window + num_sinks, 1)
 
 
-@pytest.mark.parametrize(("window", "num_sinks"), [(2, 0), (3, 1)], ids=["window=2", "window=3, num_sinks=1"])
-def test_every_split(learner, draw, window, num_sinks):
+IN_CHUNKS = {"window=2": (2, 0, 4), "window=3, num_sinks=1": (3, 1, 5)}
+
+
+@pytest.mark.parametrize(("window", "num_sinks", "tokens"), IN_CHUNKS.values(), ids=IN_CHUNKS)
+def test_every_split(learner, draw, window, num_sinks, tokens):
     """every split of a sequence into chunks leaves the same cache"""
     whole = Sequence(learner, draw, window, num_sinks, 1, 2, (1, 1))
-    whole.come(*whole.new(5))
+    whole.come(*whole.new(tokens))
     caches = {(): None}  # by the lengths of the chunks
-    for lengths in splits(5):
+    for lengths in splits(tokens):
         end = sum(lengths)
         chunk = whole.keys[:, :, end - lengths[-1] : end], whole.values[:, :, end - lengths[-1] : end]
         caches[lengths] = learner.rolling_update(caches[lengths[:-1]], *chunk, window, num_sinks)
-        if end == 5:
+        if end == tokens:
             whole.agrees(caches[lengths], f" after chunks {' + '.join(map(str, lengths))}")
 
 
