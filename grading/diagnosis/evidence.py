@@ -10,6 +10,7 @@ from grading.diagnosis.budget import Budget
 from grading.diagnosis.mistake import (
     Combination,
     Kind,
+    added_style,
     compatible,
     is_style,
     joined,
@@ -18,6 +19,7 @@ from grading.diagnosis.mistake import (
     of_program,
     proves,
     steps,
+    without,
 )
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check, first_of_each, test_of
@@ -160,9 +162,7 @@ class Evidence:
 
     def restyled(self, start: Combination) -> Iterator[Combination]:
         """With another style that is right by itself in place of the one that it has."""
-        plain = tuple(kind for kind in start if not is_style(kind))
-        if len(plain) < len(start):
-            fitting = (
-                style for style in self.styles if style.sound and style not in start and compatible(plain, style)
-            )
-            yield from (joined(plain, style) for style in fitting)
+        if any(map(is_style, start)):
+            plain = without(start, added_style(start))
+            fitting = (style for style in self.styles if style.sound and style not in start)
+            yield from (joined(plain, style) for style in fitting if compatible(plain, style))

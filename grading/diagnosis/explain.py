@@ -73,7 +73,7 @@ class Explained:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
         every = self.explains(combination, kind)
         explained = [check for check in every if not check.shapes_raised]
-        if self._refuted(found, combination, kind, explained or every):
+        if self._refuted(found, combination, kind, every):
             return False
         if _on_shapes(every):
             return self._sure_of_shapes(combination, kind, every)
@@ -120,13 +120,14 @@ class Explained:
         """Whether it explains all that fails, so that nothing is left for another reason."""
         return all(self._search.explains(combination, check) for check in self._search.failed)
 
-    def _refuted(self, found: Combination, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
+    def _refuted(self, found: Combination, combination: Combination, kind: Kind, every: Sequence[Check]) -> bool:
         """Whether failed checks that nothing explains which was found speak against it: the same tests on other sizes,
         with numbers that differ."""
+        explained = [check for check in every if not check.shapes_raised] or every
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
         both = (found, combination)
         left = [c for c in self._search.failed if not any(self._search.explains(each, c) for each in both)]
-        few = 10 * len(self.explains(combination, kind)) < len(self._search.failed)
+        few = 10 * len(every) < len(self._search.failed)
         alike = (c for c in left if test_of(c) in tests and not (c.half or (c.has_mask and not few)))
         numbers = sum((check.telling or few) and not check.raised() for check in alike)
         told = len({test_of(check) for check in explained if check.telling})

@@ -113,8 +113,7 @@ class Check(Transcript):
     def telling(self) -> bool:
         """Whether the last wrong value is of a kind that chance does not reproduce."""
         step = self.steps[-1]
-        right = self._right[-1] if self._right else None
-        right = values_of(right, step.request) if isinstance(right, dict) else right
+        right = _value(self._right[-1], step) if self._right else None
         return is_telling(values_of(step.reply, step.request), right, self.strict)
 
     @cached_property

@@ -162,8 +162,8 @@ class Projected(Core):
         """The projections that have a bias."""
         return NAMES if self.bias else ()
 
-    def _linear(self, name: str, x: Tensor) -> Tensor:
-        return self.lent.made(functional.linear, x, self.layers[f"{name}.weight"], self.layers.get(f"{name}.bias"))
+    def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self.lent.made(functional.linear, x, weight, bias)
 
     def project(self) -> None:
         self.query, self.key = self.project_in("q_proj", self.query), self.project_in("k_proj", self.key)
@@ -171,7 +171,7 @@ class Projected(Core):
 
     def project_in(self, name: str, x: Tensor) -> Tensor:
         """An input through one of the projections."""
-        return self.lent.made(functional.linear, x, self.input_weight(name), self.input_bias(name))
+        return self._linear(x, self.input_weight(name), self.input_bias(name))
 
     def input_weight(self, name: str) -> Tensor:
         """(out, in)"""
@@ -196,7 +196,7 @@ class Projected(Core):
         self.output = output.reshape(output.size(0), output.size(1), -1)
 
     def project_out(self) -> None:
-        self.output = self.lent.made(functional.linear, self.output, self.output_weight(), self.output_bias())
+        self.output = self._linear(self.output, self.output_weight(), self.output_bias())
 
     def output_weight(self) -> Tensor:
         """(out, in)"""

@@ -102,7 +102,7 @@ class LatentLayer(Continued, Rotation):
         self.new, self.begin = self.tokens.size(1), 0 if self.past is None else self.past[0].size(1)
 
     def project(self) -> None:
-        self.query, self.down = self._linear("q_proj", self.query), self._linear("kv_a_proj", self.tokens)
+        self.query, self.down = self.project_in("q_proj", self.query), self.project_in("kv_a_proj", self.tokens)
 
     def split(self) -> None:
         self.query = split_heads(self.query, self.heads)
@@ -142,7 +142,7 @@ class LatentLayer(Continued, Rotation):
         """What is attended to is what the cache holds."""
 
     def raise_up(self) -> None:
-        self.up = self._linear("kv_b_proj", self.latent).unflatten(-1, (self.heads, -1))  # type: ignore[no-untyped-call]
+        self.up = self.project_in("kv_b_proj", self.latent).unflatten(-1, (self.heads, -1))  # type: ignore[no-untyped-call]
 
     def part_up(self) -> None:
         """The plain key comes first, in each head; then the value."""

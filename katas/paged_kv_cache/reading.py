@@ -266,7 +266,7 @@ class _MeanOfPages(SoftmaxOfEachPage):
 
 class _NotRescaled(blocks.BlocksNotRescaled, Reading):
     def soften(self, scores: Tensor) -> Tensor:
-        _, running = _maxima(scores, self.size)
+        _, running = blocks.maxima(scores, self.size)
         return self._powers(scores, running) / self._total(scores, running).sum(dim=-1, keepdim=True)
 
     def _powers(self, scores: Tensor, running: Tensor) -> Tensor:
@@ -289,17 +289,9 @@ class _SumNotRescaled(_NotRescaled):
 
 class _OwnMaximum(blocks.BlockMaximumForRunning, Reading):
     def soften(self, scores: Tensor) -> Tensor:
-        largest, running = _maxima(scores, self.size)
+        largest, running = blocks.maxima(scores, self.size)
         powers = (scores - largest).exp() * (running - running[..., -1:]).exp()
         return powers / powers.sum(dim=-1, keepdim=True)
-
-
-def _maxima(scores: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """For each token the maximum of its page, and the running one after it."""
-    pages = torch.split(scores, size, dim=-1)
-    largest = torch.stack([page.amax(dim=-1) for page in pages], dim=-1).clamp(min=-1e30)
-    index = torch.arange(scores.size(-1)) // size
-    return largest[..., index], largest.cummax(dim=-1).values[..., index]
 
 
 class PoolChangedByReading(Reading):
@@ -333,12 +325,8 @@ class _ScoresInHalf(WorkedInHalfPrecision):
         return scores.float().softmax(dim=-1).to(scores.dtype)
 
 
-class _ProductInHalf(WorkedInHalfPrecision):
-    def score(self) -> None:
-        self.scores = (self.query @ self.key.transpose(-2, -1)) * self.factor
-
-    def soften(self, scores: Tensor) -> Tensor:
-        return scores.float().softmax(dim=-1).to(scores.dtype)
+class _ProductInHalf(_ProductBeforeTheScale, _ScoresInHalf):
+    pass
 
 
 def own(scores: Tensor, length: int) -> Tensor:

@@ -50,11 +50,8 @@ class Blocks(Mistake, Core):
     size: int = 4
 
     def soften(self, scores: Tensor) -> Tensor:
-        blocks = torch.split(scores, self.size, dim=-1)
-        largest = torch.stack([block.amax(dim=-1) for block in blocks], dim=-1).clamp(min=-1e30)  # of -inf alone
-        running = largest.cummax(dim=-1).values
-        index = torch.arange(scores.size(-1)) // self.size
-        weights = self._powers(scores, largest[..., index], running[..., index], running[..., -1:])
+        largest, running = maxima(scores, self.size)
+        weights = self._powers(scores, largest, running, running[..., -1:])
         return weights / weights.sum(dim=-1, keepdim=True)
 
     def _powers(self, scores: Tensor, largest: Tensor, running: Tensor, last: Tensor) -> Tensor:
@@ -106,3 +103,11 @@ class _LastLost2(_LastLost4):
 
 class _LastLost3(_LastLost4):
     size = 3
+
+
+def maxima(scores: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """For each key the maximum of its block of that size, and the running one after it."""
+    blocks = torch.split(scores, size, dim=-1)
+    largest = torch.stack([block.amax(dim=-1) for block in blocks], dim=-1).clamp(min=-1e30)  # of -inf alone
+    index = torch.arange(scores.size(-1)) // size
+    return largest[..., index], largest.cummax(dim=-1).values[..., index]

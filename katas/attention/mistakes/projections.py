@@ -308,7 +308,7 @@ class OutputThroughQProj(Weights):
     """
 
     def project_out(self) -> None:
-        self.output = self._linear("q_proj", self.output)
+        self.output = self._linear(self.output, self.layers["q_proj.weight"], self.layers.get("q_proj.bias"))
 
 
 class ResidualAdded(Weights):
