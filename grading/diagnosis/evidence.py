@@ -65,6 +65,7 @@ class Evidence:
         self._known: dict[tuple[Combination, str], bool] = {}
         self.partly: dict[str, dict[Combination, int]] = {}  # what gives some of the wrong tensors of a check
         self._failing: set[tuple[Combination, str]] = set()  # what fails where the learner's code does, in other words
+        self._breaking: set[tuple[Combination, str]] = set()  # what fails where the learner's code does not
         self._inert_kinds: dict[str, set[Kind]] = {}
         for check in self.failed:
             check.compare_with(program)
@@ -106,17 +107,24 @@ class Evidence:
         key = combination, check.name
         if key not in self._known:
             program = mixed(self.program, combination)
-            explained, parts, fails, unmoved, calls = check.judged(program)
+            explained, parts, fails, breaks, unmoved, calls = check.judged(program)
             self.budget.spend(calls * check.work)
             explained = explained or any(kind.shows(check, program) for kind in combination if proves(kind))
             self._known[key] = explained
             if fails and not explained:
                 self._failing.add(key)
+            if breaks:
+                self._breaking.add(key)
             if parts and not explained:
                 self.partly.setdefault(check.name, {})[combination] = parts
             if unmoved and len(combination) == 1:
                 self.inert(check).update(combination)
         return self._known[key]
+
+    def breaks(self, combination: Combination, check: Check) -> bool:
+        """Whether the program with these mistakes fails where the learner's code does not: as with sizes of 1, which
+        einsum fits to others and a product of matrices does not."""
+        return not self.explains(combination, check) and (combination, check.name) in self._breaking
 
     def contradicted(self, combination: Combination) -> bool:
         """Whether a check that passed would not have passed with these mistakes."""

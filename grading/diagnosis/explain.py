@@ -86,13 +86,15 @@ class Explained:
         return not self._others(combination, kind, explained) and self._sure_of_plain(combination, explained)
 
     def _sure_of_shapes(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
-        """Shapes do not fit, in words that many mistakes end in: one must explain them alone, and many of them."""
+        """Shapes do not fit, in words that many mistakes end in: one must explain many of them, and be alone or leave
+        nothing unexplained."""
         words = {check.steps[-1].error for check in explained if check.shapes_raised}
         alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
         failed, count = self._search.failed, len(explained)
+        left = sum(not self._search.explains(combination, check) for check in failed)
         several = len(words) > 2 and 2 * count > sum(check.shapes_raised for check in failed)
         many = several or 2 < count >= MOST_OF_ALL * len(failed)
-        return alone and many and not self._others(combination, kind, explained)
+        return (alone or left <= SPARED * len(failed)) and many and not self._others(combination, kind, explained)
 
     def _sure_of_plain(self, combination: Combination, explained: Sequence[Check]) -> bool:
         """Values that chance gives too, or errors: there must be many, or nothing else."""
@@ -127,11 +129,12 @@ class Explained:
         program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
         both = (found, combination)
         left = [c for c in self._search.failed if not any(self._search.explains(each, c) for each in both)]
+        left = [c for c in left if not self._search.breaks(without(found, kind), c)]
         few = 10 * len(every) < len(self._search.failed)
         alike = (c for c in left if test_of(c) in tests and not (c.half or (c.has_mask and not few)))
         numbers = sum((check.telling or few) and not check.raised() for check in alike)
         told = len({test_of(check) for check in explained if check.telling})
-        spared = SPARED if told < MANY_TESTS else SPARED_OF_MANY
+        spared = SPARED_OF_MANY if told >= MANY_TESTS else SPARED if told else 0.0
         return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in left)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
@@ -148,11 +151,16 @@ class Explained:
         """The mistakes that checks show which no combination of steps explains: one of those that show the same."""
         search, program, taken = self._search, mixed(self._search.program, combination), set(map(name, combination))
         left = [check for check in search.failed if not search.explains(combination, check)]
-        puzzling = any(not check.has_dropout for check in left)
+        puzzling = [check for check in left if not check.has_dropout]
+        known = 2 * len(puzzling) <= sum(not check.has_dropout for check in search.failed)
         proving = {name(kind): kind for kind in reversed(search.kinds) if proves(kind) and name(kind) not in taken}
         kinds = [kind for kind in search.kinds if kind in proving.values()]
         found = {kind: [check for check in left if kind.shows(check, program)] for kind in kinds}
-        found = {kind: checks for kind, checks in found.items() if not puzzling or len(checks) >= kind.enough}
+        found = {
+            kind: checks
+            for kind, checks in found.items()
+            if not puzzling or kind.enough == 1 or (known and len(checks) >= kind.enough)
+        }
         alike: dict[tuple[str, ...], list[Kind]] = {}
         for kind, checks in found.items():
             alike.setdefault(tuple(check.name for check in checks), []).append(kind)

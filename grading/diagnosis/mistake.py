@@ -1,7 +1,8 @@
 """The steps of a program done wrong.
 
 A mistake is a class that overrides one step of a program (program.py), or a few that belong together; a program with
-mistakes in it is a class that inherits from all of them.
+mistakes in it is a class that inherits from all of them. A step that calls super() does its own on top of what is done
+anyway, so that two mistakes can be made in it at once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class Mistake:
     Attributes:
         see: the notebook section that explains it: "sdpa#Scale".
         needs: steps that a program must have besides those that are overridden.
-        enough: the checks that have to show it where something else is left that nothing explains.
+        enough: the checks that have to show it where something else is left that nothing explains. Where that is more
+            than one, it rests on what the rest of the program gives, most of which has to be explained.
+        last: of several that explain as much, it is named where all are so: what comes out so by chance.
         sound: of a style, whether it is right by itself.
         beside: of a style, the steps in which another mistake has to be for it to show.
         grouping: set by a class that only holds what several mistakes have in common.
@@ -33,6 +36,7 @@ class Mistake:
     see: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     enough: ClassVar[int] = 1
+    last: ClassVar[bool] = False
     sound: ClassVar[bool] = False
     beside: ClassVar[frozenset[str]] = frozenset()
     grouping: ClassVar[bool] = False
@@ -104,6 +108,14 @@ def steps(kind: Kind) -> frozenset[str]:
     return frozenset(name for name in found if not name.startswith("_"))
 
 
+@_once
+def replaced(kind: Kind) -> frozenset[str]:
+    """The steps of which it leaves nothing: it does not call super() in them."""
+    own = [vars(each) for each in kind.__mro__ if issubclass(each, Mistake) and each is not Mistake]
+    found = {step: [each[step].__code__ for each in own if step in each] for step in steps(kind)}
+    return frozenset(step for step, codes in found.items() if any("super" not in code.co_names for code in codes))
+
+
 def proves(kind: Kind) -> bool:
     """Whether it is proven by what a check saw and not by what a program gives."""
     return kind.shows is not Mistake.shows
@@ -123,8 +135,19 @@ def of_program(program: type[Program], kinds: Iterable[Kind]) -> tuple[Kind, ...
 
 
 def compatible(combination: Combination, kind: Kind) -> bool:
-    """Whether one more fits: no step is overridden twice, and no mistake is there in two ways."""
-    return not any(steps(kind) & steps(each) or name(kind) == name(each) for each in combination)
+    """Whether one more fits: none takes a step away from another, and no mistake is there in two ways."""
+    return all(name(kind) != name(each) and _side_by_side(*sorted((each, kind), key=_place)) for each in combination)
+
+
+def _side_by_side(first: Kind, second: Kind) -> bool:
+    """Whether the first leaves the second what it does, and is no kind of it."""
+    shared = steps(first) & steps(second)
+    return not shared or not (shared & replaced(first) or issubclass(first, second) or issubclass(second, first))
+
+
+def _place(kind: Kind) -> tuple[bool, str, str]:
+    """Where it stands in a combination: what does its own on top of a step comes before what replaces one."""
+    return bool(replaced(kind)), kind.__module__, kind.__name__
 
 
 def added_style(combination: Combination) -> Kind:
@@ -133,7 +156,7 @@ def added_style(combination: Combination) -> Kind:
 
 def joined(combination: Combination, kind: Kind) -> Combination:
     """One more, in an order that does not depend on how it was found."""
-    return tuple(sorted((*combination, kind), key=lambda each: (each.__module__, each.__name__)))
+    return tuple(sorted((*combination, kind), key=_place))
 
 
 def named(combination: Combination) -> frozenset[str]:

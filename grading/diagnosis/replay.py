@@ -20,11 +20,13 @@ ROUNDING = 1e-6  # of the largest of several tensors: what is as small beside it
 
 class Judgement(NamedTuple):
     """Whether a program gives what the learner's code gave; how many of the wrong tensors in it, where not all; whether
-    it fails where that fails, if in other words; whether it gives what a right answer does; how many calls it took."""
+    it fails where that fails, if in other words; whether it fails where that does not; whether it gives what a right
+    answer does; how many calls it took."""
 
     explained: bool
     parts: int
     fails: bool
+    breaks: bool
     unmoved: bool
     calls: int
 
@@ -48,7 +50,7 @@ class Check(Transcript):
     def judged(self, program: type[Program]) -> Judgement:
         """What a program, run over the transcript, has to do with what the learner's code gave."""
         run, known = Run(program, self._lent), program is self._program
-        explained, parts, fails, unmoved = True, 0, True, bool(self._right)
+        explained, parts, fails, breaks, unmoved = True, 0, True, False, bool(self._right)
         last = self._made_wrong if self._right else None
         steps = self.steps if last is None else self.steps[: last + 1]
         for step, right in zip(steps, self._right or [None] * len(steps), strict=False):
@@ -57,12 +59,12 @@ class Check(Transcript):
             if self._alike(step, given, right):
                 parts += not unmoved and _tells_apart(step.reply.get("value"), right)
             else:
-                explained = False
+                explained, breaks = False, breaks or (isinstance(given, Raised) and step.error is None)
                 parts += _parts_alike(step, given, right) or _of_one_form(step, given, right)
                 fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
             if not fails and not unmoved:
                 break
-        return Judgement(explained, parts, fails, unmoved, run.calls)
+        return Judgement(explained, parts, fails, breaks, unmoved, run.calls)
 
     def refutes(self, program: type[Program]) -> bool:
         """Whether the program gives other numbers than the learner's code, or an error where there is no mask: how a

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import combinations, islice
 
 from grading.diagnosis.budget import Budget
 from grading.diagnosis.evidence import CALLS, Evidence
@@ -63,7 +63,21 @@ class Search(Evidence):
                 best = self._climb(best[:WIDTH])
         if best and self._done(best[0]) < MOST_OF_IT and (better := self._exchanged(best[0])):
             best = self._climb([*better, *best])
-        return self._simplest(best)
+        if best and self._done(best[0]) < ENOUGH:
+            best = self._climb([*self._pairs(best[0]), *self._pairs(), *best])
+        return self._simplest([*self._condensed(best[0]), *best] if best else [])
+
+    def _condensed(self, best: Combination) -> list[Combination]:
+        """One mistake in the place of two of three, where that explains as much."""
+        kinds = [kind for kind in best if not is_style(kind)]
+        pairs = combinations(kinds, 2) if len(kinds) > 2 else ()
+        rests = [without(without(best, first), second) for first, second in pairs]
+        found: list[Combination] = []
+        for rest in rests:
+            shown = (c for c in self.order if c.telling and self.explains(best, c) and not self.explains(rest, c))
+            for check in islice(shown, 1):
+                found += [each for each in self._larger(rest, check) if self.explains(each, check)]
+        return self._ranked(each for each in found if self.rank(each) < self.rank(best))
 
     def _exchanged(self, best: Combination) -> list[Combination]:
         """One mistake of it exchanged for another, where that explains more: it may have been begun with chance."""
@@ -92,6 +106,8 @@ class Search(Evidence):
             with self.budget.no_more_than(CALLS_FOR_PAIRS):
                 singles += self._first(rest, lambda check: self._both((), check))
             singles += self._parts((), self.sample)
+            for single in singles[:WIDTH]:
+                singles += self._first(self._left(single), partial(self.styled, single, sound=True))
         return singles or self._pairs()
 
     def _singles(self, left: Sequence[Check]) -> list[Combination]:
@@ -166,6 +182,7 @@ class Search(Evidence):
         whole = {each: sum(self.weight(check) for check in self.failed if self.explains(each, check)) for each in best}
         values = {each: (-whole[each], len(named(each)), self.rank(each)[0]) for each in best}
         best = [each for each in best if values[each] == min(values.values())]
+        best = [each for each in best if not any(kind.last for kind in each)] or best
         return list({named(each): each for each in reversed(best)}.values())[::-1]
 
     def _grown(self, start: Combination) -> list[Combination]:
@@ -221,9 +238,13 @@ class Search(Evidence):
         return []
 
     def _larger(self, start: Combination, check: Check) -> Iterator[Combination]:
-        """With one mistake more that is likely; with any to begin with, for others may hide it in checks that pass."""
+        """With one mistake more that is likely, if need be in the place of a style; with any to begin with, for others
+        may hide it in checks that pass."""
         inert, kinds = self.inert(check), self.likely if start else self.kinds
-        return (joined(start, kind) for kind in kinds if kind not in inert and compatible(start, kind))
+        plain = tuple(kind for kind in start if not is_style(kind))
+        for kind in (each for each in kinds if each not in inert):
+            fitting = (each for each in dict.fromkeys((start, plain)) if compatible(each, kind))
+            yield from (joined(each, kind) for each in islice(fitting, 1))
 
     def _both(self, start: Combination, check: Check) -> Iterator[Combination]:
         """With one mistake more, and the style in which it shows."""
@@ -232,24 +253,25 @@ class Search(Evidence):
                 added = next(kind for kind in larger if kind not in start)
                 yield from (each for each in self.styled(larger, check) if steps(added) & added_style(each).beside)
 
-    def _pairs(self) -> list[Combination]:
-        """Two mistakes at once: on the first check that tells, or else on the one in which most mistakes show by
+    def _pairs(self, start: Combination = ()) -> list[Combination]:
+        """Two mistakes more at once: on the first check that tells, or else on the one in which most mistakes show by
         themselves."""
-        telling = [each for each in self.sample if each.telling] or self.sample[:1]
+        left = [each for each in self.sample if not self.explains(start, each)]
+        telling = [each for each in left if each.telling] or left[:1]
         fullest = sorted(telling, key=lambda check: (len(self.inert(check)), check.cost))
         for check in dict.fromkeys([*telling[:1], *fullest[:1]]):
-            if found := self._pairs_on(check):
+            if found := self._pairs_on(start, check):
                 return found
         return []
 
-    def _pairs_on(self, check: Check) -> list[Combination]:
-        active = [kind for kind in self.likely if kind not in self.inert(check)]
+    def _pairs_on(self, start: Combination, check: Check) -> list[Combination]:
+        active = [kind for kind in self.likely if kind not in self.inert(check) and compatible(start, kind)]
         budget = Budget(CALLS_FOR_PAIRS)
         found = []
         for total in range(1, 2 * len(active)):
             for i in range(max(0, total - len(active) + 1), (total + 1) // 2):
                 first, second = active[i], active[total - i]
                 if compatible((first,), second) and budget.spend(check.cost) and self.budget.left > 0:
-                    pair = joined((first,), second)
+                    pair = joined(joined(start, first), second)
                     found += [pair] if self.explains(pair, check) else []
         return found

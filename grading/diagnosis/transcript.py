@@ -41,13 +41,19 @@ class Raised:
         """The same class with the same text, where that is not in words of an answer's own."""
         if not isinstance(other, Raised) or self.type != other.type:
             return False
-        return self.own_words or other.own_words or self.reason == other.reason
+        return self.own_words or other.own_words or other.reason in (self.reason, self._without_groups)
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> tuple[str, ...]:
         """Its text; of two sizes that do not fit, whichever comes first, and however a line multiplies, the sizes."""
         found = next(filter(None, (re.search(words, self.message) for words in DO_NOT_FIT)), None)
-        return " ".join((*sorted(found.groups()[:2]), *found.groups()[2:])) if found else self.message
+        return (*sorted(found.groups()[:2]), *found.groups()[2:]) if found else (self.message,)
+
+    @property
+    def _without_groups(self) -> tuple[str, ...]:
+        """The same one dimension earlier: scores that have groups in a dimension of their own have one more."""
+        sizes, dimension = self.reason[:2], self.reason[2:]
+        return (*sizes, *(str(int(each) - 1) for each in dimension))
 
 
 class Refused(ValueError):

@@ -60,7 +60,15 @@ class Core(Program):
         self.factor = 1.0 / math.sqrt(self.head_dim)
 
     def score(self) -> None:
-        self.scores = (self.query * self.factor) @ self.key.transpose(-2, -1)
+        self.scores = self.multiply(*self.operands())
+
+    def operands(self) -> tuple[Tensor, Tensor]:
+        """What is multiplied: rows, and what becomes columns."""
+        return self.query, self.key
+
+    def multiply(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Scaled before the product, which float16 could not hold."""
+        return (rows * self.factor) @ columns.transpose(-2, -1)
 
     def _see(self) -> None:
         """Where a mask is made, or brought into the form of the scores."""
@@ -101,7 +109,11 @@ class Core(Program):
         """Where there is dropout."""
 
     def weigh(self) -> None:
-        self.output = self.weights @ self.value
+        self.output = self.weights @ self.summands()
+
+    def summands(self) -> Tensor:
+        """What the weights are applied to."""
+        return self.value
 
     def answer(self) -> Any:
         """What is returned."""
@@ -171,7 +183,12 @@ class Projected(Core):
 
     def project_in(self, name: str, x: Tensor) -> Tensor:
         """An input through one of the projections."""
-        return self._linear(x, self.input_weight(name), self.input_bias(name))
+        layer = self.through(name)
+        return self._linear(x, self.input_weight(layer), self.input_bias(layer)) if layer else x
+
+    def through(self, name: str) -> str:
+        """The layer that does the work of this one: itself; "" for none."""
+        return name
 
     def input_weight(self, name: str) -> Tensor:
         """(out, in)"""
@@ -213,6 +230,7 @@ class Layer(Projected):
     """Multi-head attention, and the other two that are handed query, key, value and a mask."""
 
     takes_a_mask = True
+    inputs: tuple[Tensor, Tensor, Tensor]  # query, key and value as they came in
 
     def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, bias: bool = True) -> None:
         self.make(d_model, num_heads, num_heads, dropout, bias)
@@ -220,6 +238,7 @@ class Layer(Projected):
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Any:
         self.query, self.key, self.value, self.mask = query, key, value, mask
         self.receive()
+        self.inputs = self.query, self.key, self.value
         self.feed()
         self.project()
         self.split()
@@ -232,7 +251,7 @@ class Layer(Projected):
 
     @classmethod
     def idle(cls, check: Transcript) -> frozenset[str]:
-        return super().idle(check) | (frozenset() if check.has_dropout else frozenset({"drop"}))
+        return super().idle(check) | (frozenset() if check.has_dropout else frozenset({"drop", "thinned"}))
 
     def feed(self) -> None:
         """Which tensor is projected to the query, which to the key, which to the value."""
@@ -249,9 +268,12 @@ class Layer(Projected):
         self.drop()
 
     def drop(self) -> None:
-        """Dropout on the weights, in training."""
-        if self.training:
-            self.weights = functional.dropout(self.weights, self.dropout)
+        """Dropout on the weights."""
+        self.weights = self.thinned(self.weights)
+
+    def thinned(self, x: Tensor) -> Tensor:
+        """Dropout, in training."""
+        return functional.dropout(x, self.dropout) if self.training else x
 
 
 class MultiQueryLayer(Layer):

@@ -19,9 +19,12 @@ from grading.diagnosis.mistake import (
     Mistake,
     compatible,
     is_style,
+    joined,
+    mixed,
     name,
     of_program,
     proves,
+    replaced,
     sentence,
     steps,
     symptom,
@@ -106,11 +109,59 @@ def test_a_style_has_no_name_to_be_shown(made):
     assert all(is_style(kind) or kind.see for kind in kinds_of(made))
 
 
-def test_a_step_is_overridden_once():
-    kinds = dict.fromkeys(kind for module in KNOWN.values() for kind in module.MISTAKES if steps(kind))
-    clashing = [pair for pair in itertools.combinations(kinds, 2) if steps(pair[0]) & steps(pair[1])]
+def test_a_step_is_replaced_once():
+    kinds = dict.fromkeys(kind for module in KNOWN.values() for kind in module.MISTAKES if replaced(kind))
+    clashing = [pair for pair in itertools.combinations(kinds, 2) if replaced(pair[0]) & replaced(pair[1])]
     assert clashing
     assert not any(compatible((first,), second) for first, second in clashing)
+
+
+def test_mistakes_in_one_step_go_together_where_one_leaves_what_the_other_does():
+    """NegatedAfter adds to what a step gives, NotHalved takes its place: both are made, in whatever order found."""
+    both = joined((NotHalved,), NegatedAfter)
+    assert compatible((NotHalved,), NegatedAfter)
+    assert both == joined((NegatedAfter,), NotHalved)
+    given = {made: mixed(Halved, made)()(6.0) for made in ((), (NotHalved,), (NegatedAfter,), both)}
+    assert given == {(): 3.0, (NotHalved,): 6.0, (NegatedAfter,): -3.0, both: -6.0}
+
+
+def test_a_mistake_and_a_kind_of_it_do_not_go_together():
+    assert not compatible((NegatedAfter,), NegatedTwice)
+
+
+class Halved(Program):
+    """Half a number."""
+
+    def __call__(self, x):
+        self.x = x
+        self.halve()
+        return self.x
+
+    def halve(self):
+        self.x = self.x / 2
+
+
+class NotHalved(Mistake, Halved):
+    """it is left as it is"""
+
+    def halve(self):
+        """Left out."""
+
+
+class NegatedAfter(Mistake, Halved):
+    """it is negated at the end"""
+
+    def halve(self):
+        super().halve()
+        self.x = -self.x
+
+
+class NegatedTwice(NegatedAfter):
+    """it is negated at the beginning, too"""
+
+    def halve(self):
+        self.x = -self.x
+        super().halve()
 
 
 class Negated(Program):

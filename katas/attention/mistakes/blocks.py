@@ -93,6 +93,7 @@ class _LastLost4(LastBlockLost, Core):
     size: int = 4
 
     def temper(self) -> None:
+        super().temper()
         S = self.scores.size(-1)
         self.scores = self.scores.masked_fill(torch.arange(S) >= S // self.size * self.size, -math.inf)
 

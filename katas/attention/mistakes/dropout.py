@@ -146,8 +146,8 @@ class DropoutInEvaluation(Dropout):
     Two calls in evaluation differ.
     """
 
-    def drop(self) -> None:
-        self.weights = functional.dropout(self.weights, self.dropout, training=True)
+    def thinned(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, training=True)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
@@ -160,8 +160,8 @@ class DropoutNever(Dropout):
     Training with dropout is training without.
     """
 
-    def drop(self) -> None:
-        """Left out."""
+    def thinned(self, x: Tensor) -> Tensor:
+        return x
 
     @staticmethod
     def refuted(check: Check, right: type[Program]) -> bool:
@@ -174,8 +174,8 @@ class DropoutReversed(DropoutNever):
     Two calls in evaluation differ, two in training do not.
     """
 
-    def drop(self) -> None:
-        self.weights = functional.dropout(self.weights, self.dropout, training=not self.training)
+    def thinned(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, training=not self.training)
 
 
 class DropoutKeepsInstead(Dropout):
@@ -184,8 +184,8 @@ class DropoutKeepsInstead(Dropout):
     With dropout=0.0 everything is dropped in training.
     """
 
-    def drop(self) -> None:
-        self.weights = functional.dropout(self.weights, 1.0 - self.dropout, training=self.training)
+    def thinned(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, 1.0 - self.dropout, training=self.training)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
@@ -194,9 +194,8 @@ class DropoutKeepsInstead(Dropout):
 
 
 class _KeepsUnlessZero(DropoutKeepsInstead):
-    def drop(self) -> None:
-        if self.dropout:
-            super().drop()
+    def thinned(self, x: Tensor) -> Tensor:
+        return super().thinned(x) if self.dropout else x
 
 
 class DropoutOnScores(Dropout):
@@ -207,7 +206,7 @@ class DropoutOnScores(Dropout):
 
     def score(self) -> None:
         super().score()
-        self.scores = functional.dropout(self.scores, self.dropout, training=self.training)
+        self.scores = self.thinned(self.scores)
 
     def drop(self) -> None:
         """It is done."""
@@ -219,7 +218,7 @@ class _OnMaskedScores(DropoutOnScores):
 
     def temper(self) -> None:
         super().temper()
-        self.scores = functional.dropout(self.scores, self.dropout, training=self.training)
+        self.scores = self.thinned(self.scores)
 
 
 class DropoutOnQueries(Dropout):
@@ -229,7 +228,7 @@ class DropoutOnQueries(Dropout):
     """
 
     def score(self) -> None:
-        self.query = functional.dropout(self.query, self.dropout, training=self.training)
+        self.query = self.thinned(self.query)
         super().score()
 
     def drop(self) -> None:
@@ -247,7 +246,7 @@ class DropoutOnOutput(Dropout):
 
     def finish(self) -> None:
         super().finish()
-        self.output = functional.dropout(self.output, self.dropout, training=self.training)
+        self.output = self.thinned(self.output)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
@@ -263,7 +262,7 @@ class DropoutTwice(Dropout):
 
     def finish(self) -> None:
         super().finish()
-        self.output = functional.dropout(self.output, self.dropout, training=self.training)
+        self.output = self.thinned(self.output)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
@@ -277,7 +276,7 @@ class DropoutOnValues(Dropout):
     """
 
     def share(self) -> None:
-        self.value = functional.dropout(self.value, self.dropout, training=self.training)
+        self.value = self.thinned(self.value)
         super().share()
 
     def drop(self) -> None:
@@ -294,7 +293,7 @@ class _OnSharedValues(DropoutOnValues):
         super(DropoutOnValues, self).share()
 
     def weigh(self) -> None:
-        self.value = functional.dropout(self.value, self.dropout, training=self.training)
+        self.value = self.thinned(self.value)
         super().weigh()
 
 
@@ -309,7 +308,7 @@ class DropoutOnHeads(Dropout):
 
     def merge(self) -> None:
         super().merge()
-        self.output = functional.dropout(self.output, self.dropout, training=self.training)
+        self.output = self.thinned(self.output)
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
@@ -325,7 +324,7 @@ class _BeforeMerging(DropoutOnHeads):
 
     def weigh(self) -> None:
         super().weigh()
-        self.output = functional.dropout(self.output, self.dropout, training=self.training)
+        self.output = self.thinned(self.output)
 
 
 class DropoutUnscaled(Dropout):

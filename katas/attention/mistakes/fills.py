@@ -11,7 +11,9 @@ from katas.attention.program import Attention, Core
 class Style(Mistake, Core):
     """Right ways to treat what is hidden, and what may follow upon a wrong one: of use where other mistakes show it."""
 
-    beside = frozenset({"align", "align_causal", "orient", "score", "fill", "temper", "spread", "soften"})
+    beside = frozenset(
+        {"align", "align_causal", "orient", "score", "operands", "multiply", "fill", "temper", "spread", "soften"}
+    )
     sound = True
 
 
@@ -19,6 +21,7 @@ class HalvesInFloat32(Style, Attention):
     """float16 and bfloat16 are computed in float32 and cast back at the end."""
 
     def receive(self) -> None:
+        super().receive()
         if self.query.dtype.itemsize < 4:
             self.query, self.key, self.value = self.query.float(), self.key.float(), self.value.float()
 
@@ -202,6 +205,7 @@ class MaskAfterSoftmax(Mistake, Core):
         """Not here."""
 
     def correct(self) -> None:
+        super().correct()
         if self.mask is not None:
             self.weights = self.weights.masked_fill(~self.mask, 0.0)
 
@@ -368,6 +372,7 @@ class FillNotLowEnough(Fill):
     """
 
     see = "causal_mask#Fill"
+    last = True
     number = -1e4
 
 
@@ -428,5 +433,6 @@ class FillOverflowsHalf(Fill):
     number = -1e9
 
     def correct(self) -> None:
+        super().correct()
         if self.mask is not None:
             self.weights = self.weights.masked_fill(~self.mask, 0.0)

@@ -75,7 +75,8 @@ class KvHeadsReversed(Groups):
     """
 
     def share(self) -> None:
-        self.key, self.value = _repeated(self, self.key.flip(1)), _repeated(self, self.value.flip(1))
+        self.key, self.value = self.key.flip(1), self.value.flip(1)
+        super().share()
 
 
 class FeaturesRepeated(Groups):
@@ -155,7 +156,8 @@ class GroupQueriesSummed(GroupsOfAll):
     """
 
     def share(self) -> None:
-        _share_queries(self, _by_group(self).sum(dim=2))
+        self.query = _for_each(self, _by_group(self).sum(dim=2))
+        super().share()
 
 
 class GroupQueriesAveraged(GroupsOfAll):
@@ -165,7 +167,8 @@ class GroupQueriesAveraged(GroupsOfAll):
     """
 
     def share(self) -> None:
-        _share_queries(self, _by_group(self).mean(dim=2))
+        self.query = _for_each(self, _by_group(self).mean(dim=2))
+        super().share()
 
 
 class FirstQueryOfGroupForAll(GroupsOfAll):
@@ -175,7 +178,8 @@ class FirstQueryOfGroupForAll(GroupsOfAll):
     """
 
     def share(self) -> None:
-        _share_queries(self, _by_group(self)[:, :, 0])
+        self.query = _for_each(self, _by_group(self)[:, :, 0])
+        super().share()
 
 
 class GroupSummedAway(GroupsOfAll):
@@ -232,8 +236,8 @@ class GroupsMergedInWrongOrder(Groups):
 
     def merge(self) -> None:
         B, _, L, E = self.output.shape
-        groups = self.output.reshape(B, self.kv_heads, -1, L, E).transpose(1, 2)
-        self.output = groups.reshape(B, -1, L, E).transpose(1, 2).reshape(B, L, -1)
+        self.output = self.output.reshape(B, self.kv_heads, -1, L, E).transpose(1, 2).reshape(B, -1, L, E)
+        super().merge()
 
 
 class QueriesGroupedInWrongOrder(Groups):
@@ -244,7 +248,7 @@ class QueriesGroupedInWrongOrder(Groups):
 
     def share(self) -> None:
         self.query = self.query[:, _groups_outermost(self)]
-        self.key, self.value = _repeated(self, self.key), _repeated(self, self.value)
+        super().share()
 
 
 class GroupRowsMixed(GroupsOfAll):
@@ -257,6 +261,16 @@ class GroupRowsMixed(GroupsOfAll):
         super().share()
         B, _, L, E = self.query.shape
         self.query = self.query.reshape(B, self.kv_heads, -1, L, E).transpose(2, 3).reshape(B, -1, L, E)
+
+
+class _RowsReadBack(GroupRowsMixed):
+    def share(self) -> None:
+        super(GroupRowsMixed, self).share()
+
+    def merge(self) -> None:
+        B, _, L, E = self.output.shape
+        self.output = self.output.reshape(B, self.kv_heads, -1, L, E).transpose(2, 3).reshape(B, -1, L, E)
+        super().merge()
 
 
 class MaskGroupsInWrongOrder(Groups):
@@ -309,8 +323,6 @@ def _by_group(program: Projected) -> Tensor:
     return program.query.unflatten(1, (program.kv_heads, -1))  # type: ignore[no-untyped-call,no-any-return]
 
 
-def _share_queries(program: Projected, reduced: Tensor) -> None:
-    """One query head for a group; each head of the group gets its result."""
-    group = program.heads // program.kv_heads
-    program.query = reduced.repeat_interleave(group, dim=1)
-    program.key, program.value = _repeated(program, program.key), _repeated(program, program.value)
+def _for_each(program: Projected, reduced: Tensor) -> Tensor:
+    """The one query of a group for each head of the group."""
+    return reduced.repeat_interleave(program.heads // program.kv_heads, dim=1)

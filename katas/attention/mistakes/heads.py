@@ -83,6 +83,7 @@ class BatchAsPositions(Split, Layer):
     needs = ("feed",)
 
     def receive(self) -> None:
+        super().receive()
         self.query, self.key, self.value = (x.transpose(0, 1) for x in (self.query, self.key, self.value))
 
     def finish(self) -> None:
@@ -144,7 +145,8 @@ class BatchAndHeadsUnfoldedInWrongOrder(Split):
 
     def merge(self) -> None:
         B, H, L, E = self.output.shape
-        self.output = self.output.reshape(H, B, L, E).permute(1, 2, 0, 3).reshape(B, L, -1)
+        self.output = self.output.reshape(H, B, L, E).transpose(0, 1)
+        super().merge()
 
 
 class Merge(Mistake, Projected):

@@ -104,7 +104,7 @@ class KeyBiasMissing(Parameters):
     """
 
     def biased(self) -> tuple[str, ...]:
-        return ("q_proj", "v_proj", "o_proj") if self.bias else ()
+        return tuple(name for name in super().biased() if name != "k_proj")
 
 
 class KeyValueBiasesMissing(Parameters):
@@ -114,7 +114,7 @@ class KeyValueBiasesMissing(Parameters):
     """
 
     def biased(self) -> tuple[str, ...]:
-        return ("q_proj", "o_proj") if self.bias else ()
+        return tuple(name for name in super().biased() if name not in ("k_proj", "v_proj"))
 
 
 class OutputBiasMissing(Parameters):
@@ -124,7 +124,7 @@ class OutputBiasMissing(Parameters):
     """
 
     def biased(self) -> tuple[str, ...]:
-        return NAMES[:3] if self.bias else ()
+        return tuple(name for name in super().biased() if name != "o_proj")
 
 
 class OutputBiasAlways(Parameters):
@@ -134,7 +134,7 @@ class OutputBiasAlways(Parameters):
     """
 
     def biased(self) -> tuple[str, ...]:
-        return NAMES if self.bias else NAMES[3:]
+        return tuple(dict.fromkeys((*super().biased(), "o_proj")))
 
 
 class InputBiasesMissing(Parameters):
@@ -144,7 +144,7 @@ class InputBiasesMissing(Parameters):
     """
 
     def biased(self) -> tuple[str, ...]:
-        return NAMES[3:] if self.bias else ()
+        return tuple(name for name in super().biased() if name == "o_proj")
 
 
 class BiasNever(Parameters):
@@ -299,6 +299,7 @@ class _InputScaledInPlace(QueryChangedInPlace, Projected):
     needs = ("feed",)
 
     def receive(self) -> None:
+        super().receive()
         self.query.mul_(self.head_dim**-0.5)
 
     def scale(self) -> None:

@@ -45,6 +45,7 @@ class MaskTransposed(Mistake, Core):
     see = "causal_mask#Polarity"
 
     def orient(self) -> None:
+        super().orient()
         self.mask = None if self.mask is None else self.mask.transpose(-2, -1)
 
 
@@ -93,8 +94,9 @@ class MaskReadAsPadding(Form):
     """
 
     def align(self) -> None:
-        if self.mask is not None:
-            self.mask = self.mask[:, None, None] if self.mask.dim() == 2 else _four(self.mask)
+        if self.mask is not None and self.mask.dim() == 2:
+            self.mask = self.mask[:, None, None]
+        super().align()
 
 
 class _PaddingAndNothingElse(MaskReadAsPadding):
@@ -110,14 +112,16 @@ class MaskOfFirstBatchEntry(Form):
     """
 
     def align(self) -> None:
+        super().align()
         if self.mask is not None and self.mask.dim() > 2:
-            self.mask = _four(self.mask)[:1]
+            self.mask = self.mask[:1]
 
 
 class _OfThreeOnly(MaskOfFirstBatchEntry):
     def align(self) -> None:
         if self.mask is not None and self.mask.dim() == 3:
-            self.mask = self.mask[0]
+            self.mask = self.mask[:1]
+        super(MaskOfFirstBatchEntry, self).align()
 
 
 class MaskOfFirstHead(Form):
@@ -127,8 +131,9 @@ class MaskOfFirstHead(Form):
     """
 
     def align(self) -> None:
+        super().align()
         if self.mask is not None and self.mask.dim() > 2:
-            self.mask = _four(self.mask)[:, :1]
+            self.mask = self.mask[:, :1]
 
 
 class MaskOfFirstQuery(Mistake, Core):
@@ -140,6 +145,7 @@ class MaskOfFirstQuery(Mistake, Core):
     see = "causal_mask#Polarity"
 
     def orient(self) -> None:
+        super().orient()
         self.mask = None if self.mask is None else self.mask[..., :1, :]
 
 
@@ -150,21 +156,19 @@ class MaskTiledOverHeads(Form):
     """
 
     def align(self) -> None:
-        if self.mask is not None and self.mask.dim() > 2:
-            mask = _four(self.mask)
-            if mask.size(1) == 1:  # entry i of the tiled mask belongs to batch i % B
-                index = torch.arange(mask.size(0) * self.heads) % mask.size(0)
-                self.mask = mask[:, 0][index].unflatten(0, (mask.size(0), self.heads))  # type: ignore[no-untyped-call]
-            else:
-                self.mask = mask
+        super().align()
+        if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) == 1:
+            B = self.mask.size(0)
+            index = torch.arange(B * self.heads) % B  # entry i of the tiled mask belongs to batch i % B
+            self.mask = self.mask[:, 0][index].unflatten(0, (B, self.heads))  # type: ignore[no-untyped-call]
 
 
 class _TiledIfThree(MaskTiledOverHeads):
     def align(self) -> None:
-        if self.mask is not None and self.mask.dim() == 4:
-            super(MaskTiledOverHeads, self).align()
-        else:
+        if self.mask is not None and self.mask.dim() == 3:
             super().align()
+        else:
+            super(MaskTiledOverHeads, self).align()
 
 
 class MaskTiledOverLeading(Mistake, Core):

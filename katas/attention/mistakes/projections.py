@@ -17,7 +17,8 @@ class ValueFromKey(Fed):
     """
 
     def feed(self) -> None:
-        self.value = self.key
+        super().feed()
+        self.value = self.inputs[1]
 
 
 class KeyFromValue(Fed):
@@ -27,7 +28,8 @@ class KeyFromValue(Fed):
     """
 
     def feed(self) -> None:
-        self.key = self.value
+        super().feed()
+        self.key = self.inputs[2]
 
 
 class KeyValueExchanged(Fed):
@@ -37,7 +39,8 @@ class KeyValueExchanged(Fed):
     """
 
     def feed(self) -> None:
-        self.key, self.value = self.value, self.key
+        super().feed()
+        self.key, self.value = self.inputs[2], self.inputs[1]
 
 
 class KeyFromQuery(Fed):
@@ -47,7 +50,8 @@ class KeyFromQuery(Fed):
     """
 
     def feed(self) -> None:
-        self.key = self.query
+        super().feed()
+        self.key = self.inputs[0]
 
 
 class ValueFromQuery(Fed):
@@ -57,7 +61,8 @@ class ValueFromQuery(Fed):
     """
 
     def feed(self) -> None:
-        self.value = self.query
+        super().feed()
+        self.value = self.inputs[0]
 
 
 class SelfAttentionOnly(Fed):
@@ -67,7 +72,8 @@ class SelfAttentionOnly(Fed):
     """
 
     def feed(self) -> None:
-        self.key = self.value = self.query
+        super().feed()
+        self.key = self.value = self.inputs[0]
 
 
 class QueryFromKey(Fed):
@@ -77,7 +83,8 @@ class QueryFromKey(Fed):
     """
 
     def feed(self) -> None:
-        self.query = self.key
+        super().feed()
+        self.query = self.inputs[1]
 
 
 class CrossAttentionReversed(Fed):
@@ -87,23 +94,12 @@ class CrossAttentionReversed(Fed):
     """
 
     def feed(self) -> None:
-        self.query, self.key, self.value = self.key, self.query, self.query
+        super().feed()
+        self.query, self.key, self.value = self.inputs[1], self.inputs[0], self.inputs[0]
 
 
 class Made(Mistake, Projected):
-    """By which layers query, key and value are projected; "" is none."""
-
-    grouping = True
     see = "mha#Projections"
-    by: tuple[str, str, str] = ("q_proj", "k_proj", "v_proj")
-
-    def project(self) -> None:
-        query, key, value = self.by
-        self.query, self.key = self._through(query, self.query), self._through(key, self.key)
-        self.value = self._through(value, self.value)
-
-    def _through(self, name: str, x: Tensor) -> Tensor:
-        return self.project_in(name, x) if name else x
 
 
 class KvProjectionsExchanged(Made):
@@ -112,7 +108,8 @@ class KvProjectionsExchanged(Made):
     Trains, and cannot read weights that others have trained.
     """
 
-    by = ("q_proj", "v_proj", "k_proj")
+    def through(self, name: str) -> str:
+        return {"k_proj": "v_proj", "v_proj": "k_proj"}.get(name, super().through(name))
 
 
 class ValuesThroughKProj(Made):
@@ -121,7 +118,8 @@ class ValuesThroughKProj(Made):
     v_proj has no effect and gets no gradient.
     """
 
-    by = ("q_proj", "k_proj", "k_proj")
+    def through(self, name: str) -> str:
+        return {"v_proj": "k_proj"}.get(name, super().through(name))
 
 
 class KeysThroughVProj(Made):
@@ -130,7 +128,8 @@ class KeysThroughVProj(Made):
     k_proj has no effect and gets no gradient.
     """
 
-    by = ("q_proj", "v_proj", "v_proj")
+    def through(self, name: str) -> str:
+        return {"k_proj": "v_proj"}.get(name, super().through(name))
 
 
 class QkProjectionsExchanged(Made):
@@ -139,7 +138,8 @@ class QkProjectionsExchanged(Made):
     Trains, and cannot read weights that others have trained.
     """
 
-    by = ("k_proj", "q_proj", "v_proj")
+    def through(self, name: str) -> str:
+        return {"q_proj": "k_proj", "k_proj": "q_proj"}.get(name, super().through(name))
 
 
 class QvProjectionsExchanged(Made):
@@ -148,7 +148,8 @@ class QvProjectionsExchanged(Made):
     Trains, and cannot read weights that others have trained.
     """
 
-    by = ("v_proj", "k_proj", "q_proj")
+    def through(self, name: str) -> str:
+        return {"q_proj": "v_proj", "v_proj": "q_proj"}.get(name, super().through(name))
 
 
 class QueriesThroughKProj(Made):
@@ -157,7 +158,8 @@ class QueriesThroughKProj(Made):
     q_proj has no effect and gets no gradient.
     """
 
-    by = ("k_proj", "k_proj", "v_proj")
+    def through(self, name: str) -> str:
+        return {"q_proj": "k_proj"}.get(name, super().through(name))
 
 
 class OneProjectionForAll(Made):
@@ -166,7 +168,8 @@ class OneProjectionForAll(Made):
     k_proj and v_proj have no effect; in self-attention the scores are symmetric.
     """
 
-    by = ("q_proj", "q_proj", "q_proj")
+    def through(self, name: str) -> str:
+        return {"k_proj": "q_proj", "v_proj": "q_proj"}.get(name, super().through(name))
 
 
 class KeysThroughQProj(Made):
@@ -175,7 +178,8 @@ class KeysThroughQProj(Made):
     In self-attention the scores are symmetric and every token looks at itself.
     """
 
-    by = ("q_proj", "q_proj", "v_proj")
+    def through(self, name: str) -> str:
+        return {"k_proj": "q_proj"}.get(name, super().through(name))
 
 
 class ValuesThroughQProj(Made):
@@ -184,7 +188,8 @@ class ValuesThroughQProj(Made):
     v_proj has no effect and gets no gradient.
     """
 
-    by = ("q_proj", "k_proj", "q_proj")
+    def through(self, name: str) -> str:
+        return {"v_proj": "q_proj"}.get(name, super().through(name))
 
 
 class QueryUnprojected(Made):
@@ -193,7 +198,8 @@ class QueryUnprojected(Made):
     q_proj has no effect and gets no gradient.
     """
 
-    by = ("", "k_proj", "v_proj")
+    def through(self, name: str) -> str:
+        return {"q_proj": ""}.get(name, super().through(name))
 
 
 class KeyUnprojected(Made):
@@ -202,7 +208,8 @@ class KeyUnprojected(Made):
     k_proj has no effect and gets no gradient.
     """
 
-    by = ("q_proj", "", "v_proj")
+    def through(self, name: str) -> str:
+        return {"k_proj": ""}.get(name, super().through(name))
 
 
 class ValueUnprojected(Made):
@@ -211,7 +218,8 @@ class ValueUnprojected(Made):
     v_proj has no effect and gets no gradient.
     """
 
-    by = ("q_proj", "k_proj", "")
+    def through(self, name: str) -> str:
+        return {"v_proj": ""}.get(name, super().through(name))
 
 
 class NothingProjected(Made):
@@ -220,7 +228,8 @@ class NothingProjected(Made):
     The three layers have no effect and get no gradient.
     """
 
-    by = ("", "", "")
+    def through(self, name: str) -> str:
+        return {"q_proj": "", "k_proj": "", "v_proj": ""}.get(name, super().through(name))
 
 
 class Weights(Mistake, Projected):
@@ -322,4 +331,5 @@ class ResidualAdded(Weights):
         self.residual = self.query
 
     def finish(self) -> None:
+        super().finish()
         self.output = self.output + self.residual

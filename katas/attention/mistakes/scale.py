@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
@@ -184,13 +185,15 @@ class ScaleConstant(Scale):
     Right for head_dim 4 or 64, wrong for all others.
     """
 
+    last = True
+
     def scale(self) -> None:
         self.factor = 0.5
 
     @staticmethod
     def refuted(check: Check, right: type[Program]) -> bool:
         """A constant that is right for some sizes only is another number that happens to be as large there."""
-        return check.telling and not (check.half or check.has_mask or check.raised())
+        return check.telling and not (check.half or check.has_mask or check.has_dropout or check.raised())
 
 
 class _Eighth(ScaleConstant):
@@ -228,6 +231,7 @@ class ScaleAfterSoftmax(Scale):
         self.factor = 1.0
 
     def correct(self) -> None:
+        super().correct()
         self.weights = self.weights / math.sqrt(self.head_dim)
 
 
@@ -276,8 +280,8 @@ class ScaleAfterProduct(Scale):
 
     see = "sdpa#Half-precision"
 
-    def score(self) -> None:
-        self.scores = (self.query @ self.key.transpose(-2, -1)) * self.factor
+    def multiply(self, rows: Tensor, columns: Tensor) -> Tensor:
+        return (rows @ columns.transpose(-2, -1)) * self.factor
 
 
 class Sum(Mistake, Core):
@@ -290,8 +294,8 @@ class ValuesAsKeys(Sum):
     The keys have no effect on who attends to whom.
     """
 
-    def score(self) -> None:
-        self.scores = (self.query * self.factor) @ self.value.transpose(-2, -1)
+    def operands(self) -> tuple[Tensor, Tensor]:
+        return super().operands()[0], self.value
 
 
 class QueriesAsKeys(Sum):
@@ -300,8 +304,8 @@ class QueriesAsKeys(Sum):
     Works for L == S only, and the keys have no effect.
     """
 
-    def score(self) -> None:
-        self.scores = (self.query * self.factor) @ self.query.transpose(-2, -1)
+    def operands(self) -> tuple[Tensor, Tensor]:
+        return self.query, self.query
 
 
 class KeysAsQueries(Sum):
@@ -310,8 +314,8 @@ class KeysAsQueries(Sum):
     Works for L == S only, and the queries have no effect.
     """
 
-    def score(self) -> None:
-        self.scores = (self.key * self.factor) @ self.key.transpose(-2, -1)
+    def operands(self) -> tuple[Tensor, Tensor]:
+        return self.key, self.key
 
 
 class ScoresTransposed(Sum):
@@ -320,8 +324,9 @@ class ScoresTransposed(Sum):
     Works for L == S only, and each query attends as its key should be attended to.
     """
 
-    def score(self) -> None:
-        self.scores = (self.key * self.factor) @ self.query.transpose(-2, -1)
+    def operands(self) -> tuple[Tensor, Tensor]:
+        rows, columns = super().operands()
+        return columns, rows
 
 
 class KeysAsValues(Sum):
@@ -330,8 +335,8 @@ class KeysAsValues(Sum):
     The values have no effect.
     """
 
-    def weigh(self) -> None:
-        self.output = self.weights @ self.key
+    def summands(self) -> Tensor:
+        return self.key
 
 
 class QueriesAsValues(Sum):
@@ -340,8 +345,8 @@ class QueriesAsValues(Sum):
     The values have no effect, and S has to be L.
     """
 
-    def weigh(self) -> None:
-        self.output = self.weights @ self.query
+    def summands(self) -> Tensor:
+        return self.query
 
 
 class WeightsTransposed(Sum):
@@ -351,7 +356,8 @@ class WeightsTransposed(Sum):
     """
 
     def weigh(self) -> None:
-        self.output = self.weights.transpose(-2, -1) @ self.value
+        self.weights = self.weights.transpose(-2, -1)
+        super().weigh()
 
 
 class WeightsReturned(Sum, Attention):
@@ -385,4 +391,5 @@ class ValueTransposed(Sum):
     """
 
     def weigh(self) -> None:
-        self.output = (self.weights @ self.value).transpose(-2, -1)
+        super().weigh()
+        self.output = self.output.transpose(-2, -1)

@@ -16,7 +16,7 @@ class Softmax(Mistake, Core):
 
     def _over(self, dim: int) -> Tensor:
         """The softmax over another dimension."""
-        return self.soften(self.scores.movedim(dim, -1)).movedim(-1, dim)
+        return self.soften(self.scores.movedim(dim, -1)).movedim(-1, dim).contiguous()  # dropout goes by memory
 
 
 class SoftmaxOverQueries(Softmax):
@@ -75,7 +75,7 @@ class SoftmaxOverGroup(Softmax):
 
     def spread(self) -> None:
         groups = self.scores.unflatten(1, (-1, self.group()))  # type: ignore[attr-defined,no-untyped-call]
-        self.weights = self.soften(groups.movedim(2, -1)).movedim(-1, 2).flatten(1, 2)
+        self.weights = self.soften(groups.movedim(2, -1)).movedim(-1, 2).flatten(1, 2).contiguous()
 
 
 class SoftmaxOverBatch(Softmax):
@@ -190,6 +190,7 @@ class SoftmaxBase2(Softmax):
     """
 
     def temper(self) -> None:
+        super().temper()
         self.scores = self.scores * 0.6931471805599453
 
 
@@ -243,7 +244,7 @@ class SoftmaxInFloat32(Softmax):
 
     def soften(self, scores: Tensor) -> Tensor:
         dtype = scores.dtype
-        return scores.softmax(dim=-1, dtype=torch.float32 if dtype == torch.float64 else dtype).to(dtype)
+        return super().soften(scores.float() if dtype == torch.float64 else scores).to(dtype)
 
 
 class AllInFloat32(Softmax):
@@ -282,7 +283,7 @@ class HalfSoftmax(Softmax):
     see = "sdpa#Half-precision"
 
     def soften(self, scores: Tensor) -> Tensor:
-        return scores.half().softmax(dim=-1).to(scores.dtype)
+        return super().soften(scores.half()).to(scores.dtype)
 
 
 class ResultInFloat32(Softmax, Attention):
