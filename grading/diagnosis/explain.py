@@ -80,7 +80,7 @@ class Explained:
         if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
             # one check of many, beside other mistakes: that may be chance, where others are not explained
             tells = explained[0].telling and self._complete(combination)
-            return tells and not self._others(combination, kind, explained)
+            return tells and self._in_every_option(kind) and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
             return True
         return not self._others(combination, kind, explained) and self._sure_of_plain(combination, explained)
@@ -89,7 +89,7 @@ class Explained:
         """Shapes do not fit, in words that many mistakes end in: one must explain many of them, and be alone or leave
         nothing unexplained."""
         words = {check.steps[-1].error for check in explained if check.shapes_raised}
-        alone = named(combination) == {name(kind)} and all(name(kind) in named(option) for option in self._found)
+        alone = named(combination) == {name(kind)} and self._in_every_option(kind)
         failed, count = self._search.failed, len(explained)
         left = sum(not self._search.explains(combination, check) for check in failed)
         several = len(words) > 2 and 2 * count > sum(check.shapes_raised for check in failed)
@@ -118,6 +118,9 @@ class Explained:
             return len(errors) > 1
         return most or 1 < count >= len(failed) / 3
 
+    def _in_every_option(self, kind: Kind) -> bool:
+        return all(name(kind) in named(option) for option in self._found)
+
     def _complete(self, combination: Combination) -> bool:
         """Whether it explains all that fails, so that nothing is left for another reason."""
         return all(self._search.explains(combination, check) for check in self._search.failed)
@@ -132,8 +135,8 @@ class Explained:
         left = [c for c in left if not self._search.breaks(without(found, kind), c)]
         few = 10 * len(every) < len(self._search.failed)
         alike = (c for c in left if test_of(c) in tests and not (c.half or (c.has_mask and not few)))
-        numbers = sum((check.telling or few) and not check.raised() for check in alike)
         told = len({test_of(check) for check in explained if check.telling})
+        numbers = sum((check.telling or few or not told) and not check.raised() for check in alike)
         spared = SPARED_OF_MANY if told >= MANY_TESTS else SPARED if told else 0.0
         return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in left)
 

@@ -40,6 +40,7 @@ CALLS_A_ROUND = 3  # of growing what explains as much
 CALLS_FOR_PAIRS = 700  # at once: of two mistakes, or of one and a style
 PATIENCE = 3  # rounds of growing that bring nothing better
 COMPARED = 12  # combinations at the end, where none explains all
+AMONG_OTHERS = 0.75  # of a check, by which a combination with one mistake more has to explain more at the end
 PARTS = 6  # combinations that are grown further though they explain a part only
 
 
@@ -81,8 +82,10 @@ class Search(Evidence):
 
     def _exchanged(self, best: Combination) -> list[Combination]:
         """One mistake of it exchanged for another, where that explains more: it may have been begun with chance."""
-        left = self._left(best)[:2]
-        found = [each for kind in best for each in self._first(left, partial(self._larger, without(best, kind)))]
+        left, plain = self._left(best)[:2], tuple(kind for kind in best if not is_style(kind))
+        rests = [without(plain, kind) for kind in plain]
+        found = [each for rest in rests for each in self._first(left, partial(self._larger, rest))]
+        found = found or [each for rest in rests for each in self._first(left[:1], partial(self._both, rest))]
         return [each for each in dict.fromkeys(found) if self.rank(each) < self.rank(best)]
 
     def _unexplained(self, combination: Combination) -> list[Check]:
@@ -180,7 +183,8 @@ class Search(Evidence):
         if best and not all(self.explains(best[0], check) for check in self.failed):
             best = sound[: max(COMPARED, len(best))]
         whole = {each: sum(self.weight(check) for check in self.failed if self.explains(each, check)) for each in best}
-        values = {each: (-whole[each], len(named(each)), self.rank(each)[0]) for each in best}
+        worth = {each: whole[each] - AMONG_OTHERS * len(named(each)) for each in best}
+        values = {each: (-worth[each], len(named(each)), self.rank(each)[0]) for each in best}
         best = [each for each in best if values[each] == min(values.values())]
         best = [each for each in best if not any(kind.last for kind in each)] or best
         return list({named(each): each for each in reversed(best)}.values())[::-1]

@@ -117,19 +117,6 @@ class PositionsOnSelf(Positions):
 # -------------------------------------------------------------------------------------------- rotation
 
 
-class Turned(Rotation):
-    """How a pair is turned."""
-
-    grouping = True
-
-    def rotate(self) -> None:
-        dtype = self.query.dtype
-        self.query, self.key = self._turn(self.query).to(dtype), self._turn(self.key).to(dtype)
-
-    def _turn(self, x: Tensor) -> Tensor:
-        return turned(x, self.angles)
-
-
 class RotaryMissing(Rotation):
     """neither queries nor keys are rotated
 
@@ -147,7 +134,7 @@ class QueriesNotRotated(Rotation):
     """
 
     def rotate(self) -> None:
-        self.key = turned(self.key, self.angles)
+        self.key = self.turn(self.key, self.angles)
 
 
 class KeysNotRotated(Rotation):
@@ -157,7 +144,7 @@ class KeysNotRotated(Rotation):
     """
 
     def rotate(self) -> None:
-        self.query = turned(self.query, self.angles)
+        self.query = self.turn(self.query, self.angles)
 
 
 class ValuesRotatedToo(Rotation):
@@ -168,71 +155,71 @@ class ValuesRotatedToo(Rotation):
 
     def rotate(self) -> None:
         super().rotate()
-        self.value = turned(self.value, self.angles)
+        self.value = self.turn(self.value, self.angles)
 
 
-class RotaryPairsInterleaved(Turned):
+class RotaryPairsInterleaved(Rotation):
     """features 2i and 2i + 1 are rotated together instead of i and i + E/2
 
     Consistent in itself, and unable to use weights that were trained with the other pairs.
     """
 
-    def _turn(self, x: Tensor) -> Tensor:
+    def turn(self, x: Tensor, angles: Tensor) -> Tensor:
         pairs = torch.cat([x[..., ::2], x[..., 1::2]], dim=-1)
-        return torch.stack(turned(pairs, self.angles).chunk(2, dim=-1), dim=-1).flatten(-2)
+        return torch.stack(turned(pairs, angles).chunk(2, dim=-1), dim=-1).flatten(-2)
 
 
-class RotaryAnglesOfOtherPairs(Turned):
+class RotaryAnglesOfOtherPairs(Rotation):
     """the angles are laid out for other pairs than the features: one of them in halves, the other interleaved
 
     No pair is turned by one angle, so lengths change.
     """
 
-    def _turn(self, x: Tensor) -> Tensor:
-        angles, half = self.angles.repeat_interleave(2, dim=-1), x.size(-1) // 2
+    def turn(self, x: Tensor, angles: Tensor) -> Tensor:
+        angles, half = angles.repeat_interleave(2, dim=-1), x.size(-1) // 2
         across = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
-        return x * angles.cos() + across * angles.sin()
+        return (x * angles.cos() + across * angles.sin()).to(x.dtype)
 
 
 class _FeaturesInterleaved(RotaryAnglesOfOtherPairs):
-    def _turn(self, x: Tensor) -> Tensor:
-        angles = torch.cat([self.angles, self.angles], dim=-1)
+    def turn(self, x: Tensor, angles: Tensor) -> Tensor:
+        angles = torch.cat([angles, angles], dim=-1)
         across = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
-        return x * angles.cos() + across * angles.sin()
+        return (x * angles.cos() + across * angles.sin()).to(x.dtype)
 
 
-class RotarySignReversed(Turned):
+class RotarySignReversed(Rotation):
     """pairs are turned the other way: (a cos + b sin, b cos - a sin)
 
     Scores are as far apart as they should be; the keys in the cache are others.
     """
 
-    def _turn(self, x: Tensor) -> Tensor:
-        return turned(x, -self.angles)
+    def turn(self, x: Tensor, angles: Tensor) -> Tensor:
+        return turned(x, -angles)
 
 
-class RotarySignMissing(Turned):
+class RotarySignMissing(Rotation):
     """the minus sign is missing: (a cos + b sin, a sin + b cos)
 
     That is no rotation, and lengths change.
     """
 
-    def _turn(self, x: Tensor) -> Tensor:
+    def turn(self, x: Tensor, angles: Tensor) -> Tensor:
         a, b = x.chunk(2, dim=-1)
-        cos, sin = self.angles.cos(), self.angles.sin()
-        return torch.cat([a * cos + b * sin, a * sin + b * cos], dim=-1)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([a * cos + b * sin, a * sin + b * cos], dim=-1).to(x.dtype)
 
 
-class RotaryCosAndSinExchanged(Turned):
+class RotaryCosAndSinExchanged(Rotation):
     """sine and cosine are exchanged
 
     Each pair is mirrored, at position 0 too.
     """
 
-    def _turn(self, x: Tensor) -> Tensor:
+    def turn(self, x: Tensor, angles: Tensor) -> Tensor:
         a, b = x.chunk(2, dim=-1)
-        cos, sin = self.angles.cos(), self.angles.sin()
-        return torch.cat([a * sin - b * cos, a * cos + b * sin], dim=-1)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([a * sin - b * cos, a * cos + b * sin], dim=-1).to(x.dtype)
 
 
 class RotatedBeforeHeadsAreSplit(Rotation):
@@ -247,7 +234,7 @@ class RotatedBeforeHeadsAreSplit(Rotation):
     def _whole(self, x: Tensor) -> Tensor:
         flat = x.transpose(1, 2).flatten(2)
         angles = self._angles(2 * torch.arange(flat.size(-1) // 2, dtype=self.wide) / flat.size(-1))
-        return split_heads(turned(flat, angles), x.size(1))
+        return split_heads(self.turn(flat, angles), x.size(1))
 
 
 class Exponents(Rotation):
@@ -402,13 +389,13 @@ class KeysRotatedWhenRead(Rotation):
     """
 
     def rotate(self) -> None:
-        self.query = turned(self.query, self.angles)
+        self.query = self.turn(self.query, self.angles)
 
     def read(self) -> None:
         super().read()
         self.positions = torch.arange(self.end)
         self.angle()
-        self.key = turned(self.key, self.angles)
+        self.key = self.turn(self.key, self.angles)
 
 
 class CachedKeysRotatedAgain(Rotation):
@@ -424,24 +411,24 @@ class CachedKeysRotatedAgain(Rotation):
         self.key = self._again(self.key)
 
     def _again(self, key: Tensor) -> Tensor:
-        return turned(key, self.angles)
+        return self.turn(key, self.angles)
 
 
 class _TheOldOnes(CachedKeysRotatedAgain):
     def _again(self, key: Tensor) -> Tensor:
         old, new = key[:, :, : self.begin], key[:, :, self.begin :]
-        return torch.cat([turned(old, self.angles[: self.begin]), new], dim=2)
+        return torch.cat([self.turn(old, self.angles[: self.begin]), new], dim=2)
 
 
 class _AndWrittenBack(CachedKeysRotatedAgain):
     def _again(self, key: Tensor) -> Tensor:
-        self.store.keys[:, :, : self.end] = turned(key, self.angles)
+        self.store.keys[:, :, : self.end] = self.turn(key, self.angles)
         return self.store.keys[:, :, : self.end]
 
 
 class _TheOldOnesWrittenBack(CachedKeysRotatedAgain):
     def _again(self, key: Tensor) -> Tensor:
-        self.store.keys[:, :, : self.begin] = turned(key[:, :, : self.begin], self.angles[: self.begin])
+        self.store.keys[:, :, : self.begin] = self.turn(key[:, :, : self.begin], self.angles[: self.begin])
         return self.store.keys[:, :, : self.end]
 
 

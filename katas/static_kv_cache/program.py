@@ -102,7 +102,11 @@ class StaticLayer(Continued):
 
     def rotate(self) -> None:
         """Queries and keys are turned, values are not."""
-        self.query, self.key = turned(self.query, self.angles), turned(self.key, self.angles)
+        self.query, self.key = self.turn(self.query, self.angles), self.turn(self.key, self.angles)
+
+    def turn(self, x: Tensor, angles: Tensor) -> Tensor:
+        """Features of (B, heads, L, E) in pairs, by angles (L, E/2)."""
+        return turned(x, angles)
 
     def write(self) -> None:
         """The new keys and values go into the slots behind those that are written."""

@@ -377,6 +377,61 @@ def test_what_a_passed_check_speaks_against_is_not_added_to_others():
     assert search.likely == (AddedTwice,)
 
 
+class AddedBefore(Mistake, Polynomial):
+    """the constant is added twice, which is a style here"""
+
+    sound = True
+
+    def add(self):
+        self.value = self.value + self.c + self.c
+
+
+class ConstantOfSix(Mistake, Polynomial):
+    """the constant is 6 for all
+
+    Right for 3 alone, twice of which is 6.
+    """
+
+    see = "toy#Constant"
+    last = True
+
+    def add(self):
+        self.value = self.value + 6
+
+
+class SquareOfFourNumbers(Mistake, Polynomial):
+    """four numbers are asked for
+
+    More or fewer of them fail.
+    """
+
+    see = "toy#Square"
+
+    def square(self):
+        self.value = self.a * (self.x.view(4) ** 2)
+
+
+def test_a_mistake_takes_the_place_of_a_style_in_the_same_step():
+    check = curve("curve", torch.rand(4, 3, 4, dtype=torch.float64).unbind(), AddedTwice)
+    search = Search(Polynomial, (AddedTwice, SlopeForgotten, AddedBefore), [check], [])
+    start = joined((SlopeForgotten,), AddedBefore)
+    assert list(search._larger(start, check)) == [joined((SlopeForgotten,), AddedTwice)]
+
+
+def test_what_is_right_for_some_sizes_alone_is_named_where_nothing_else_explains_as_much():
+    *numbers, threes = *torch.rand(3, 3, 4, dtype=torch.float64).unbind(), torch.full((3, 4), 3.0, dtype=torch.float64)
+    failed = [curve(f"curve{i}", (x, *numbers[1:], threes), AddedTwice) for i, x in enumerate((numbers[0], numbers[1]))]
+    for kinds, named in (((AddedTwice, ConstantOfSix), "added-twice"), ((ConstantOfSix,), "constant-of-six")):
+        assert {cause.name for cause in causes({"curve": Polynomial}, kinds, failed, [])} == {named}
+
+
+def test_a_program_breaks_where_the_answer_does_not():
+    check = curve("curve", torch.rand(4, 3, 4, dtype=torch.float64).unbind(), SlopeForgotten)
+    search = Search(Polynomial, (SquareOfFourNumbers, SlopeForgotten), [check], [])
+    assert search.breaks((SquareOfFourNumbers,), check)
+    assert not search.breaks((SlopeForgotten,), check)
+
+
 SCORES, MASK = torch.zeros(2, 3, 5, 7), torch.ones(5, 5, dtype=torch.bool)
 KEYS = torch.zeros(2, 3, 6, 5)
 LINES = {
@@ -395,6 +450,14 @@ def test_that_two_sizes_do_not_fit_is_one_error_however_a_line_is_written(lines)
     first, *others = map(raised, lines)
     assert all(first.like(other) for other in others)
     assert not first.like(raised(lambda: SCORES + torch.zeros(5, 6)))
+
+
+def test_scores_with_groups_in_a_dimension_of_their_own_do_not_fit_one_dimension_later():
+    with pytest.raises(RuntimeError) as four:
+        SCORES + MASK
+    with pytest.raises(RuntimeError) as five:
+        SCORES[:, :, None] + MASK
+    assert caught(five.value).like(caught(four.value))
 
 
 def test_equals_have_an_order_that_is_the_same_in_every_run(made):

@@ -151,7 +151,7 @@ class DropoutInEvaluation(Dropout):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        return _differs_in_evaluation(check)
+        return not issubclass(right, DropoutReversed) and _differs_in_evaluation(check)
 
 
 class DropoutNever(Dropout):
