@@ -139,11 +139,11 @@ class Evidence:
     @cached_property
     def likely(self) -> tuple[Kind, ...]:
         """The mistakes that may have been made: the fullest checks that passed do not speak against each by itself.
-        Those with a mask are not asked: there another mistake may hide it."""
+        Those with a mask are not asked, and none is asked of mistakes in masking: another mistake may hide these."""
         left = list(self.kinds)
         richest = sorted(self.passed, key=lambda check: (check.cost > QUICK, -check.numbers))
         for check in [each for each in richest if not each.has_mask and self._as_right(each)][:AT_ONCE]:
-            seen = [kind for kind in left if not self._is_inert(kind, check)]
+            seen = [k for k in left if not (self._is_inert(k, check) or steps(k) & self.program.masking)]
             if any(self._refutes(check, (kind,)) for kind in seen[:: max(1, len(seen) // PROBED)]):
                 left = [kind for kind in left if kind not in seen or not self._refutes(check, (kind,))]
         return tuple(left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ class Program:
     A step reads and sets attributes, and may be written for any sizes: only its values matter, neither time nor memory.
     """
 
+    masking: ClassVar[frozenset[str]] = frozenset()  # steps in which a mistake may hide what another one does
     layers: Mapping[str, Tensor]
     training: bool = False
     lent: Lent  # what programs have in common that go through the same calls

@@ -194,16 +194,16 @@ class Search(Evidence):
         if len(named(start)) == MOST:
             return []
         left = self._left(start)
-        stages: Sequence[Callable[[Check], Iterator[Combination]]] = (
+        styles: Sequence[Callable[[Check], Iterator[Combination]]] = (
             lambda check: self.styled(start, check, True),
             lambda _: self.restyled(start),
-            lambda check: self._larger(start, check),
         )
-        for stage in stages:
-            if found := self._first(left, stage):
+        for stage in styles:
+            if found := [each for each in self._first(left, stage) if self.rank(each) < self.rank(start)]:
                 return found
         return (
-            self._parts(start, left)
+            self._first(left, lambda check: self._larger(start, check))
+            or self._parts(start, left)
             or self._first(left, lambda check: self.styled(start, check, False))
             or self._first(left[:2], lambda check: self._both(start, check))
         )
@@ -270,12 +270,18 @@ class Search(Evidence):
 
     def _pairs_on(self, start: Combination, check: Check) -> list[Combination]:
         active = [kind for kind in self.likely if kind not in self.inert(check) and compatible(start, kind)]
-        budget = Budget(CALLS_FOR_PAIRS)
-        found = []
-        for total in range(1, 2 * len(active)):
-            for i in range(max(0, total - len(active) + 1), (total + 1) // 2):
-                first, second = active[i], active[total - i]
-                if compatible((first,), second) and budget.spend(check.cost) and self.budget.left > 0:
-                    pair = joined(joined(start, first), second)
-                    found += [pair] if self.explains(pair, check) else []
+        budget, found = Budget(CALLS_FOR_PAIRS), list[Combination]()
+        for first, second in _in_pairs(active):
+            if compatible((first,), second):
+                if self.budget.left <= 0 or not budget.spend(check.cost):
+                    break
+                pair = joined(joined(start, first), second)
+                found += [pair] if self.explains(pair, check) else []
         return found
+
+
+def _in_pairs(kinds: Sequence[Kind]) -> list[tuple[Kind, Kind]]:
+    """Two of each, those first that people make most."""
+    pairs = combinations(range(len(kinds)), 2)
+    ordered = sorted(pairs, key=lambda pair: (not all(kinds[i].often for i in pair), sum(pair)))
+    return [(kinds[i], kinds[j]) for i, j in ordered]

@@ -23,6 +23,7 @@ NAMES = ("q_proj", "k_proj", "v_proj", "o_proj")
 class Core(Program):
     """What every attention does with its heads."""
 
+    masking = frozenset({"orient", "fill", "clear", "align", "align_causal"})
     query: Tensor  # (..., L, E); a layer's is (B, L, D) first
     key: Tensor
     value: Tensor

@@ -31,7 +31,7 @@ from grading.diagnosis.mistake import (
 )
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check
-from grading.diagnosis.search import Search
+from grading.diagnosis.search import Search, _in_pairs
 from grading.diagnosis.transcript import caught
 from grading.records import Event
 
@@ -423,6 +423,15 @@ def test_what_is_right_for_some_sizes_alone_is_named_where_nothing_else_explains
     failed = [curve(f"curve{i}", (x, *numbers[1:], threes), AddedTwice) for i, x in enumerate((numbers[0], numbers[1]))]
     for kinds, named in (((AddedTwice, ConstantOfSix), "added-twice"), ((ConstantOfSix,), "constant-of-six")):
         assert {cause.name for cause in causes({"curve": Polynomial}, kinds, failed, [])} == {named}
+
+
+def test_of_two_at_once_those_come_first_that_people_make_most():
+    """With as many others, no search would come to the last two of them in the order of the catalogue."""
+    others = [type(f"Other{i}", (Mistake, Polynomial), {}) for i in range(40)]
+    usual = [type(f"Usual{i}", (Mistake, Polynomial), {"often": True}) for i in range(3)]
+    pairs = _in_pairs([usual[0], *others, *usual[1:]])
+    assert {frozenset(pair) for pair in pairs[:3]} == {frozenset(two) for two in itertools.combinations(usual, 2)}
+    assert len(pairs) == 43 * 42 // 2
 
 
 def test_a_program_breaks_where_the_answer_does_not():

@@ -19,6 +19,8 @@ class NewBeforeOld(Kept):
     The cache is in the wrong order, and new tokens see the wrong keys.
     """
 
+    often = True
+
     def append(self) -> None:
         if self.past is not None:
             self.key = torch.cat([self.key, self.past[0]], dim=2)
@@ -107,6 +109,8 @@ class OldKeysAsValues(Kept):
     From the second chunk on the old values are the old keys.
     """
 
+    often = True
+
     def append(self) -> None:
         if self.past is not None:
             self.key = torch.cat([self.past[0], self.key], dim=2)
@@ -178,6 +182,8 @@ class CacheInWrongOrder(CacheHandedOutInWrongOrder):
     The output of a sequence is right, and nobody else can use the cache.
     """
 
+    often = True
+
     def append(self) -> None:
         self.past = self.past and (self.past[1], self.past[0])
         super().append()
@@ -188,6 +194,8 @@ class CacheIgnored(Kept):
 
     Each chunk is a sequence of its own.
     """
+
+    often = True
 
     def append(self) -> None:
         """Left out."""
@@ -230,6 +238,8 @@ class OnlyNewHandedOut(Kept):
     The second chunk is right, and the third has forgotten the first.
     """
 
+    often = True
+
     def hand_out(self) -> None:
         new = self.tokens.size(1)
         self.cache = self.key[:, :, -new:], self.value[:, :, -new:]
@@ -240,6 +250,8 @@ class CacheNotExtended(Kept):
 
     The second chunk is right, and the third has forgotten it.
     """
+
+    often = True
 
     def hand_out(self) -> None:
         self.cache = self.past or (self.key, self.value)

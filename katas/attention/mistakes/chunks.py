@@ -30,6 +30,8 @@ class CausalMaskMissing(Chunk):
     Right for one token at a time, wrong for longer chunks.
     """
 
+    often = True
+
     def align_causal(self) -> None:
         self.mask = None
 
@@ -39,6 +41,8 @@ class CausalMaskOnlyWithoutCache(Chunk):
 
     Right for one token at a time after the prompt, wrong for longer chunks.
     """
+
+    often = True
 
     def align_causal(self) -> None:
         if self.past is None:
@@ -69,6 +73,8 @@ class CausalMaskTopLeft(Chunk):
     The first chunk is right; later ones see only the oldest keys.
     """
 
+    often = True
+
     def align_causal(self) -> None:
         self.mask = torch.ones(self.scores.shape[-2:], dtype=torch.bool).tril()
 
@@ -78,6 +84,8 @@ class CausalMaskUpper(Chunk):
 
     A token sees itself and what comes after it.
     """
+
+    often = True
 
     def align_causal(self) -> None:
         L, S = self.scores.shape[-2:]
@@ -101,6 +109,7 @@ class CausalMaskStrict(Band):
     The first token may attend to nothing.
     """
 
+    often = True
     moved = -1
 
 
@@ -148,6 +157,7 @@ class CausalMaskOneAhead(Band):
     What comes next leaks into each token but the last.
     """
 
+    often = True
     moved = 1
 
 
@@ -156,6 +166,8 @@ class CausalMaskWithoutPast(Chunk):
 
     The second chunk fails.
     """
+
+    often = True
 
     def align_causal(self) -> None:
         L = self.scores.size(-2)

@@ -146,6 +146,8 @@ class DropoutInEvaluation(Dropout):
     Two calls in evaluation differ.
     """
 
+    often = True
+
     def thinned(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, training=True)
 
@@ -204,6 +206,8 @@ class DropoutOnScores(Dropout):
     A dropped score is 0, and its key keeps a weight.
     """
 
+    often = True
+
     def score(self) -> None:
         super().score()
         self.scores = self.thinned(self.scores)
@@ -240,6 +244,8 @@ class DropoutOnOutput(Dropout):
 
     Features of the output vanish, its bias among them.
     """
+
+    often = True
 
     def drop(self) -> None:
         """Not here."""

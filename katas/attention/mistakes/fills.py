@@ -151,6 +151,7 @@ class MaskAdded(Mistake, Core):
     Allowed keys get a score higher by 1; nothing is hidden.
     """
 
+    often = True
     see = "causal_mask#Fill"
 
     def fill(self) -> None:
@@ -164,6 +165,7 @@ class FillZero(Fill):
     exp(0) is 1: masked keys keep a weight, often most of it.
     """
 
+    often = True
     see = "causal_mask#Fill"
 
 
@@ -199,6 +201,7 @@ class MaskAfterSoftmax(Mistake, Core):
     The weights of a query do not sum to 1: the masked keys took their share first.
     """
 
+    often = True
     see = "causal_mask#Fill"
 
     def fill(self) -> None:
@@ -281,6 +284,7 @@ class EmptyRowNan(Mistake, Core):
     Its row of the output is NaN; all others are right.
     """
 
+    often = True
     see = "sdpa#Empty-rows"
 
     def fill(self) -> None:
@@ -297,6 +301,7 @@ class EmptyRowUniform(Fill):
     Its row of the output is the mean of the values instead of zero; all others are right.
     """
 
+    often = True
     see = "sdpa#Empty-rows"
     number = -1e9
 

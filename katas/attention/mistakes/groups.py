@@ -27,6 +27,8 @@ class KvHeadsTiled(Groups):
     Query heads read the key/value head of another group; right for K == 1 and K == H only.
     """
 
+    often = True
+
     def share(self) -> None:
         self.key, self.value = _tiled(self, self.key), _tiled(self, self.value)
 
@@ -56,6 +58,8 @@ class KvHeadOfWrongGroup(Groups):
 
     Right where num_kv_heads squared is num_heads.
     """
+
+    often = True
 
     def share(self) -> None:
         index = torch.arange(self.heads) // self.kv_heads
@@ -133,6 +137,8 @@ class FirstKvHeadForAll(Groups):
     The other key/value heads have no effect: it is multi-query attention.
     """
 
+    often = True
+
     def share(self) -> None:
         self.key, self.value = (x[:, :1].expand(-1, self.heads, -1, -1) for x in (self.key, self.value))
 
@@ -203,6 +209,8 @@ class KvHeadsNotRepeated(Groups):
 
     The product of queries and keys does not fit.
     """
+
+    often = True
 
     def share(self) -> None:
         """Left out."""

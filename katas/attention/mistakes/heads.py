@@ -16,6 +16,8 @@ class SplitWithoutTranspose(Split):
     A head is a stretch of tokens: features of different tokens are mixed.
     """
 
+    often = True
+
     def split(self) -> None:
         self.query, self.key = _view(self.query, self.heads), _view(self.key, self.kv_heads)
         self.value = _view(self.value, self.kv_heads)
@@ -26,6 +28,8 @@ class HeadsViewedBothWays(SplitWithoutTranspose):
 
     A head is a stretch of tokens: features of different tokens are mixed.
     """
+
+    often = True
 
     def merge(self) -> None:
         B, _, L, _ = self.output.shape
@@ -158,6 +162,8 @@ class MergeWithoutTranspose(Merge):
 
     A row of the output mixes several tokens of one head.
     """
+
+    often = True
 
     def merge(self) -> None:
         B, _, L, _ = self.output.shape

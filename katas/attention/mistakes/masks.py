@@ -17,6 +17,7 @@ class MaskIgnored(Mistake, Core):
     Every query attends to every key.
     """
 
+    often = True
     see = "causal_mask#Fill"
     needs = ("takes_a_mask",)
 
@@ -30,6 +31,7 @@ class MaskInverted(Mistake, Core):
     Queries see exactly what they must not see.
     """
 
+    often = True
     see = "causal_mask#Polarity"
 
     def orient(self) -> None:
@@ -42,6 +44,7 @@ class MaskTransposed(Mistake, Core):
     Works for L == S only, and hides the wrong pairs.
     """
 
+    often = True
     see = "causal_mask#Polarity"
 
     def orient(self) -> None:
@@ -54,6 +57,8 @@ class MaskAlwaysUnsqueezed(Form):
 
     Only a mask (B, L, S) works; where L == H a mask (L, S) is applied per head, without an error.
     """
+
+    often = True
 
     def align(self) -> None:
         self.mask = None if self.mask is None else self.mask.unsqueeze(1)
@@ -83,6 +88,8 @@ class BatchMaskReadAsHeads(Form):
     Fails unless B == H, and is wrong there.
     """
 
+    often = True
+
     def align(self) -> None:
         """The mask is used as it is."""
 
@@ -92,6 +99,8 @@ class MaskReadAsPadding(Form):
 
     Fails unless B == L, and is wrong there.
     """
+
+    often = True
 
     def align(self) -> None:
         if self.mask is not None and self.mask.dim() == 2:

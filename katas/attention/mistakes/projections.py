@@ -16,6 +16,8 @@ class ValueFromKey(Fed):
     Right as long as key and value are the same tensor, wrong otherwise.
     """
 
+    often = True
+
     def feed(self) -> None:
         super().feed()
         self.value = self.inputs[1]
@@ -49,6 +51,8 @@ class KeyFromQuery(Fed):
     Self-attention is right; with another key it fails, or is wrong where L == S.
     """
 
+    often = True
+
     def feed(self) -> None:
         super().feed()
         self.key = self.inputs[0]
@@ -60,6 +64,8 @@ class ValueFromQuery(Fed):
     Self-attention is right; with another value it fails, or is wrong where L == S.
     """
 
+    often = True
+
     def feed(self) -> None:
         super().feed()
         self.value = self.inputs[0]
@@ -70,6 +76,8 @@ class SelfAttentionOnly(Fed):
 
     Self-attention is right; in cross-attention key and value have no effect.
     """
+
+    often = True
 
     def feed(self) -> None:
         super().feed()
@@ -107,6 +115,8 @@ class KvProjectionsExchanged(Made):
 
     Trains, and cannot read weights that others have trained.
     """
+
+    often = True
 
     def through(self, name: str) -> str:
         return {"k_proj": "v_proj", "v_proj": "k_proj"}.get(name, super().through(name))
@@ -262,6 +272,7 @@ class KeysAndValuesExchanged(Weights, Layer):
     The weights are applied to the keys.
     """
 
+    often = True
     see = "mha#Cross-attention"
 
     def split(self) -> None:
@@ -274,6 +285,8 @@ class OutputUnprojected(Weights):
 
     The heads never mix.
     """
+
+    often = True
 
     def project_out(self) -> None:
         """Left out."""

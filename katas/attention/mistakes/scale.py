@@ -21,6 +21,8 @@ class ScaleMissing(Scale):
     The softmax is too sharp, the more so the larger head_dim is.
     """
 
+    often = True
+
     def scale(self) -> None:
         self.factor = 1.0
 
@@ -31,6 +33,7 @@ class ScaleDModel(Scale, Projected):
     The softmax is too flat; right with one head only.
     """
 
+    often = True
     needs = ("split",)
 
     def scale(self) -> None:
@@ -42,6 +45,8 @@ class ScaleHeadDim(Scale):
 
     The softmax is too flat.
     """
+
+    often = True
 
     def scale(self) -> None:
         self.factor = 1.0 / self.head_dim
@@ -62,6 +67,8 @@ class ScaleMultiplied(Scale):
 
     The softmax is far too sharp.
     """
+
+    often = True
 
     def scale(self) -> None:
         self.factor = math.sqrt(self.head_dim)
@@ -103,6 +110,7 @@ class ScaleNumHeads(Scale):
     The softmax is too sharp or too flat, unless there are as many heads as features in a head.
     """
 
+    often = True
     needs = ("split",)
 
     def scale(self) -> None:
@@ -227,6 +235,8 @@ class ScaleAfterSoftmax(Scale):
     The weights of a query sum to 1/sqrt(head_dim), and the softmax is too sharp.
     """
 
+    often = True
+
     def scale(self) -> None:
         self.factor = 1.0
 
@@ -335,6 +345,8 @@ class KeysAsValues(Sum):
     The values have no effect.
     """
 
+    often = True
+
     def summands(self) -> Tensor:
         return self.key
 
@@ -393,3 +405,10 @@ class ValueTransposed(Sum):
     def weigh(self) -> None:
         super().weigh()
         self.output = self.output.transpose(-2, -1)
+
+
+class _AndReadBack(ValueTransposed, Projected):
+    def merge(self) -> None:
+        """As if the last two dimensions were in order."""
+        B, L, output = self.output.size(0), self.output.size(-1), self.output.transpose(1, 2)
+        self.output = output.reshape(B, L, -1)

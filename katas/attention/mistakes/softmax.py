@@ -25,6 +25,8 @@ class SoftmaxOverQueries(Softmax):
     Columns of the weights sum to 1 instead of rows.
     """
 
+    often = True
+
     def spread(self) -> None:
         self.weights = self._over(-2)
 
@@ -35,6 +37,7 @@ class SoftmaxOverHeads(Softmax):
     The heads compete for a key instead of the keys for a query.
     """
 
+    often = True
     needs = ("split",)
 
     def spread(self) -> None:
@@ -115,6 +118,8 @@ class SoftmaxMissing(Softmax):
 
     The weights are negative or above 1, and do not sum to 1.
     """
+
+    often = True
 
     def soften(self, scores: Tensor) -> Tensor:
         return scores
