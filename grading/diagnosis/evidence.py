@@ -10,16 +10,15 @@ from grading.diagnosis.budget import Budget
 from grading.diagnosis.mistake import (
     Combination,
     Kind,
-    added_style,
     compatible,
     is_style,
     joined,
     mixed,
     named,
     of_program,
+    plain,
     proves,
     steps,
-    without,
 )
 from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check, first_of_each, test_of
@@ -121,6 +120,10 @@ class Evidence:
                 self.inert(check).update(combination)
         return self._known[key]
 
+    def fails(self, combination: Combination, check: Check) -> bool:
+        """Whether the program with these mistakes fails where the learner's code does, if in other words."""
+        return self.explains(combination, check) or (combination, check.name) in self._failing
+
     def breaks(self, combination: Combination, check: Check) -> bool:
         """Whether the program with these mistakes fails where the learner's code does not: as with sizes of 1, which
         einsum fits to others and a product of matrices does not."""
@@ -171,6 +174,5 @@ class Evidence:
     def restyled(self, start: Combination) -> Iterator[Combination]:
         """With another style that is right by itself in place of the one that it has."""
         if any(map(is_style, start)):
-            plain = without(start, added_style(start))
             fitting = (style for style in self.styles if style.sound and style not in start)
-            yield from (joined(plain, style) for style in fitting if compatible(plain, style))
+            yield from (joined(plain(start), style) for style in fitting if compatible(plain(start), style))

@@ -17,6 +17,7 @@ from grading.diagnosis.mistake import (
     mixed,
     name,
     named,
+    plain,
     proves,
     sentence,
     without,
@@ -87,14 +88,17 @@ class Explained:
 
     def _sure_of_shapes(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
         """Shapes do not fit, in words that many mistakes end in: one must explain many of them, and be alone or leave
-        nothing unexplained."""
+        nothing unexplained; and with it shapes must not fit where they do not."""
         words = {check.steps[-1].error for check in explained if check.shapes_raised}
         alone = named(combination) == {name(kind)} and self._in_every_option(kind)
         failed, count = self._search.failed, len(explained)
-        left = sum(not self._search.explains(combination, check) for check in failed)
+        left = [check for check in failed if not self._search.explains(combination, check)]
+        fitting = sum(check.shapes_raised and not self._search.fails(combination, check) for check in left)
         several = len(words) > 2 and 2 * count > sum(check.shapes_raised for check in failed)
         many = several or 2 < count >= MOST_OF_ALL * len(failed)
-        return (alone or left <= SPARED * len(failed)) and many and not self._others(combination, kind, explained)
+        if fitting > SPARED * count or not many:
+            return False
+        return (alone or len(left) <= SPARED * len(failed)) and not self._others(combination, kind, explained)
 
     def _sure_of_plain(self, combination: Combination, explained: Sequence[Check]) -> bool:
         """Values that chance gives too, or errors: there must be many, or nothing else."""
@@ -216,7 +220,7 @@ def _of_one(
     search = Search(program, kinds, failed, passed)
     explained = Explained(search, search.found())
     options = [
-        [_cause(kind, explained.explains(option, kind)) for kind in option if not is_style(kind)]
+        [_cause(kind, explained.explains(option, kind)) for kind in plain(option)]
         + [_cause(kind, checks) for kind, checks in facts.items()]
         + digits
         for option in explained.options or [()]

@@ -163,7 +163,12 @@ def joined(combination: Combination, kind: Kind) -> Combination:
 
 def named(combination: Combination) -> frozenset[str]:
     """The names of the mistakes in it; styles have none."""
-    return frozenset(name(kind) for kind in combination if not is_style(kind))
+    return frozenset(map(name, plain(combination)))
+
+
+def plain(combination: Combination) -> Combination:
+    """The mistakes in it, without a style."""
+    return tuple(kind for kind in combination if not is_style(kind))
 
 
 def without(combination: Combination, kind: Kind) -> Combination:

@@ -20,6 +20,7 @@ from grading.diagnosis.mistake import (
     is_style,
     joined,
     named,
+    plain,
     steps,
     without,
 )
@@ -70,8 +71,7 @@ class Search(Evidence):
 
     def _condensed(self, best: Combination) -> list[Combination]:
         """One mistake in the place of two of three, where that explains as much."""
-        kinds = [kind for kind in best if not is_style(kind)]
-        pairs = combinations(kinds, 2) if len(kinds) > 2 else ()
+        pairs = combinations(plain(best), 2) if len(plain(best)) > 2 else ()
         rests = [without(without(best, first), second) for first, second in pairs]
         found: list[Combination] = []
         for rest in rests:
@@ -82,8 +82,7 @@ class Search(Evidence):
 
     def _exchanged(self, best: Combination) -> list[Combination]:
         """One mistake of it exchanged for another, where that explains more: it may have been begun with chance."""
-        left, plain = self._left(best)[:2], tuple(kind for kind in best if not is_style(kind))
-        rests = [without(plain, kind) for kind in plain]
+        left, rests = self._left(best)[:2], [without(plain(best), kind) for kind in plain(best)]
         found = [each for rest in rests for each in self._first(left, partial(self._larger, rest))]
         found = found or [each for rest in rests for each in self._first(left[:1], partial(self._both, rest))]
         return [each for each in dict.fromkeys(found) if self.rank(each) < self.rank(best)]
@@ -245,9 +244,8 @@ class Search(Evidence):
         """With one mistake more that is likely, if need be in the place of a style; with any to begin with, for others
         may hide it in checks that pass."""
         inert, kinds = self.inert(check), self.likely if start else self.kinds
-        plain = tuple(kind for kind in start if not is_style(kind))
         for kind in (each for each in kinds if each not in inert):
-            fitting = (each for each in dict.fromkeys((start, plain)) if compatible(each, kind))
+            fitting = (each for each in dict.fromkeys((start, plain(start))) if compatible(each, kind))
             yield from (joined(each, kind) for each in islice(fitting, 1))
 
     def _both(self, start: Combination, check: Check) -> Iterator[Combination]:

@@ -26,7 +26,7 @@ def attention_backward(
     gv = torch.einsum("...ij,...if->...jf", a, go)
     ga = torch.einsum("...if,...jf->...ij", go, v)
     delta = go.sum(-1, keepdim=True)  # FlashAttention's D, one number for each query
-    gs = a * (ga - delta) * q.shape[-1] ** -0.5
+    gs = (a * ga - a * delta) * q.shape[-1] ** -0.5
     gq = torch.einsum("...ij,...jd->...id", gs, k)
     gk = torch.einsum("...ij,...id->...jd", gs, q)
     return gq.to(dt), gk.to(dt), gv.to(dt)
