@@ -92,7 +92,7 @@ class Explained:
         words = {check.steps[-1].error for check in explained if check.shapes_raised}
         alone = named(combination) == {name(kind)} and self._in_every_option(kind)
         failed, count = self._search.failed, len(explained)
-        left = [check for check in failed if not self._search.explains(combination, check)]
+        left = self._left(combination)
         fitting = sum(check.shapes_raised and not self._search.fails(combination, check) for check in left)
         several = len(words) > 2 and 2 * count > sum(check.shapes_raised for check in failed)
         many = several or 2 < count >= MOST_OF_ALL * len(failed)
@@ -124,6 +124,10 @@ class Explained:
 
     def _in_every_option(self, kind: Kind) -> bool:
         return all(name(kind) in named(option) for option in self._found)
+
+    def _left(self, combination: Combination) -> list[Check]:
+        """The failed checks that it does not explain."""
+        return [check for check in self._search.failed if not self._search.explains(combination, check)]
 
     def _complete(self, combination: Combination) -> bool:
         """Whether it explains all that fails, so that nothing is left for another reason."""
@@ -157,7 +161,7 @@ class Explained:
     def _facts(self, combination: Combination) -> Iterator[dict[Kind, list[Check]]]:
         """The mistakes that checks show which no combination of steps explains: one of those that show the same."""
         search, program, taken = self._search, mixed(self._search.program, combination), set(map(name, combination))
-        left = [check for check in search.failed if not search.explains(combination, check)]
+        left = self._left(combination)
         puzzling = [check for check in left if not check.has_dropout]
         known = 2 * len(puzzling) <= sum(not check.has_dropout for check in search.failed)
         proving = {name(kind): kind for kind in reversed(search.kinds) if proves(kind) and name(kind) not in taken}

@@ -267,8 +267,7 @@ class GroupRowsMixed(GroupsOfAll):
 
     def share(self) -> None:
         super().share()
-        B, _, L, E = self.query.shape
-        self.query = self.query.reshape(B, self.kv_heads, -1, L, E).transpose(2, 3).reshape(B, -1, L, E)
+        self.query = _rows_mixed(self, self.query)
 
 
 class _RowsReadBack(GroupRowsMixed):
@@ -276,8 +275,7 @@ class _RowsReadBack(GroupRowsMixed):
         super(GroupRowsMixed, self).share()
 
     def merge(self) -> None:
-        B, _, L, E = self.output.shape
-        self.output = self.output.reshape(B, self.kv_heads, -1, L, E).transpose(2, 3).reshape(B, -1, L, E)
+        self.output = _rows_mixed(self, self.output)
         super().merge()
 
 
@@ -329,6 +327,12 @@ def _tiled(program: Projected, x: Tensor) -> Tensor:
 def _by_group(program: Projected) -> Tensor:
     """(B, K, H / K, L, E)"""
     return program.query.unflatten(1, (program.kv_heads, -1))  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _rows_mixed(program: Projected, x: Tensor) -> Tensor:
+    """(B, H, L, E) with the rows of each group, (L, H / K), read as (H / K, L)."""
+    B, _, L, E = x.shape
+    return x.reshape(B, program.kv_heads, -1, L, E).transpose(2, 3).reshape(B, -1, L, E)
 
 
 def _for_each(program: Projected, reduced: Tensor) -> Tensor:
