@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from grading.authoring.submissions import FOLDER, stated
 from grading.candidate.limits import Limits
 from grading.catalog import Catalog, Kata
-from grading.diagnosis.explain import causes
+from grading.diagnosis.causes import causes
 from grading.diagnosis.knowledge import knowledge
 from grading.diagnosis.mistake import Combination, Kind, compatible, is_style, mixed, name, of_program, proves
 from grading.diagnosis.program import Program

@@ -24,6 +24,7 @@ from grading.candidate.misfit import Misfit, lazy_layer, other_given, other_sign
 from grading.candidate.no_autograd import refuse_autograd
 from grading.candidate.objects import Objects, solid
 from grading.candidate.surroundings import begin_random_numbers, differences, settle, surroundings
+from grading.candidate.weights import fitted
 from grading.candidate.wire import Opaque, describe
 
 UNSIGNED = ("load", "set", "decode", "look", "assign", "state")  # requests whose arguments have no signature
@@ -129,8 +130,9 @@ class Session:
         layer.to(request["dtype"])
         self.grads[request["layer"]] = request["grad"]
         parameters = dict(layer.named_parameters())
+        weights = fitted(request["weights"], {name: parameter.shape for name, parameter in parameters.items()})
         with torch.no_grad():
-            for name, weight in request["weights"].items():
+            for name, weight in weights.items():
                 parameters[name].copy_(weight)
         return {}
 

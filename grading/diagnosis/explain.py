@@ -1,31 +1,24 @@
-"""Failed checks -> causes: the fewest mistakes that explain the most of them, each with the checks that it explains."""
+"""Which of the mistakes that a search found are proven, and which checks each of them explains."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, product
-
-import torch
 
 from grading.diagnosis.mistake import (
     Combination,
     Kind,
     compatible,
-    forget_mixed,
     is_style,
     joined,
     mixed,
     name,
     named,
-    plain,
     proves,
-    sentence,
     without,
 )
-from grading.diagnosis.program import Program
 from grading.diagnosis.replay import Check, test_of
 from grading.diagnosis.search import Search
-from grading.records import Cause
 
 MOST_OF_ALL = 0.8  # where it explains as much as that, a mistake may rest on so much NaN or one error
 SPARED = 0.05  # of the checks that it explains: as many others may fail in which another mistake is not found
@@ -137,12 +130,12 @@ class Explained:
         """Whether failed checks that nothing explains which was found speak against it: the same tests on other sizes,
         with numbers that differ."""
         explained = [check for check in every if not check.shapes_raised] or every
-        program, tests = mixed(self._search.program, combination), {test_of(check) for check in explained}
+        program, tests = mixed(self._search.program, combination), {_tested(check) for check in explained}
         both = (found, combination)
         left = [c for c in self._search.failed if not any(self._search.explains(each, c) for each in both)]
         left = [c for c in left if not self._search.breaks(without(found, kind), c)]
         few = 10 * len(every) < len(self._search.failed)
-        alike = (c for c in left if test_of(c) in tests and not (c.half or (c.has_mask and not few)))
+        alike = (c for c in left if _tested(c) in tests and not (c.half or (c.has_mask and not few)))
         told = len({test_of(check) for check in explained if check.telling})
         numbers = sum((check.telling or few or not told) and not check.raised() for check in alike)
         spared = SPARED_OF_MANY if told >= MANY_TESTS else SPARED if told else 0.0
@@ -185,71 +178,11 @@ def _on_shapes(checks: Sequence[Check]) -> bool:
     return not any(check.telling for check in others) and 2 * len(others) < len(checks)
 
 
+def _tested(check: Check) -> tuple[str, bool]:
+    """The test, and whether it gets as far as numbers."""
+    return test_of(check), check.made_right
+
+
 def _constructor(checks: Sequence[Check]) -> bool:
     """Whether they are about what a constructor raises."""
     return all(check.steps[-1].request["do"] == "make" and not check.made_right for check in checks)
-
-
-@torch.no_grad()  # programs of which gradients are asked have theirs
-def causes(
-    programs: Mapping[str, type[Program]], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
-) -> list[Cause]:
-    """What explains the failed checks, the one that explains most first.
-
-    Args:
-        programs: by the name of the class or function.
-        failed, passed: the checks of one kata, in the order of the grader.
-    """
-    try:
-        with torch.random.fork_rng(devices=[]):
-            found = [_of_one(symbol, programs[symbol], kinds, failed, passed) for symbol in programs]
-    finally:
-        forget_mixed()
-    causes: dict[tuple[str, int], Cause] = {}
-    for number, parts in enumerate(product(*(options for options in found if options))):
-        for cause in (each for part in parts for each in part):
-            known = causes.get((cause.name, number))
-            explains = tuple(dict.fromkeys([*(known.explains if known else ()), *cause.explains]))
-            causes[cause.name, number] = Cause(cause.name, cause.sentence, cause.notebook, number, explains)
-    return sorted(causes.values(), key=lambda cause: (cause.alternative, -len(cause.explains)))
-
-
-def _of_one(
-    symbol: str, program: type[Program], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
-) -> list[list[Cause]]:
-    """The possibilities for one class or function, each a list of causes that hold together."""
-    failed, passed = ([c for c in checks if c.usable and c.symbol == symbol] for checks in (failed, passed))
-    for check in (*failed, *passed):
-        check.in_order = program.in_order
-    search = Search(program, kinds, failed, passed)
-    explained = Explained(search, search.found())
-    options = [
-        [_cause(kind, explained.explains(option, kind)) for kind in plain(option)]
-        + [_cause(kind, checks) for kind, checks in facts.items()]
-        + digits
-        for option in explained.options or [()]
-        for digits in [_in_digits(search, option)]
-        for facts in explained.facts
-    ]
-    return [causes for causes in options if causes]
-
-
-def _in_digits(search: Search, option: Combination) -> list[Cause]:
-    """What is done in float32 besides: the numbers of the check that asks for float64 work differ from those of a
-    program with the other mistakes by so little."""
-    failed = [check for check in search.failed if check.asks_for_digits and not check.strict]
-    again = [check.again() for check in failed if option and search.explains(option, check)]
-    if not again:
-        return []
-    kinds = [kind for kind in search.kinds if compatible(option, kind)]
-    rest = Search(mixed(search.program, option), kinds, again, ())
-    if not again[0].differs_in_digits():
-        return []
-    explained = Explained(rest, rest.alone(again[0]))
-    found = [(kind, explained.explains(each, kind)) for each in explained.options[:1] for kind in each]
-    return [_cause(kind, checks) for kind, checks in [*found, *explained.facts[0].items()] if checks]
-
-
-def _cause(kind: Kind, checks: Sequence[Check]) -> Cause:
-    page, _, section = kind.see.partition("#")
-    return Cause(name(kind), sentence(kind), f"{page}.ipynb#{section}", 0, tuple(check.name for check in checks))

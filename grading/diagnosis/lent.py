@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from grading.candidate.weights import fitted
+from grading.diagnosis.transcript import Shapes
+
 Versioned = tuple[Tensor, int]  # a tensor, and how often it had been changed in place
 
 
@@ -27,7 +30,7 @@ class Lent:
 
     def __init__(self) -> None:
         self._own: dict[int, Made] = {}
-        self._weights: dict[tuple[int, torch.dtype], tuple[Mapping[str, Tensor], dict[str, Tensor]]] = {}
+        self._weights: dict[tuple[Any, ...], tuple[Mapping[str, Tensor], dict[str, Tensor]]] = {}
         self._made: dict[tuple[Any, ...], Made] = {}
         self._known: set[int] = set()
 
@@ -39,11 +42,12 @@ class Lent:
             self._known.add(id(found.result[0]))
         return found.result[0]
 
-    def weights(self, given: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-        """Weights in a dtype. No mistake changes them in place."""
-        key = id(given), dtype
+    def weights(self, given: Mapping[str, Tensor], dtype: torch.dtype, shapes: Shapes) -> dict[str, Tensor]:
+        """Weights in a dtype, for parameters of these shapes. No mistake changes them in place."""
+        key = id(given), dtype, *shapes.items()
         if key not in self._weights:
-            self._weights[key] = given, {name: weight.to(dtype) for name, weight in given.items()}
+            taken = fitted(given, shapes)
+            self._weights[key] = given, {name: weight.to(dtype) for name, weight in taken.items()}
         return self._weights[key][1]
 
     def made(self, function: Callable[..., Tensor], x: Tensor, *others: Any) -> Tensor:

@@ -13,7 +13,16 @@ from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import is_telling, same, tensors
 from grading.diagnosis.program import Program
 from grading.diagnosis.run import Call, Run, equal
-from grading.diagnosis.transcript import Raised, Step, Transcript, gradients, shapes_of, unchanged, values_of
+from grading.diagnosis.transcript import (
+    Raised,
+    Step,
+    Transcript,
+    as_made,
+    gradients,
+    shapes_of,
+    unchanged,
+    values_of,
+)
 
 ROUNDING = 1e-6  # of the largest of several tensors: what is as small beside it may be zero
 
@@ -51,9 +60,7 @@ class Check(Transcript):
         """What a program, run over the transcript, has to do with what the learner's code gave."""
         run, known = Run(program, self._lent), program is self._program
         explained, parts, fails, breaks, unmoved = True, 0, True, False, bool(self._right)
-        last = self._made_wrong if self._right else None
-        steps = self.steps if last is None else self.steps[: last + 1]
-        for step, right in zip(steps, self._right or [None] * len(steps), strict=False):
+        for step, right in zip(self.steps, self._right or [None] * len(self.steps), strict=True):
             given = right if known else run.step(step.request)
             unmoved = unmoved and (given == right if step.request["do"] == "make" else equal(given, right))
             if self._alike(step, given, right):
@@ -86,10 +93,16 @@ class Check(Transcript):
         return run_alike(step, given, right, self.strict)
 
     def compare_with(self, right: type[Program]) -> None:
-        """Take the right answer's values, beside which the learner's are looked at. Nothing in them is lent."""
+        """Take the right answer's values, beside which the learner's are looked at. Nothing in them is lent. What comes
+        after a layer that is made wrong says nothing more."""
         self._program = right
-        run = Run(right)
-        self._right = [run.step(step.request) for step in self.steps]
+        run, self._right, self.made_right = Run(right), [], True
+        for step in self.steps:
+            self._right.append(run.step(step.request))
+            if step.request["do"] == "make" and not as_made(step, self._right[-1]):
+                self.made_right = False
+                break
+        self.steps = self.steps[: len(self._right)]
         pairs = zip(self.steps, self._right, strict=True)
         # then the failure is in digits that float32 work has not, or in no number at all
         self.strict = all(self._alike(step, given, given) for step, given in pairs)
@@ -98,6 +111,14 @@ class Check(Transcript):
         """The same check, to be compared with another program."""
         other = Check(self.name, self.events, self._symbols)
         other.in_order = self.in_order
+        return other
+
+    def made_by(self, program: type[Program]) -> Check:
+        """The same check, as if its layers had been made with the parameters that a program's have."""
+        run, other = Run(program), self.again()
+        made = {i: run.step(step.request) for i, step in enumerate(other.steps) if step.request["do"] == "make"}
+        for i in (i for i, shapes in made.items() if not isinstance(shapes, Raised)):
+            other.steps[i] = Step(other.steps[i].request, {**other.steps[i].reply, "value": made[i]})
         return other
 
     def differs_in_digits(self) -> bool:

@@ -31,7 +31,8 @@ class Run:
         self.program = program
         self._lent = lent or Lent()
         self._made: dict[int, Program] = {}
-        self._blank: dict[int, Shapes] = {}  # the layers that have no weights yet
+        self._shapes: dict[int, Shapes] = {}  # of the parameters of each layer
+        self._blank: set[int] = set()  # the layers that have no weights yet
         self.objects = Objects()
         self.calls = 0
 
@@ -48,21 +49,24 @@ class Run:
     def _make(self, request: dict[str, Any]) -> Shapes:
         layer = self.program(*request["args"], **request["kwargs"])
         self._made[request["layer"]] = layer
-        self._blank[request["layer"]] = shapes = layer.parameters()
+        self._blank.add(request["layer"])
+        self._shapes[request["layer"]] = shapes = layer.parameters()
         return shapes
 
     def _layer(self, number: int) -> Program:
         """A layer, whose weights are zeros unless it was given others."""
         layer = self._made[number]
-        if shapes := self._blank.pop(number, None):
-            layer.set({name: torch.zeros(shape) for name, shape in shapes.items()}, True, self._lent)
+        if number in self._blank:
+            self._blank.remove(number)
+            zeros = {name: torch.zeros(shape) for name, shape in self._shapes[number].items()}
+            layer.set(zeros, True, self._lent)
         return layer
 
     def _set(self, request: dict[str, Any]) -> None:
         if request["training"]:
             torch.default_generator.manual_seed(request["seed"])
-        self._blank.pop(request["layer"], None)
-        weights = self._lent.weights(request["weights"], request["dtype"])
+        self._blank.discard(request["layer"])
+        weights = self._lent.weights(request["weights"], request["dtype"], self._shapes[request["layer"]])
         self._made[request["layer"]].set(weights, request["training"], self._lent)
 
     def _call(self, request: dict[str, Any]) -> Any:

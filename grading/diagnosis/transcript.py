@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,6 +104,7 @@ class Transcript:
         self.events = events
         self._symbols = symbols
         self._right: list[Any] = []
+        self.made_right = True  # whether its layers have the parameters that they should have, and are made at all
         self.in_order: Callable[[Any], Any] = lambda value: value  # the form in which answers are compared
 
     @cached_property
@@ -164,17 +165,9 @@ class Transcript:
         return trained or any("dropout" in each["kwargs"] for each in asked)
 
     @property
-    def made_right(self) -> bool:
-        """Whether the layers have the parameters that they should have, and are made where they should be."""
-        return self._made_wrong is None
-
-    @cached_property
-    def _made_wrong(self) -> int | None:
-        """The first step that makes a layer which is not as it should be: what comes after it says nothing more."""
-        for i, (step, right) in enumerate(zip(self.steps, self._right, strict=False)):
-            if step.request["do"] == "make" and not as_made(step, right):
-                return i
-        return None
+    def takes_weights(self) -> bool:
+        """Whether its layers have parameters at all."""
+        return all(step.reply.get("value") for step in self.steps if step.request["do"] == "make")
 
     @cached_property
     def symbol(self) -> str:
@@ -245,7 +238,8 @@ class Transcript:
         wanted = self._right[-1]
         if not same(wanted["value"], step.reply.get("value")):
             return False
-        pairs = zip(gradients(step.reply), gradients(wanted), strict=False)
+        given = {name for setting in step.settings for name in setting["weights"]}  # no others have to be used
+        pairs = zip(gradients(step.reply, given), gradients(wanted, given), strict=False)
         return any(got is None and isinstance(right, Tensor) and bool(right.any()) for got, right in pairs)
 
 
@@ -294,10 +288,11 @@ def values_of(reply: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
     return reply.get("value")
 
 
-def gradients(reply: Mapping[str, Any]) -> list[Any]:
-    """Of the inputs in order, then of the parameters by name; of a cut-off one None."""
+def gradients(reply: Mapping[str, Any], names: Collection[str] | None = None) -> list[Any]:
+    """Of the inputs in order, then of the parameters by name, all or these; of a cut-off one None."""
     parameters = reply.get("parameter_grads") or {}
-    return [*(reply.get("input_grads") or []), *(parameters[name] for name in sorted(parameters))]
+    asked = sorted(name for name in parameters if names is None or name in names)
+    return [*(reply.get("input_grads") or []), *(parameters[name] for name in asked)]
 
 
 def unchanged(was: Any, now: Any) -> bool:

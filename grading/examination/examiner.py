@@ -186,7 +186,7 @@ def _causes(
     transcripts: Mapping[str, Sequence[Event]],
 ) -> tuple[Cause, ...]:
     """The mistakes that are proven by what the checks saw."""
-    from grading.diagnosis.explain import causes
+    from grading.diagnosis.causes import causes
     from grading.diagnosis.replay import Check
 
     if known is None or not hasattr(known, "PROGRAMS"):

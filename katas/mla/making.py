@@ -94,6 +94,8 @@ class LatentLayersRenamed(Made):
     Weights that others have trained cannot be loaded, for they are found by name.
     """
 
+    elsewhere = True
+
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         pairs = check.made_and_wanted()

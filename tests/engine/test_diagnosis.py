@@ -11,7 +11,7 @@ from benchmarks.diagnosis import Made, generated, transcripts
 from grading.candidate.wire import encode
 from grading.catalog import Catalog
 from grading.diagnosis import mistake
-from grading.diagnosis.explain import causes
+from grading.diagnosis.causes import causes
 from grading.diagnosis.knowledge import catalogue, knowledge
 from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import is_telling, same

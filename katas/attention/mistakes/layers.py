@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
@@ -27,11 +30,33 @@ class NarrowParameters(Mistake, Projected):
     needs = ("group",)
 
 
-class KvProjectionsFullWidth(NarrowParameters):
+class AsManyHeads(GroupParameters):
+    """Keys and values have as many heads as their projections are wide."""
+
+    grouping = True
+
+    def split(self) -> None:
+        with self._heads_of(self.key.size(-1) // self.head_dim):
+            super().split()
+
+    def share(self) -> None:
+        with self._heads_of(self.key.size(1)):
+            super().share()
+
+    @contextmanager
+    def _heads_of(self, kv_heads: int) -> Iterator[None]:
+        given, self.kv_heads = self.kv_heads, kv_heads
+        yield
+        self.kv_heads = given
+
+
+class KvProjectionsFullWidth(AsManyHeads):
     """k_proj and v_proj are Linear(d_model, d_model), as wide as q_proj, as in multi-head attention
 
     Nothing is saved: each query head has keys and values of its own.
     """
+
+    needs = ("group",)
 
     def widths(self) -> dict[str, int]:
         return dict.fromkeys(NAMES, self.d_model)
@@ -57,7 +82,7 @@ class KProjectionFullWidth(NarrowParameters):
         return super().widths() | {"k_proj": self.d_model}
 
 
-class KvProjectionsOfGroupSize(GroupParameters):
+class KvProjectionsOfGroupSize(AsManyHeads):
     """k_proj and v_proj have num_heads // num_kv_heads heads, the size of a group, instead of num_kv_heads
 
     The number of groups and the size of a group are mixed up.
@@ -67,7 +92,7 @@ class KvProjectionsOfGroupSize(GroupParameters):
         return super().widths() | dict.fromkeys(NAMES[1:3], self.heads // self.kv_heads * self.head_dim)
 
 
-class KvProjectionsOfOneHead(GroupParameters):
+class KvProjectionsOfOneHead(AsManyHeads):
     """k_proj and v_proj have the width of one head, as in multi-query attention, instead of num_kv_heads heads
 
     All query heads would have to share one key/value head.
@@ -95,6 +120,11 @@ class AllProjectionsOfOneHead(NarrowParameters):
 
     def widths(self) -> dict[str, int]:
         return super().widths() | {"q_proj": self.head_dim}
+
+    def split(self) -> None:
+        """All heads have the same queries."""
+        self.query = self.query.repeat(1, 1, self.heads)
+        super().split()
 
 
 class KeyBiasMissing(Parameters):
@@ -186,6 +216,9 @@ class OutputLayerMissing(Parameters):
     def widths(self) -> dict[str, int]:
         return {name: width for name, width in super().widths().items() if name != "o_proj"}
 
+    def project_out(self) -> None:
+        """Left out, too."""
+
 
 class LayersInAList(Parameters):
     """the layers are not registered: they are in a plain list or dict, which nn.Module does not look into
@@ -203,6 +236,8 @@ class LayersUnderOtherNames(Parameters):
     Weights that others have trained cannot be loaded, for they are found by name.
     """
 
+    elsewhere = True
+
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
         return any(_renamed(found, wanted) for found, wanted in check.made_and_wanted())
@@ -217,6 +252,8 @@ class FusedProjection(Parameters):
 
     It computes the same, and weights that others have trained cannot be loaded: the four layers have names.
     """
+
+    elsewhere = True
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
