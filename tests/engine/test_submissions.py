@@ -100,7 +100,7 @@ def tree() -> dict[str, tuple[int, int]]:
 def test_hostile_submission_gets_its_verdict(examine_briefly, tree_before, children_before, path):
     began = time.monotonic()
     result = examine_briefly(header(path, "kata"), path)
-    assert time.monotonic() - began < 12 + 2  # examine_briefly's limit for a kata
+    assert time.monotonic() - began < 3 * 12  # the limit of examine_briefly is 12 s: beyond that, something hangs
     assert result.outcome in header(path, "verdict").split("|")
     failed = result.first_failure
     assert (failed.message if failed else result.message).strip()
