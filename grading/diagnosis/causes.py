@@ -14,8 +14,7 @@ from grading.diagnosis.replay import Check
 from grading.diagnosis.search import Search
 from grading.records import Cause
 
-NO_CHANCE = 8  # numbers that are right
-REPRODUCED = 3  # checks with so many: what gives these does what the learner's layers do but for what is wrong besides
+MOST = 0.5  # of the checks behind layers that are made wrong
 
 
 @torch.no_grad()  # programs of which gradients are asked have theirs
@@ -80,7 +79,7 @@ def _in_digits(search: Search, option: Combination) -> list[Cause]:
 
 def _behind(search: Search, option: Combination, facts: Mapping[Kind, Sequence[Check]]) -> list[Cause]:
     """What is wrong besides where layers have other parameters than they should: their calls, with weights that fit,
-    beside a program whose layers have the same."""
+    beside a program whose layers have the same. It has to explain most of them, or these layers do something else."""
     program = mixed(search.program, option)
     misfits = [check for check in search.failed if not check.made_right and search.explains(option, check)]
     elsewhere = [*chain(*(facts[kind] for kind in facts if kind.elsewhere))]
@@ -88,14 +87,17 @@ def _behind(search: Search, option: Combination, facts: Mapping[Kind, Sequence[C
         elsewhere += misfits
     again = [check.made_by(program) for check in elsewhere] or [check.again() for check in misfits]
     right = [check for check in again if check.takes_weights and check.explained_by(program)]
-    if sum(check.numbers > NO_CHANCE for check in right) < REPRODUCED:
+    if not right:
         return []
-    known = [(kind, _needing(kind, option, search.program, right)) for kind in plain(option)]
+    known = [_cause(kind, _needing(kind, option, search.program, right)) for kind in plain(option)]
     kinds = [kind for kind in (*search.kinds, *search.styles) if kind not in facts and compatible(option, kind)]
     rest = Search(program, kinds, [check for check in again if check not in right], [*search.passed, *right])
     explained = Explained(rest, rest.found())
-    found = [(kind, explained.explains(each, kind)) for each in explained.options[:1] for kind in plain(each)]
-    return [_cause(kind, checks) for kind, checks in [*known, *found, *explained.facts[0].items()] if checks]
+    best = (explained.options or [()])[0]
+    if len(right) + sum(rest.explains(best, check) for check in rest.failed) < MOST * len(again):
+        return known
+    found = [(kind, explained.explains(best, kind)) for kind in plain(best)]
+    return known + [_cause(kind, checks) for kind, checks in [*found, *explained.facts[0].items()]]
 
 
 def _needing(kind: Kind, option: Combination, program: type[Program], checks: Sequence[Check]) -> list[Check]:

@@ -142,10 +142,12 @@ class Explained:
         return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in left)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
-        """The mistakes that would explain as much in its place, but for those that are named as an alternative."""
+        """The mistakes that would explain as much in its place, but for those that are named as an alternative or give
+        way to it."""
         search, rest, few = self._search, without(combination, kind), explained[:3]
         taken = named(rest) | {name(kind)} | self._alternatives
         found = [each for each in search.kinds if name(each) not in taken and compatible(rest, each)]
+        found = [each for each in found if kind.last or not each.last]
         found = [each for each in found if all(search.explains(joined(rest, each), check) for check in few)]
         rank = search.rank(combination)[0]
         found = [each for each in found if search.rank(joined(rest, each))[0] <= rank]

@@ -77,7 +77,8 @@ def tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ():
-        yield from tensors(part)
+        if not isinstance(part, int | float | str):
+            yield from tensors(part)
 
 
 def are_float32(numbers: Tensor) -> bool:

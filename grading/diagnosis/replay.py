@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import is_telling, same, tensors
@@ -21,6 +20,7 @@ from grading.diagnosis.transcript import (
     gradients,
     shapes_of,
     unchanged,
+    value_of,
     values_of,
 )
 
@@ -59,15 +59,15 @@ class Check(Transcript):
     def judged(self, program: type[Program]) -> Judgement:
         """What a program, run over the transcript, has to do with what the learner's code gave."""
         run, known = Run(program, self._lent), program is self._program
-        explained, parts, fails, breaks, unmoved = True, 0, True, False, bool(self._right)
-        for step, right in zip(self.steps, self._right or [None] * len(self.steps), strict=True):
-            given = right if known else run.step(step.request)
-            unmoved = unmoved and (given == right if step.request["do"] == "make" else equal(given, right))
-            if self._alike(step, given, right):
-                parts += not unmoved and _tells_apart(step.reply.get("value"), right)
+        explained, parts, fails, breaks, unmoved = True, 0, True, False, self.compared
+        for step in self.steps:
+            given = step.right if known else run.step(step.request)
+            unmoved = unmoved and (given == step.right if step.request["do"] == "make" else equal(given, step.right))
+            if self._alike(step, given, step.right):
+                parts += not unmoved and step.wrong == [True]
             else:
                 explained, breaks = False, breaks or (isinstance(given, Raised) and step.error is None)
-                parts += _parts_alike(step, given, right) or _of_one_form(step, given, right)
+                parts += _parts_alike(step, given) or _of_one_form(step, given)
                 fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
             if not fails and not unmoved:
                 break
@@ -96,16 +96,14 @@ class Check(Transcript):
         """Take the right answer's values, beside which the learner's are looked at. Nothing in them is lent. What comes
         after a layer that is made wrong says nothing more."""
         self._program = right
-        run, self._right, self.made_right = Run(right), [], True
-        for step in self.steps:
-            self._right.append(run.step(step.request))
-            if step.request["do"] == "make" and not as_made(step, self._right[-1]):
-                self.made_right = False
+        run, self.compared = Run(right), True
+        for i, step in enumerate(self.steps):
+            step.right = run.step(step.request)
+            if step.request["do"] == "make" and not as_made(step):
+                self.made_right, self.steps = False, self.steps[: i + 1]
                 break
-        self.steps = self.steps[: len(self._right)]
-        pairs = zip(self.steps, self._right, strict=True)
         # then the failure is in digits that float32 work has not, or in no number at all
-        self.strict = all(self._alike(step, given, given) for step, given in pairs)
+        self.strict = all(self._alike(step, step.right, step.right) for step in self.steps)
 
     def again(self) -> Check:
         """The same check, to be compared with another program."""
@@ -114,18 +112,25 @@ class Check(Transcript):
         return other
 
     def made_by(self, program: type[Program]) -> Check:
-        """The same check, as if its layers had been made with the parameters that a program's have."""
+        """The same check, as if its layers had been made with the parameters that a program's have: without the
+        gradients of others."""
         run, other = Run(program), self.again()
-        made = {i: run.step(step.request) for i, step in enumerate(other.steps) if step.request["do"] == "make"}
-        for i in (i for i, shapes in made.items() if not isinstance(shapes, Raised)):
-            other.steps[i] = Step(other.steps[i].request, {**other.steps[i].reply, "value": made[i]})
+        shapes: Any = {}
+        for i, step in enumerate(other.steps):
+            if step.request["do"] == "make":
+                shapes = run.step(step.request)
+                changed = {} if isinstance(shapes, Raised) else {"value": shapes}
+            else:
+                found = step.reply.get("parameter_grads") or {}
+                changed = {"parameter_grads": {name: each for name, each in found.items() if name in shapes}}
+            other.steps[i] = Step(step.request, {**step.reply, **changed})
         return other
 
     def differs_in_digits(self) -> bool:
         """Whether what it saw differs from the right values in digits that float64 work has, where in no more."""
         if not self.strict:
             return False
-        return any(not self._alike(step, right, None) for step, right in zip(self.steps, self._right, strict=True))
+        return any(not self._alike(step, step.right, None) for step in self.steps)
 
     @property
     def asks_for_digits(self) -> bool:
@@ -136,14 +141,14 @@ class Check(Transcript):
     def telling(self) -> bool:
         """Whether the last wrong value is of a kind that chance does not reproduce."""
         step = self.steps[-1]
-        right = _value(self._right[-1], step) if self._right else None
+        right = value_of(step.right, step.request)
         return is_telling(values_of(step.reply, step.request), right, self.strict)
 
     @cached_property
     def blank(self) -> bool:
         """Whether the last value is NaN or infinite throughout, or an error."""
         last = self.steps[-1]
-        return not any(bool(each.isfinite().any()) for each in tensors(values_of(last.reply, last.request)))
+        return not any(bool(each.isfinite().any()) for each in last.got)
 
     def calls(self) -> list[Call]:
         """The plain calls of the check, one after the other."""
@@ -197,73 +202,50 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
     """Whether a reply is what a program gave, in all that the check may have looked at."""
     request, reply = step.request, step.reply
     if "cotangent" in request:
-        wanted, got = (gradients(each) for each in (given, reply))
-        rights = gradients(right) if isinstance(right, dict) else None
-        return same(wanted, got, rights, strict, ROUNDING * _largest(got))
+        names = reply.get("parameter_grads") or {}
+        wanted, got = gradients(given, names), gradients(reply)
+        rights = gradients(right, names) if isinstance(right, dict) else None
+        return same(wanted, got, rights, strict, ROUNDING * step.largest)
     if "odd" in reply:
         return False
     if "effect" in request:
         rights = values_of(right, request) if isinstance(right, dict) else None
-        return _all_same(values_of(given, request), values_of(reply, request), rights, strict)
+        return _all_same(values_of(given, request), step, rights, strict)
     if request.get("echo"):
         value, right = given["value"], right["value"] if isinstance(right, dict) else None
         after = reply["echo"][0]
         untouched = all(unchanged(was, now) for was, now in zip(given["echo"][0], after, strict=False))
-        return untouched and _all_same(value, reply.get("value"), right, strict)
+        return untouched and _all_same(value, step, right, strict)
     if request["do"] == "peak" or "meter" in request:
         return False
     if request["do"] == "look":
         told = all(given[key] == reply.get(key) for key in ("moved", "added"))
         return told and same(given["value"], reply.get("value"), right and right["value"], strict)
-    return _all_same(given, reply.get("value"), right, strict)
+    return _all_same(given, step, right, strict)
 
 
-def _all_same(wanted: Any, got: Any, right: Any, strict: bool) -> bool:
-    """The same, where one of several tensors may be zero but for rounding."""
-    return same(wanted, got, right, strict, ROUNDING * _largest(got) if isinstance(got, tuple | list) else 0.0)
+def _all_same(wanted: Any, step: Step, right: Any, strict: bool) -> bool:
+    """The same as what came back, where one of several tensors may be zero but for rounding."""
+    got = values_of(step.reply, step.request)
+    return same(wanted, got, right, strict, ROUNDING * step.largest if isinstance(got, tuple | list) else 0.0)
 
 
-def _largest(values: Any) -> float:
-    sizes = (float(each.double().nan_to_num(0, 0, 0).abs().max()) for each in tensors(values) if each.numel())
-    return max(sizes, default=0.0)
-
-
-def _parts_alike(step: Step, given: Any, right: Any) -> int:
+def _parts_alike(step: Step, given: Any) -> int:
     """How many of several tensors, which are wrong, are reproduced."""
-    if isinstance(step.reply.get("value"), Tensor) and "cotangent" not in step.request and "echo" not in step.request:
-        return 0  # as most calls: it is one
-    got = list(tensors(values_of(step.reply, step.request)))
-    wanted, rights = (list(tensors(_value(value, step))) for value in (given, right))
-    if len(got) < 2 or not len(got) == len(wanted) == len(rights):
+    if len(step.wrong) < 2:
         return 0
-    triples = zip(got, wanted, rights, strict=True)
-    return sum(_tells_apart(g, r) and same(w, g) for g, w, r in triples)
+    wanted = list(tensors(value_of(given, step.request)))
+    if len(wanted) != len(step.wrong):
+        return 0
+    return sum(wrong and same(w, got) for wrong, w, got in zip(step.wrong, wanted, step.got, strict=True))
 
 
-def _of_one_form(step: Step, given: Any, right: Any) -> bool:
+def _of_one_form(step: Step, given: Any) -> bool:
     """Whether tensors came back in the shapes of a program's, where a right answer has others."""
-    if step.request["do"] == "make" or step.error or isinstance(given, Raised) or isinstance(right, Raised):
+    if step.request["do"] == "make" or step.error or isinstance(given, Raised) or isinstance(step.right, Raised):
         return False
-    got = _form(values_of(step.reply, step.request))
-    return got == _form(_value(given, step)) != _form(_value(right, step))
-
-
-def _value(value: Any, step: Step) -> Any:
-    """What a program gave for a step, as `values_of` has it of the learner's code."""
-    return values_of(value, step.request) if isinstance(value, dict) else value
-
-
-def _form(value: Any) -> list[torch.Size]:
-    return [each.shape for each in tensors(value)]
-
-
-def _tells_apart(got: Any, right: Any) -> bool:
-    """Whether it is a wrong tensor that is more than a constant."""
-    if not isinstance(got, Tensor) or not isinstance(right, Tensor):
-        return False
-    if got.numel() < 2 or same(right, got) or not bool(got.isfinite().all()):
-        return False
-    return bool((got != got.flatten()[0]).any())
+    got, wanted = ([each.shape for each in found] for found in (step.got, step.wanted))
+    return got != wanted and got == [each.shape for each in tensors(value_of(given, step.request))]
 
 
 def _made_alike(step: Step, given: Any, right: Any) -> bool:

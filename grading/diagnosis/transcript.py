@@ -68,10 +68,38 @@ def caught(error: BaseException) -> Raised:
 
 @dataclass
 class Step:
-    """A request to the candidate and its reply, as the check's transcript has them."""
+    """A request to the candidate and its reply, as the check's transcript has them.
+
+    Attributes:
+        right: what a right answer gives for it, once that is known.
+    """
 
     request: dict[str, Any]
     reply: dict[str, Any]
+    right: Any = None
+
+    @cached_property
+    def got(self) -> list[Tensor]:
+        """The tensors that came back."""
+        return list(tensors(values_of(self.reply, self.request)))
+
+    @cached_property
+    def wanted(self) -> list[Tensor]:
+        """Those that a right answer has."""
+        return list(tensors(value_of(self.right, self.request)))
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest finite number that came back."""
+        sizes = (float(each.double().nan_to_num(0, 0, 0).abs().max()) for each in self.got if each.numel())
+        return max(sizes, default=0.0)
+
+    @cached_property
+    def wrong(self) -> list[bool]:
+        """Of each tensor that came back whether it is wrong, and more than a constant; where there are as many as in a
+        right answer."""
+        alike = len(self.got) == len(self.wanted)
+        return [_tells_apart(got, right) for got, right in zip(self.got, self.wanted, strict=True)] if alike else []
 
     @property
     def error(self) -> Raised | None:
@@ -103,7 +131,7 @@ class Transcript:
         self.name = name
         self.events = events
         self._symbols = symbols
-        self._right: list[Any] = []
+        self.compared = False  # whether it is known what a right answer gives
         self.made_right = True  # whether its layers have the parameters that they should have, and are made at all
         self.in_order: Callable[[Any], Any] = lambda value: value  # the form in which answers are compared
 
@@ -193,12 +221,9 @@ class Transcript:
 
     def made_and_wanted(self) -> list[tuple[Shapes, Shapes]]:
         """The parameters of each layer that was made, and those that a right one has."""
-        pairs = zip(self.steps, self._right, strict=False)
-        return [
-            (shapes_of(step.reply["value"]), right)
-            for step, right in pairs
-            if step.request["do"] == "make" and isinstance(step.reply.get("value"), dict) and isinstance(right, dict)
-        ]
+        made = [step for step in self.steps if step.request["do"] == "make" and isinstance(step.right, dict)]
+        values = [(step.reply.get("value"), step.right) for step in made]
+        return [(shapes_of(value), right) for value, right in values if isinstance(value, dict)]
 
     def looks(self, after_error: bool = False) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """What was seen when the check looked at objects, and what there is to be seen after a right answer's calls.
@@ -207,7 +232,8 @@ class Transcript:
             after_error: only where the request before rightly ended in an error.
         """
         failed = False
-        for step, right in zip(self.steps, self._right, strict=False):
+        for step in self.steps:
+            right = step.right
             seen = step.request["do"] == "look" and "moved" in step.reply and isinstance(right, dict)
             if seen and (failed or not after_error):
                 yield step.reply, right
@@ -227,15 +253,15 @@ class Transcript:
 
     def should_raise(self) -> str:
         """The class of the error that a right answer raises last."""
-        last = (self._right or [None])[-1]
+        last = self.steps[-1].right
         return last.type if isinstance(last, Raised) else ""
 
     def gradients_missing(self) -> bool:
         """Whether the output of the last call is right, and a gradient that a right answer has is not there at all."""
         step = self.steps[-1]
-        if "cotangent" not in step.request or step.error or not self._right or isinstance(self._right[-1], Raised):
+        wanted = step.right
+        if "cotangent" not in step.request or step.error or not isinstance(wanted, dict):
             return False
-        wanted = self._right[-1]
         if not same(wanted["value"], step.reply.get("value")):
             return False
         given = {name for setting in step.settings for name in setting["weights"]}  # no others have to be used
@@ -264,10 +290,11 @@ def apart(step: Step) -> list[Step]:
     return parts
 
 
-def as_made(step: Step, right: Any) -> bool:
-    if step.error or isinstance(right, Raised):
-        return isinstance(right, Raised) and step.error is not None and step.error.type == right.type
-    return bool(shapes_of(step.reply.get("value") or {}) == right)
+def as_made(step: Step) -> bool:
+    """Whether a layer has the parameters that a right one has, or none was made for the right reason."""
+    if step.error or isinstance(step.right, Raised):
+        return isinstance(step.right, Raised) and step.error is not None and step.error.type == step.right.type
+    return bool(shapes_of(step.reply.get("value") or {}) == step.right)
 
 
 def _given(request: dict[str, Any]) -> list[Any]:
@@ -288,11 +315,23 @@ def values_of(reply: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
     return reply.get("value")
 
 
+def value_of(value: Any, request: Mapping[str, Any]) -> Any:
+    """What a program gave for a request, as `values_of` has it of the learner's code."""
+    return values_of(value, request) if isinstance(value, dict) else value
+
+
 def gradients(reply: Mapping[str, Any], names: Collection[str] | None = None) -> list[Any]:
     """Of the inputs in order, then of the parameters by name, all or these; of a cut-off one None."""
     parameters = reply.get("parameter_grads") or {}
     asked = sorted(name for name in parameters if names is None or name in names)
     return [*(reply.get("input_grads") or []), *(parameters[name] for name in asked)]
+
+
+def _tells_apart(got: Tensor, right: Tensor) -> bool:
+    """Whether it is a wrong tensor that is more than a constant."""
+    if got.numel() < 2 or same(right, got) or not bool(got.isfinite().all()):
+        return False
+    return bool((got != got.flatten()[0]).any())
 
 
 def unchanged(was: Any, now: Any) -> bool:

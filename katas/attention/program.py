@@ -200,13 +200,19 @@ class Projected(Core):
 
     def split(self) -> None:
         self.query = self.lent.made(split_heads, self.query, self.heads)
-        self.key, self.value = (self.lent.made(split_heads, x, self.kv_heads) for x in (self.key, self.value))
+        self.key, self.value = (self.lent.made(split_heads, x, self.heads_in(x)) for x in (self.key, self.value))
+
+    def heads_in(self, x: Tensor) -> int:
+        """How many heads keys or values have that are projected and not yet split."""
+        return self.kv_heads
 
     def share(self) -> None:
         """Every query head gets the key/value head of its group."""
-        if self.heads != self.kv_heads:
-            group = self.heads // self.kv_heads
-            self.key, self.value = (x.repeat_interleave(group, dim=1) for x in (self.key, self.value))
+        self.key, self.value = (self.to_all_heads(x) for x in (self.key, self.value))
+
+    def to_all_heads(self, x: Tensor) -> Tensor:
+        """Keys or values of all query heads."""
+        return x.repeat_interleave(self.heads // self.kv_heads, dim=1) if self.heads != self.kv_heads else x
 
     def merge(self) -> None:
         """(B, H, L, E) -> (B, L, H * E)"""

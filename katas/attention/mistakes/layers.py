@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
@@ -30,24 +27,16 @@ class NarrowParameters(Mistake, Projected):
     needs = ("group",)
 
 
-class AsManyHeads(GroupParameters):
+class AsManyHeads(NarrowParameters):
     """Keys and values have as many heads as their projections are wide."""
 
     grouping = True
 
-    def split(self) -> None:
-        with self._heads_of(self.key.size(-1) // self.head_dim):
-            super().split()
+    def heads_in(self, x: Tensor) -> int:
+        return x.size(-1) // self.head_dim
 
-    def share(self) -> None:
-        with self._heads_of(self.key.size(1)):
-            super().share()
-
-    @contextmanager
-    def _heads_of(self, kv_heads: int) -> Iterator[None]:
-        given, self.kv_heads = self.kv_heads, kv_heads
-        yield
-        self.kv_heads = given
+    def to_all_heads(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(self.heads // x.size(1), dim=1)
 
 
 class KvProjectionsFullWidth(AsManyHeads):
@@ -56,13 +45,11 @@ class KvProjectionsFullWidth(AsManyHeads):
     Nothing is saved: each query head has keys and values of its own.
     """
 
-    needs = ("group",)
-
     def widths(self) -> dict[str, int]:
         return dict.fromkeys(NAMES, self.d_model)
 
 
-class VProjectionFullWidth(NarrowParameters):
+class VProjectionFullWidth(AsManyHeads):
     """v_proj is Linear(d_model, d_model), as wide as q_proj; only k_proj is narrow
 
     Keys and values have different numbers of heads.
@@ -72,7 +59,7 @@ class VProjectionFullWidth(NarrowParameters):
         return super().widths() | {"v_proj": self.d_model}
 
 
-class KProjectionFullWidth(NarrowParameters):
+class KProjectionFullWidth(AsManyHeads):
     """k_proj is Linear(d_model, d_model), as wide as q_proj; only v_proj is narrow
 
     Keys and values have different numbers of heads.
@@ -88,6 +75,8 @@ class KvProjectionsOfGroupSize(AsManyHeads):
     The number of groups and the size of a group are mixed up.
     """
 
+    needs = ("validate_groups",)
+
     def widths(self) -> dict[str, int]:
         return super().widths() | dict.fromkeys(NAMES[1:3], self.heads // self.kv_heads * self.head_dim)
 
@@ -97,6 +86,8 @@ class KvProjectionsOfOneHead(AsManyHeads):
 
     All query heads would have to share one key/value head.
     """
+
+    needs = ("validate_groups",)
 
     def widths(self) -> dict[str, int]:
         return super().widths() | dict.fromkeys(NAMES[1:3], self.head_dim)
@@ -202,6 +193,8 @@ class BiasReversed(Parameters):
 
     The argument is read the wrong way round.
     """
+
+    last = True
 
     def biased(self) -> tuple[str, ...]:
         return () if self.bias else NAMES
