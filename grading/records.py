@@ -90,7 +90,8 @@ class Cause:
     """A mistake that was proven, and the notebook section that explains it.
 
     Causes with the same `alternative` hold together; where there are several, each explains as much. `explains` are the
-    names of the failed checks that would not fail as they do without it.
+    names of the failed checks that would not fail as they do without it, or not go on as they do behind layers that are
+    made wrong.
     """
 
     name: str

@@ -29,7 +29,7 @@ class Mistake:
             than one, it rests on what the rest of the program gives, most of which has to be explained.
         last: of several that explain as much, it is named where all are so: what comes out so by chance.
         often: it is among those that people make most: of two at once, these are tried first.
-        elsewhere: of what a check shows, that weights are where they should not be: what else is wrong can be seen.
+        elsewhere: all weights have a place, if another one than they should: behind it the calls go on.
         sound: of a style, whether it is right by itself.
         beside: of a style, the steps in which another mistake has to be for it to show.
         grouping: set by a class that only holds what several mistakes have in common.
