@@ -278,8 +278,15 @@ class Search(Evidence):
         return found
 
 
-def _in_pairs(kinds: Sequence[Kind]) -> list[tuple[Kind, Kind]]:
+def _in_pairs(kinds: Sequence[Kind]) -> Iterator[tuple[Kind, Kind]]:
     """Two of each, those first that people make most."""
-    pairs = combinations(range(len(kinds)), 2)
-    ordered = sorted(pairs, key=lambda pair: (not all(kinds[i].often for i in pair), sum(pair)))
-    return [(kinds[i], kinds[j]) for i, j in ordered]
+    yield from _by_place([kind for kind in kinds if kind.often])
+    yield from (pair for pair in _by_place(kinds) if not all(kind.often for kind in pair))
+
+
+def _by_place(kinds: Sequence[Kind]) -> Iterator[tuple[Kind, Kind]]:
+    """Two of each, those first whose places in the list are low."""
+    count = len(kinds)
+    for total in range(1, 2 * count - 2):
+        for i in range(max(0, total - count + 1), (total + 1) // 2):
+            yield kinds[i], kinds[total - i]

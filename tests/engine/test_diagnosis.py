@@ -429,7 +429,7 @@ def test_of_two_at_once_those_come_first_that_people_make_most():
     """With as many others, no search would come to the last two of them in the order of the catalogue."""
     others = [type(f"Other{i}", (Mistake, Polynomial), {}) for i in range(40)]
     usual = [type(f"Usual{i}", (Mistake, Polynomial), {"often": True}) for i in range(3)]
-    pairs = _in_pairs([usual[0], *others, *usual[1:]])
+    pairs = list(_in_pairs([usual[0], *others, *usual[1:]]))
     assert {frozenset(pair) for pair in pairs[:3]} == {frozenset(two) for two in itertools.combinations(usual, 2)}
     assert len(pairs) == 43 * 42 // 2
 
