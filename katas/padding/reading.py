@@ -30,6 +30,12 @@ class IntegersInverted(Mistake, Padded):
         self.real = ~(~self.given).bool()
 
 
+class _OfIntegersAlone(IntegersInverted):
+    def read(self) -> None:
+        given = self.given.bool() if self.given.is_floating_point() else self.given  # floats have no ~
+        self.real = ~(~given).bool()
+
+
 class PaddingOfFirstRow(Mistake, Padded):
     """the padding of the first row of the batch is used for all rows
 

@@ -46,6 +46,11 @@ class DrawLastId(Draw):
         self.ids = self.ids.clamp(max=self.probs.size(-1) - 1)
 
 
+class _LastOfDoubleSums(DrawLastId):
+    def widen_probs(self) -> None:
+        self.weights = self.weights.double()
+
+
 class DrawFallsToFirst(Draw):
     """where no sum exceeds u, the id is 0
 

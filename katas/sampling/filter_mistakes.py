@@ -51,7 +51,7 @@ class TemperatureAfterFilter(Temperature):
         pass
 
     def reheat(self) -> None:
-        self.scores = self.scores / self.temperature
+        self.scores, self.cooled = self.scores / self.temperature, self.cooled / self.temperature
 
 
 class TemperatureOnProbabilities(Temperature):
