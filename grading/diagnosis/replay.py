@@ -44,6 +44,7 @@ class Check(Transcript):
     """A failed or passed check, and what programs have to do with it."""
 
     _program: type[Program] | None = None  # the right one, once its values are taken
+    _whole: Sequence[Step] = ()  # its steps, those too that come after a layer that is made wrong
     strict = False  # whether its failure is in digits that float32 work has not
 
     @cached_property
@@ -95,7 +96,7 @@ class Check(Transcript):
     def compare_with(self, right: type[Program]) -> None:
         """Take the right answer's values, beside which the learner's are looked at. Nothing in them is lent. What comes
         after a layer that is made wrong says nothing more."""
-        self._program = right
+        self._program, self._whole = right, self.steps
         run, self.compared = Run(right), True
         for i, step in enumerate(self.steps):
             step.right = run.step(step.request)
@@ -108,7 +109,7 @@ class Check(Transcript):
     def again(self) -> Check:
         """The same check, to be compared with another program."""
         other = Check(self.name, self.events, self._symbols)
-        other.in_order = self.in_order
+        other.in_order, other.steps = self.in_order, [Step(step.request, step.reply) for step in self._whole]
         return other
 
     def made_by(self, program: type[Program]) -> Check:
