@@ -94,7 +94,9 @@ def _behind(search: Search, option: Combination, facts: Mapping[Kind, Sequence[C
     rest = Search(program, kinds, [check for check in again if check not in right], [*search.passed, *right])
     explained = Explained(rest, rest.found())
     best = (explained.options or [()])[0]
-    if len(right) + sum(rest.explains(best, check) for check in rest.failed) < MOST * len(again):
+    told = [check for check in again if check.numbers]  # an error is one that many mistakes end in
+    reproduced = [check for check in told if check in right or rest.explains(best, check)]
+    if not told or len(reproduced) < MOST * len(told):
         return known
     found = [(kind, explained.explains(best, kind)) for kind in plain(best)]
     return known + [_cause(kind, checks) for kind, checks in [*found, *explained.facts[0].items()]]
