@@ -51,10 +51,7 @@ def _of_one(
     search = Search(program, kinds, failed, passed)
     explained = Explained(search, search.found())
     options = [
-        [_cause(kind, explained.explains(option, kind)) for kind in plain(option)]
-        + [_cause(kind, checks) for kind, checks in facts.items()]
-        + _in_digits(search, option)
-        + _behind(search, option, facts)
+        _proven(explained, option, facts) + _in_digits(search, option) + _behind(search, option, facts)
         for option in explained.options or [()]
         for facts in explained.facts
     ]
@@ -73,8 +70,7 @@ def _in_digits(search: Search, option: Combination) -> list[Cause]:
     if not again[0].differs_in_digits():
         return []
     explained = Explained(rest, rest.alone(again[0]))
-    found = [(kind, explained.explains(each, kind)) for each in explained.options[:1] for kind in each]
-    return [_cause(kind, checks) for kind, checks in [*found, *explained.facts[0].items()] if checks]
+    return _proven(explained, (explained.options or [()])[0], explained.facts[0])
 
 
 def _behind(search: Search, option: Combination, facts: Mapping[Kind, Sequence[Check]]) -> list[Cause]:
@@ -98,14 +94,19 @@ def _behind(search: Search, option: Combination, facts: Mapping[Kind, Sequence[C
     reproduced = [check for check in told if check in right or rest.explains(best, check)]
     if not told or len(reproduced) < MOST * len(told):
         return known
-    found = [(kind, explained.explains(best, kind)) for kind in plain(best)]
-    return known + [_cause(kind, checks) for kind, checks in [*found, *explained.facts[0].items()]]
+    return known + _proven(explained, best, explained.facts[0])
 
 
 def _needing(kind: Kind, option: Combination, program: type[Program], checks: Sequence[Check]) -> list[Check]:
     """The checks that a combination would not explain without one of its mistakes."""
     rest = mixed(program, without(option, kind))
     return [check for check in checks if not check.explained_by(rest)]
+
+
+def _proven(explained: Explained, option: Combination, facts: Mapping[Kind, Sequence[Check]]) -> list[Cause]:
+    """The mistakes of one possibility and what checks show beside them, each with the checks that it explains."""
+    found = [(kind, explained.explains(option, kind)) for kind in plain(option)]
+    return [_cause(kind, checks) for kind, checks in [*found, *facts.items()] if checks]
 
 
 def _cause(kind: Kind, checks: Sequence[Check]) -> Cause:

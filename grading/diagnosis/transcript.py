@@ -290,13 +290,6 @@ def apart(step: Step) -> list[Step]:
     return parts
 
 
-def as_made(step: Step) -> bool:
-    """Whether a layer has the parameters that a right one has, or none was made for the right reason."""
-    if step.error or isinstance(step.right, Raised):
-        return isinstance(step.right, Raised) and step.error is not None and step.error.type == step.right.type
-    return bool(shapes_of(step.reply.get("value") or {}) == step.right)
-
-
 def _given(request: dict[str, Any]) -> list[Any]:
     """All that a request's calls are given."""
     return [request.get(key) for key in ("args", "kwargs", "calls", "steps")]
