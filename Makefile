@@ -27,7 +27,7 @@ test: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p nbval.plugin --nbval --nbval-current-env --nbval-cell-timeout=60 $(PARALLEL) --dist loadfile notebooks/*.ipynb notebooks/zh/*.ipynb
 	$(BIN)/python docs/screens.py --check
 	$(BIN)/python -m pytest -q --candidate=solutions --ignore=tests/engine
-	$(BIN)/python -m pytest -q $(PARALLEL) --dist loadgroup tests/engine
+	$(BIN)/python -m pytest -q $(PARALLEL) tests/engine
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

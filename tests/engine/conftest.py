@@ -8,12 +8,19 @@ from grading.examination.examiner import Examiner
 from grading.examination.plugin import KEY
 
 
-def pytest_collection_modifyitems(items):
-    """Where several processes share the tests, those of a file stay together, for the fixtures that they share. Whole
-    submissions have none, and take most of the time: each of them goes to whichever process is free."""
-    for item in items:
-        if item.get_closest_marker("apart") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where several processes share the tests, those of a file stay together, for the fixtures that they share; whole
+    submissions, which have none and take most of the time, go one by one to whichever process is free. xdist's own
+    groups are lost with pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file.endswith("test_submissions.py") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The katas that the engine's tests take as examples: chosen by what is to be written in them, not by name."""
 
+from grading.authoring.submissions import FOLDER
 from grading.catalog import Catalog
 
 COUNT = len(Catalog().katas)
@@ -13,6 +14,11 @@ def writing(symbol: str) -> str:
 def numbered(stem: str) -> str:
     """A kata as the board shows it: number and stem."""
     return f"{Catalog()[stem].number} {stem}"
+
+
+def name_of(path):
+    """A submission as the tests show it: wrong/sdpa/scale."""
+    return path.relative_to(FOLDER).with_suffix("").as_posix()
 
 
 ATTENTION = writing("scaled_dot_product_attention")
