@@ -649,6 +649,14 @@ def test_merge_of_large_lse(learner, draw, size):
     merge_is(learner.merge.ahead(*far), merged(*far), 5e-6)
 
 
+def test_merge_of_queries_far_apart(learner, draw):
+    """in a merge one query may have an lse far below another's"""
+    output_a, lse_a, output_b, lse_b = parts(draw)
+    far = torch.tensor([1e4, 0.0, -1e4, -1e3, 0.0]).double()
+    given = (output_a, lse_a + far, output_b, lse_b + far)
+    merge_is(learner.merge.ahead(*given), merged(*given), 5e-6)
+
+
 @pytest.mark.parametrize("dtype", list(HALF)[:3], ids=short)
 def test_merge_in_each_dtype(learner, draw, dtype):
     """merge is right in float16, bfloat16 and float32, and its lse has seven digits"""

@@ -359,14 +359,14 @@ MASKS = [padded(5, 2, -1), padded(5, 0, 3), padded(5, -3, 1), padded(5, 2, -1)]
 
 def test_each_tensor_of_positions_is_its_own(learner):
     """each call returns positions of its own: what is written into one shows in no other"""
-    given = [MASKS[0], *MASKS]
+    given = [MASKS[0], *MASKS, *[padded(5, 0, 0)] * 2]
     for mask, got in zip(given, learner.position_ids.several(*((m,) for m in given), spoil=True).wait(), strict=True):
         placed(got, positions(mask))
 
 
 def test_each_mask_is_its_own(learner):
     """each call returns a mask of its own: what is written into one shows in no other"""
-    given = [(mask, 3) for mask in (MASKS[0], *MASKS)] + [(MASKS[0].bool(), 1)]
+    given = [(mask, 3) for mask in (MASKS[0], *MASKS, *[padded(5, 0, 0)] * 2)] + [(MASKS[0].bool(), 1)]
     for (mask, rows), got in zip(given, learner.padding_causal_mask.several(*given, spoil=True).wait(), strict=True):
         allowed(got, visible(mask, rows))
 

@@ -24,6 +24,7 @@ MOST_OF_ALL = 0.8  # where it explains as much as that, a mistake may rest on so
 SPARED = 0.05  # of the checks that it explains: as many others may fail in which another mistake is not found
 SPARED_OF_MANY = 0.7  # the same where numbers of many tests are explained, which is no chance
 MANY_TESTS = 6
+LONE = 5  # checks that fail: of more than that, one that is explained by itself may be so by chance
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
 
@@ -71,8 +72,9 @@ class Explained:
             return False
         if _on_shapes(every):
             return self._sure_of_shapes(combination, kind, every)
-        if len(explained) == 1 < len(named(combination)) and not (explained[0].strict or _constructor(explained)):
-            # one check of many, beside other mistakes: that may be chance, where others are not explained
+        several = len(named(combination)) > 1 or (len(self._search.failed) > LONE and not proves(kind))
+        if len(explained) == 1 and several and not (explained[0].strict or _constructor(explained)):
+            # one check of many: that may be chance, where others are not explained
             tells = explained[0].telling and self._complete(combination)
             return tells and self._in_every_option(kind) and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
