@@ -299,6 +299,13 @@ def test_masks_with_a_full_row(learner, draw):
     agree_each(learner.attention_backward.several(*calls), [backward(*call) for call in calls])
 
 
+def test_masks_of_many_queries(learner, draw):
+    """one row of a mask is for all queries, however many there are"""
+    given = drawn(draw, (), 300, 4, 2, 3)
+    calls = [(*given, draw.mask(*shape)) for shape in ((4,), (1, 4))]
+    agree_each(learner.attention_backward.several(*calls), [backward(*call) for call in calls])
+
+
 # -------------------------------------------------------------------------------------------- empty rows
 
 
@@ -319,9 +326,10 @@ def test_a_query_without_keys_gets_zeros(learner, draw):
 @pytest.mark.parametrize("name", NAMES[:0:-1])
 def test_a_query_without_keys_adds_nothing(learner, draw, name):
     """a query that may attend to nothing adds nothing to the gradients of key and value"""
-    given = draw(1, 5), draw(1, 4), draw(3, 4), draw(3, 5)
-    found = gradient(learner, name, *given, torch.zeros(1, 3, dtype=torch.bool))
-    numbers(found.flatten().tolist(), [0] * found.numel(), "nothing is attended to", f"a gradient reaches {name}")
+    for keys in (3, 1):
+        given = draw(1, 5), draw(1, 4), draw(keys, 4), draw(keys, 5)
+        found = gradient(learner, name, *given, torch.zeros(1, keys, dtype=torch.bool)).flatten().tolist()
+        numbers(found, [0] * len(found), "nothing is attended to", f"a gradient reaches {name}")
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (2, 1, 5, 7), (2, 3, 5, 7), (5, 1)], ids=str)
@@ -366,6 +374,20 @@ def test_half_precision_is_worked_on_in_float32(learner, draw, dtype):
     agree(learner.attention_backward.ahead(*given), backward(*given), HALF[dtype])
 
 
+@pytest.mark.parametrize("name", ["query", "key"])
+def test_large_gradients_in_half_precision(learner, name):
+    """a gradient that half precision can hold is not infinite on the way"""
+    grad_output, one = torch.full((1, 1), 2.0), torch.tensor([[240.0] + [0.0] * 15])
+    value, other = torch.tensor([[500.0], [-500.0]]), torch.zeros(1, 16)
+    # the scores are 0: of these two, what is not zero gives the other its gradient
+    query, key = (other, torch.cat([one, -one])) if name == "query" else (one, torch.zeros(2, 16))
+    found = gradient(learner, name, *(each.half() for each in (grad_output, query, key, value)))
+    wanted = [60000.0] if name == "query" else [30000.0, -30000.0]
+    numbers(
+        found[:, 0].tolist(), wanted, "240 * 500 / 4, for each of the keys", "the gradient is not that of float32 work"
+    )
+
+
 def test_large_scores(learner, draw):
     """scores of 1e4 are safe"""
     for dtype in (torch.float64, torch.float32, torch.float16):
@@ -394,9 +416,11 @@ def test_large_scores_behind_a_mask(learner, draw):
 @pytest.mark.parametrize("masked", [False, True], ids=["no mask", "a mask"])
 def test_inputs_are_not_modified(learner, draw, masked):
     """the inputs are not modified"""
-    for dtype in (torch.float64, torch.float32):
+    shapes = [(2, 3, 5, 7), (2, 1, 1, 7), (5, 7)] if masked else [(), ()]
+    for dtype, shape in zip((torch.float64, torch.float32, torch.float32), shapes, strict=False):
         given = drawn(draw, (2, 3), 5, 7, 4, 6, dtype)
-        given = (*given, draw.mask(2, 3, 5, 7)) if masked else given
+        if masked:
+            given = (*given, blind(draw, *shape) if shape[-2] > 1 else draw.mask(*shape))
         _, after, _ = learner.attention_backward.echo(*given)
         for name, was, now in zip(("grad_output", *NAMES, "mask"), given, after, strict=False):
             holds(torch.equal(was, now), f"{name} was modified in place", "as it was", "other numbers")

@@ -97,8 +97,8 @@ def test_additive_is_zero_where_true(learner):
 @pytest.mark.parametrize("dtype", DTYPES, ids=short)
 def test_additive_in_each_dtype(learner, dtype):
     """the additive mask has the dtype asked for"""
-    mask = lower_right(3, 4)
-    same(learner.additive_mask.ahead(mask, dtype), additive(mask, dtype), "the additive mask")
+    for mask in (lower_right(3, 4), torch.ones(3, 4, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)):
+        same(learner.additive_mask.ahead(mask, dtype), additive(mask, dtype), "the additive mask")
 
 
 def test_additive_by_keyword(learner):

@@ -308,7 +308,7 @@ def test_masked_keys_have_no_influence(learner, draw):
     query, key, value = drawn(draw, (2,))
     mask = draw.mask(7)
     wanted = attention(query, key, value, mask)
-    key[:, ~mask], value[:, ~mask] = 300.0, 1e6
+    key[:, ~mask], value[:, ~mask] = 300.0, 1e30
     for block_size in (2, 7):
         both_are(learner.blockwise_attention.ahead(query, key, value, mask, block_size), wanted)
 
@@ -415,7 +415,9 @@ def test_inputs_are_not_modified(learner, draw):
     query, key, value = drawn(draw)
     mask = draw.mask(5, 7)
     mask[2] = False
-    for given in ((query, key, value, None, 2), (query.float(), key.float(), value.float(), mask, 7)):
+    single = query.float(), key.float(), value.float()
+    masks = (mask, mask.repeat(2, 3, 1, 1), draw.mask(2, 1, 1, 7))
+    for given in ((query, key, value, None, 2), *((*single, each, 7) for each in masks)):
         unchanged(learner.blockwise_attention, given, ("query", "key", "value", "mask"))
 
 
@@ -464,6 +466,16 @@ def test_gradients_of_empty_rows(learner, draw, block_size):
     mask[0, 0, 2], mask[1, 0, 3, :4] = False, False
     attention_gradients(learner, drawn(draw), mask, block_size, draw(2, 3, 5, 6))
     attention_gradients(learner, drawn(draw), mask, block_size, (draw(2, 3, 5, 6), draw(2, 3, 5)))
+
+
+@pytest.mark.parametrize("block_size", [7, 2], ids="block_size={}".format)
+def test_gradients_beside_large_hidden_scores(learner, draw, block_size):
+    """the gradients are finite, and right, where a hidden score is far above those that are seen"""
+    query, key, value = (x.float() for x in drawn(draw, (2,)))
+    mask = draw.mask(5, 7)
+    mask[:, 1] = False
+    query, key[:, 1] = query.abs() + 1, 100.0
+    attention_gradients(learner, (query, key, value), mask, block_size, draw(2, 5, 6).float())
 
 
 @pytest.mark.parametrize("dtype", list(HALF)[:3], ids=short)

@@ -145,6 +145,13 @@ def test_masks_with_a_full_row(learner, draw):
     close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls])
 
 
+def test_masks_of_many_queries(learner, draw):
+    """one row of a mask is for all queries, however many there are"""
+    given = drawn(draw, (), 600, 4, 2, 3)
+    calls = [(*given, draw.mask(*shape)) for shape in ((4,), (1, 4))]
+    close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls])
+
+
 def test_masks_of_colliding_sizes(learner, draw):
     """a mask broadcasts when all sizes are the same"""
     query, key, value = drawn(draw, (4, 4), 4, 4, 4, 4)
@@ -169,7 +176,7 @@ def test_masked_keys_have_no_influence(learner, draw):
     query, key, value = drawn(draw, (2,), 5, 7, 4, 6)
     mask = draw.mask(7)
     wanted = attention(query, key, value, mask)
-    key[:, ~mask], value[:, ~mask] = 50.0, 1e6
+    key[:, ~mask], value[:, ~mask] = 50.0, 1e30
     out = learner.scaled_dot_product_attention.ahead(query, key, value, mask)
     close(out, wanted, "the output with other numbers in the masked keys and values")
 
@@ -387,7 +394,9 @@ def test_inputs_are_not_modified(learner, draw):
     flat, half = [x[0, 0] for x in (query, key, value)], [x.half() for x in (query, key, value)]
     column = mask[:, :1] | True
     column[2] = False
-    for given in ([query, key, value], [query, key, value, mask], [*flat, row], [*half, column]):
+    masks, padding = mask.repeat(2, 3, 1, 1), draw.mask(2, 1, 1, 7)
+    masked = [[query, key, value, each] for each in (mask, masks, padding)]
+    for given in ([query, key, value], *masked, [*flat, row], [*half, column]):
         _, after, _ = learner.scaled_dot_product_attention.echo(*given)
         for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=False):
             holds(was.shape == now.shape, f"{name} changed its shape", str(tuple(was.shape)), str(tuple(now.shape)))

@@ -513,7 +513,8 @@ def test_many_keys(learner, draw, family):
 def test_inputs_are_not_modified(learner, draw, family):
     """the inputs are not modified"""
     layer, weights = family.random(learner, draw)
-    for shape, dtype in (((5, 7), torch.float64), ((3, 5, 7), torch.float16), ((3, 1, 5, 7), torch.float64)):
+    shapes = {(5, 7): torch.float64, (3, 5, 7): torch.float16, (3, 1, 5, 7): torch.float64, (3, 6, 5, 7): torch.float32}
+    for shape, dtype in shapes.items():
         half = {name: weight.to(dtype) for name, weight in weights.items()}
         layer.set(half, dtype, training=len(shape) == 4)
         given = [*(x.to(dtype) for x in inputs(draw)), draw.mask(*shape)]
