@@ -19,6 +19,7 @@ WORK = 5e-6  # of float32
 HALF = {torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float32: 1e-5, torch.float64: WORK}
 NAMES = ("query", "key", "value")
 MASKS = [(7,), (1, 7), (5, 7), (3, 5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (2, 3, 5, 7)]
+MASKS_OF_FIVE = [(2, 1, 4, 5, 7), (3, 4, 5, 7)]  # for inputs of five dimensions
 # leading dimensions, L, S, E, Ev: all different, then the sizes that coincide
 DISTINCT = [((), 5, 7, 4, 6), ((3,), 4, 5, 6, 7), ((2, 3), 5, 7, 4, 6)]
 SIZES = [((3,), 1, 7, 4, 4), ((2, 1, 3), 5, 4, 8, 2), ((4, 4), 4, 4, 4, 4), ((1, 1), 1, 4, 1, 1), ((6,), 6, 3, 4, 5)]
@@ -256,30 +257,34 @@ def test_true_means_may_attend(learner, draw):
 
 def test_a_hidden_key_gets_nothing(learner, draw):
     """a key that no query may attend to gets zeros, and so does its value"""
-    mask = torch.tensor([True, False, True])
-    given = draw(2, 5), draw(2, 4), draw(3, 4), draw(3, 5)
-    for name in NAMES[:0:-1]:
-        found = gradient(learner, name, *given, mask)[1]
-        numbers(found.tolist(), [0] * len(found), f"the {name} that is hidden", f"a gradient reaches a hidden {name}")
+    # few keys, and then so many that those of a whole block are hidden, whatever its size
+    for mask, hidden in ((torch.tensor([True, False, True]), 1), (torch.arange(300) < 100, 200)):
+        given = draw(2, 5), draw(2, 4), draw(len(mask), 4), draw(len(mask), 5)
+        for name in NAMES[:0:-1]:
+            found = gradient(learner, name, *given, mask)[hidden].tolist()
+            meaning, message = f"the {name} that is hidden", f"a gradient reaches a hidden {name}"
+            numbers(found, [0] * len(found), meaning, message)
 
 
 def test_a_query_ignores_hidden_values(learner, draw):
     """what a query may not attend to does not count in its gradient"""
     mask = torch.tensor([True, True, False])
     given = double([3.0]), torch.zeros(1, 4).double(), double([0.0] * 4, [2.0, 4.0, 0.0, 0.0], [9.0] * 4)
-    found = gradient(learner, "query", *given, double([1.0], [5.0], [100.0]), mask)
-    numbers(
-        found.flatten().tolist(),
-        [3, 6, 0, 0],
-        "two keys with weight 1/2 and values 1 and 5, and a third that is hidden",
-        "the gradient of query is not that of the keys that the mask allows",
-    )
+    for hidden in (100.0, 1e30):
+        found = gradient(learner, "query", *given, double([1.0], [5.0], [hidden]), mask)
+        numbers(
+            found.flatten().tolist(),
+            [3, 6, 0, 0],
+            "two keys with weight 1/2 and values 1 and 5, and a third that is hidden",
+            "the gradient of query is not that of the keys that the mask allows",
+        )
 
 
-@pytest.mark.parametrize("shape", MASKS, ids=str)
+@pytest.mark.parametrize("shape", [*MASKS, *MASKS_OF_FIVE], ids=str)
 def test_masks_broadcast(learner, draw, shape):
     """a mask broadcasts to (..., L, S)"""
-    given = (*drawn(draw, (2, 3), 5, 7, 4, 6), draw.mask(*shape))
+    lead = (2, 3) if shape in MASKS else (2, 3, 4)
+    given = (*drawn(draw, lead, 5, 7, 4, 6), draw.mask(*shape))
     agree(learner.attention_backward.ahead(*given), backward(*given))
 
 
@@ -287,7 +292,9 @@ def test_masks_of_colliding_sizes(learner, draw):
     """a mask broadcasts where all sizes are the same, and may be causal"""
     given = drawn(draw, (4, 4), 4, 4, 4, 4)
     masks = [draw.mask(*shape) for shape in ((4,), (4, 4), (4, 4, 4), (4, 1, 4, 4), (4, 4, 4, 4))]
-    calls = [(*given, mask) for mask in (*masks, torch.ones(4, 4).tril().bool())]
+    causal = torch.ones(4, 4).tril()
+    masks += [causal.bool(), causal.triu(-1).bool()]  # of all that came before, and of a window of two
+    calls = [(*given, mask) for mask in masks]
     agree_each(learner.attention_backward.several(*calls), [backward(*call) for call in calls])
 
 
@@ -436,9 +443,11 @@ def test_strides_do_not_matter(learner, draw):
 
 def test_one_tensor_for_several(learner, draw):
     """one tensor may be passed for several: each gradient is that of its own place"""
-    x, mask = draw(2, 5, 4), torch.ones(5, 5).tril().bool()
-    for given in ((draw(2, 5, 4), x, x, x), (draw(2, 5, 4), x, x, x, mask), (x, x, x, x)):
-        agree(learner.attention_backward.ahead(*given), backward(*given))
+    mask = torch.ones(5, 5).tril().bool()
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        x, grad_output = draw(2, 5, 4).to(dtype), draw(2, 5, 4).to(dtype)
+        for given in ((grad_output, x, x, x), (grad_output, x, x, x, mask), (x, x, x, x)):
+            agree(learner.attention_backward.ahead(*given), backward(*given), HALF[dtype])
 
 
 # -------------------------------------------------------------------------------------------------- use

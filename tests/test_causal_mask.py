@@ -109,7 +109,9 @@ def test_additive_by_keyword(learner):
     )
 
 
-@pytest.mark.parametrize("shape", [(4,), (3, 5), (2, 3, 4), (2, 1, 2, 3, 4), ()], ids=lambda shape: f"mask {shape}")
+@pytest.mark.parametrize(
+    "shape", [(4,), (3, 5), (2, 3, 4), (2, 1, 2, 3, 4), (1, 1), ()], ids=lambda shape: f"mask {shape}"
+)
 def test_additive_of_any_mask(learner, draw, shape):
     """any mask of any shape has an additive form"""
     mask = draw.mask(*shape) if shape else torch.tensor(False)
@@ -125,7 +127,7 @@ def test_additive_of_a_uniform_mask(learner, value):
 
 def test_additive_of_a_transposed_mask(learner, draw):
     """a transposed and an expanded mask have an additive form"""
-    for mask in (draw.mask(4, 3).T, draw.mask(4, 4).T, draw.mask(1, 4).expand(3, 4)):
+    for mask in (draw.mask(4, 3).T, draw.mask(4, 4).T, draw.mask(1, 4).expand(3, 4), lower_right(3, 5).flip(-1)):
         same(learner.additive_mask.ahead(mask), additive(mask, torch.float32), "the additive mask")
 
 
@@ -154,8 +156,8 @@ def test_a_mask_may_change(learner, draw):
 
 def test_each_mask_is_its_own(learner):
     """each call returns a mask of its own: what is written into one shows in no other"""
-    got = learner.causal_mask.several((3, 5), (3, 5), (4, 4), (3, 5), spoil=True).wait()
-    for value, size in zip(got, ((3, 5), (3, 5), (4, 4), (3, 5)), strict=True):
+    sizes = ((3, 5), (3, 5), (4, 4), (3, 5), (1, 5), (1, 5), (3, 5))
+    for value, size in zip(learner.causal_mask.several(*sizes, spoil=True).wait(), sizes, strict=True):
         same(value, lower_right(*size))
 
 

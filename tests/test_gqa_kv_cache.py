@@ -530,7 +530,9 @@ def test_large_scores_are_safe(learner, dtype, head_dim):
             row.to(dtype)[None, None, :, None].expand(1, 1, 4, head_dim) for row in (top + shift, shift + 3.0)
         )
         x = torch.full((1, 2, 2 * head_dim), float(top), dtype=dtype)
-        output_close(layer.ahead(x, cache), torch.full_like(x, wanted), f" for scores near {'-' * (sign < 0)}1e4")
+        for tokens in (x, x[:, :1]):
+            said = f" for scores near {'-' * (sign < 0)}1e4"
+            output_close(layer.ahead(tokens, cache), torch.full_like(tokens, wanted), said)
 
 
 def test_large_random_scores_are_safe(learner, draw):
@@ -577,11 +579,11 @@ def test_gradients_of_one_pass(learner, draw, training, length):
     trains(layer, weights, draw(3, length, D), None, draw(3, length, D))
 
 
-@pytest.mark.parametrize("length", [1, 5], ids="L={}".format)
-def test_gradients_through_a_cache(learner, draw, length):
+@each(("training", "length"), (True, False), (1, 5), ids=({True: "training", False: "evaluation"}.get, "L={}".format))
+def test_gradients_through_a_cache(learner, draw, training, length):
     """gradients flow into a cache that is handed in"""
     layer, weights = random_layer(learner, draw)
-    layer.set(weights, training=True)
+    layer.set(weights, training=training)
     trains(layer, weights, draw(3, length, D), (draw(3, K, 7, E), draw(3, K, 7, E)), draw(3, length, D))
 
 
@@ -613,7 +615,8 @@ def test_float64_precision(learner, draw):
     layer, weights = random_layer(learner, draw, 30, 6, 2)  # the root of a head_dim of 5 is no float32
     x, cache = draw(3, 4, 30), (draw(3, 2, 7, 5), draw(3, 2, 7, 5))
     all_precise(layer.ahead(x), attend_cached(x, None, weights, 6))
-    all_precise(layer.ahead(x, cache), attend_cached(x, cache, weights, 6))
+    for tokens in (x, x[:, :1]):
+        all_precise(layer.ahead(tokens, cache), attend_cached(tokens, cache, weights, 6))
 
 
 @pytest.mark.parametrize(

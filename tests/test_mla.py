@@ -443,7 +443,7 @@ def test_one_pass(learner, draw, length):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(2, 4, 5), (2, 3, 14), (2, 3, 6), (3, 4, 3), (2, 2, 300)], ids=named("B", "L", "past")
+    "sizes", [(2, 4, 5), (2, 3, 14), (2, 3, 6), (3, 4, 3), (2, 2, 300), (1, 300, 4)], ids=named("B", "L", "past")
 )
 def test_after_a_cache(learner, draw, sizes):
     """after a cache, wherever it comes from, the numbers are PyTorch's"""
@@ -575,12 +575,16 @@ def test_strides_do_not_matter(learner, draw):
 # ------------------------------------------------------------------------ precision, gradients, errors
 
 
-@each(("dtype", "past"), list(HALF)[:3], (0, 7), ids=(short, {0: "no cache", 7: "cache"}.get))
-def test_numbers_in_each_dtype(learner, draw, dtype, past):
+CALLS = {"no cache": (4, 0), "cache": (4, 7), "one token after a cache": (1, 7)}
+
+
+@each(("dtype", "call"), list(HALF)[:3], CALLS, ids=(short, str))
+def test_numbers_in_each_dtype(learner, draw, dtype, call):
     """the numbers are right in float16, bfloat16 and float32"""
     weights = {name: weight.to(dtype) for name, weight in SIZES.weights(draw).items()}
     layer = SIZES.make(learner).set(weights, dtype)
-    x, cache = draw(2, 4, D, dtype=dtype), tuple(part.to(dtype) for part in SIZES.cache(draw, 2, past))
+    length, past = CALLS[call]
+    x, cache = draw(2, length, D, dtype=dtype), tuple(part.to(dtype) for part in SIZES.cache(draw, 2, past))
     exact = {name: weight.double() for name, weight in weights.items()}
     wanted, kept = attend(x.double(), tuple(part.double() for part in cache), exact)
     value = layer.ahead(x, cache) if past else layer.ahead(x)
@@ -594,11 +598,13 @@ def test_positions_in_the_thousands(learner, draw, dtype):
     down = torch.cat([torch.zeros(1, 4), torch.eye(4)]).to(dtype)
     weights = {name: torch.zeros(shape, dtype=dtype) for name, shape in sizes.shapes().items()}
     layer = sizes.make(learner).set(weights | {"kv_a_proj.weight": down}, dtype)
-    x, room = draw(1, 2, 4, dtype=dtype), torch.zeros(1, 1, 1, dtype=dtype)
-    _, _, keys = unpacked(layer(x, (room.expand(1, past, 1), room.expand(1, past, 4))))
-    shaped(keys, (1, past + 2, 4), "the rope key in the cache")
-    tolerance = max(HALF[dtype], 2e-3)  # float32 has angles of 3,000 to a thousandth
-    close(keys[:, past:], rotated(x.double(), past).to(dtype), "the new rope keys in the cache", tolerance)
+    room = torch.zeros(1, 1, 1, dtype=dtype)
+    for length in (2, 1):
+        x = draw(1, length, 4, dtype=dtype)
+        _, _, keys = unpacked(layer(x, (room.expand(1, past, 1), room.expand(1, past, 4))))
+        shaped(keys, (1, past + length, 4), "the rope key in the cache")
+        tolerance = max(HALF[dtype], 2e-3)  # float32 has angles of 3,000 to a thousandth
+        close(keys[:, past:], rotated(x.double(), past).to(dtype), "the new rope keys in the cache", tolerance)
 
 
 def test_large_scores_are_safe(learner, draw):
@@ -608,10 +614,10 @@ def test_large_scores_are_safe(learner, draw):
         layer = SIZES.make(learner).set(weights, dtype)
         exact = {name: weight.double() for name, weight in weights.items()}
         x, cache = 30 * draw(2, 5, D, dtype=dtype), tuple(30 * part.to(dtype) for part in SIZES.cache(draw))
-        for given in (None, cache):
-            wanted, _ = attend(x.double(), given and tuple(part.double() for part in given), exact)
+        for new, given in ((x, None), (x, cache), (x[:, :1], cache)):
+            wanted, _ = attend(new.double(), given and tuple(part.double() for part in given), exact)
             # at scores of 1e4, float32 is off by a thousandth
-            output_close(layer.ahead(x, given) if given else layer.ahead(x), wanted.to(dtype), tolerance=1e-2)
+            output_close(layer.ahead(new, given) if given else layer.ahead(new), wanted.to(dtype), tolerance=1e-2)
 
 
 def trains(layer, weights, x, cache, cotangent):
@@ -633,12 +639,16 @@ def trains(layer, weights, x, cache, cotangent):
         close(got, leaf.grad, f"the gradient of {name}", tolerance=allowed)
 
 
-@pytest.mark.parametrize("past", [0, 5], ids={0: "no cache", 5: "cache"}.get)
-def test_gradients(learner, draw, past):
+TRAINED = {"no cache": (4, 0, True), "cache": (4, 5, True), "one token after a cache": (1, 5, True)}
+TRAINED["one token after a cache, evaluation mode"] = (1, 5, False)
+
+
+@pytest.mark.parametrize(("length", "past", "training"), TRAINED.values(), ids=TRAINED)
+def test_gradients(learner, draw, length, past, training):
     """the gradients of x, of a cache that is handed in and of the parameters are right"""
     layer, weights = SIZES.random(learner, draw)
-    layer.set(weights, training=True)
-    trains(layer, weights, draw(2, 4, D), SIZES.cache(draw) if past else None, draw(2, 4, D))
+    layer.set(weights, training=training)
+    trains(layer, weights, draw(2, length, D), SIZES.cache(draw) if past else None, draw(2, length, D))
 
 
 @on_arrival
@@ -651,11 +661,19 @@ def all_precise(value, wanted):
     precise(rope_key, wanted[1][1], "the rope key in the cache", work)
 
 
-@pytest.mark.parametrize("past", [0, 7], ids={0: "no cache", 7: "cache"}.get)
-def test_float64_precision(learner, draw, past):
+BEFORE = {call: (*sizes, False) for call, sizes in CALLS.items()}
+BEFORE |= {f"{call}, after a call in float32": (*CALLS[call], True) for call in list(CALLS)[1:]}
+
+
+@pytest.mark.parametrize(("length", "past", "used"), BEFORE.values(), ids=BEFORE)
+def test_float64_precision(learner, draw, length, past, used):
     """float64 in, float64 precision out, in the cache too"""
-    layer, weights = SIZES.random(learner, draw)
-    x, cache = draw(2, 4, D), SIZES.cache(draw, 2, past)
+    weights = SIZES.weights(draw)
+    layer, x, cache = SIZES.make(learner), draw(2, length, D), SIZES.cache(draw, 2, past)
+    if used:  # by zeros, which give zeros however precise the work is: the diagnosis compares this call, too
+        layer.set(weights, torch.float32)
+        all_typed(layer.ahead(torch.zeros(x.shape), tuple(torch.zeros(part.shape) for part in cache)), torch.float32)
+    layer.set(weights)
     all_precise(layer.ahead(x, cache) if past else layer.ahead(x), attend(x, cache if past else None, weights))
 
 

@@ -134,8 +134,8 @@ def test_positions_of_a_row_of_pads(learner):
 @pytest.mark.parametrize("dtype", DTYPES, ids=short)
 def test_positions_of_each_dtype(learner, dtype):
     """the positions are the same whatever dtype the attention mask has"""
-    mask = padded(6, 2, -3, 0, dtype=dtype)
-    placed(learner.position_ids.ahead(mask), positions(mask))
+    for mask in (padded(6, 2, -3, 0, dtype=dtype), padded(4, 4, -4, dtype=dtype)):
+        placed(learner.position_ids.ahead(mask), positions(mask))
 
 
 def test_positions_of_other_sizes(learner):
@@ -278,8 +278,8 @@ def test_mask_of_a_row_of_pads(learner):
 @pytest.mark.parametrize("dtype", DTYPES, ids=short)
 def test_mask_of_each_dtype(learner, dtype):
     """the mask is the same whatever dtype the attention mask has"""
-    mask = padded(6, 2, -3, 0, dtype=dtype)
-    allowed(learner.padding_causal_mask.ahead(mask, 4), visible(mask, 4))
+    for mask in (padded(6, 2, -3, 0, dtype=dtype), padded(4, 4, -4, dtype=dtype)):
+        allowed(learner.padding_causal_mask.ahead(mask, 4), visible(mask, 4))
 
 
 def test_mask_of_other_sizes(learner):
@@ -301,6 +301,13 @@ def test_mask_of_long_rows(learner):
     for length, query_len in ((300, 20), (1100, 3)):
         mask = padded(length, 7, -9)
         exact(learner.padding_causal_mask.ahead(mask, query_len), visible(mask, query_len), "the mask")
+
+
+def test_mask_of_long_rows_of_each_dtype(learner):
+    """the mask of long rows is exact whatever dtype the attention mask has"""
+    for dtype, length in LONG.items():
+        given = padded(length, 0, 7, -9, dtype=dtype)
+        exact(learner.padding_causal_mask.ahead(given, 5), visible(given, 5), "the mask")
 
 
 # ----------------------------------------------------------------------------------------------- what it is for
@@ -359,14 +366,15 @@ MASKS = [padded(5, 2, -1), padded(5, 0, 3), padded(5, -3, 1), padded(5, 2, -1)]
 
 def test_each_tensor_of_positions_is_its_own(learner):
     """each call returns positions of its own: what is written into one shows in no other"""
-    given = [MASKS[0], *MASKS, *[padded(5, 0, 0)] * 2]
+    given = [MASKS[0], *MASKS, *[padded(5, 0, 0)] * 2, *[padded(5, 0)] * 2, padded(5, 5, -5), padded(5, 5)]
     for mask, got in zip(given, learner.position_ids.several(*((m,) for m in given), spoil=True).wait(), strict=True):
         placed(got, positions(mask))
 
 
 def test_each_mask_is_its_own(learner):
     """each call returns a mask of its own: what is written into one shows in no other"""
-    given = [(mask, 3) for mask in (MASKS[0], *MASKS, *[padded(5, 0, 0)] * 2)] + [(MASKS[0].bool(), 1)]
+    masks = (MASKS[0], *MASKS, *[padded(5, 0, 0)] * 2, *[padded(5, 0)] * 2)
+    given = [(mask, 3) for mask in masks] + [(mask.bool(), 1) for mask in (MASKS[0], padded(5, 5, -5), padded(5, 5))]
     for (mask, rows), got in zip(given, learner.padding_causal_mask.several(*given, spoil=True).wait(), strict=True):
         allowed(got, visible(mask, rows))
 

@@ -264,11 +264,17 @@ def test_writing_behind_a_shared_page(learner, draw):
     goes_in(learner, cache, *new(draw, cache, 3))
 
 
-@pytest.mark.parametrize("value", [-1, 1000], ids=str)
+def unneeded(cache, needed, value):
+    """The entries of each row's table behind so many are that number, or all the row's first page."""
+    for row, entries in zip(cache.table, needed, strict=True):
+        row[entries:] = row[0].item() if value == "a page in use" else value
+
+
+@pytest.mark.parametrize("value", [-1, 1000, "a page in use"], ids=str)
 def test_writing_beside_unused_entries(learner, draw, value):
     """entries of the table behind the tokens may be any number when tokens are written"""
     cache = cached(draw, (5, 2, 0), 4, 4)
-    cache.table[0, 2:] = cache.table[1, 2:] = cache.table[2, 1:] = value
+    unneeded(cache, (2, 2, 1), value)
     goes_in(learner, cache, *new(draw, cache, 3))
 
 
@@ -282,6 +288,7 @@ def test_writing_beside_nan(learner, draw):
 def test_writing_leaves_the_rest(learner, draw):
     """write leaves block_table, lengths, keys and values as they were"""
     cache = cached(draw)
+    cache.table[0, 2], cache.table[1, 1:] = 1000, -1
     given = (*cache.all, *new(draw, cache, 2))
     after = learner.write.effect(*given).wait()
     names = ("key_pages", "value_pages", "block_table", "lengths", "keys", "values")
@@ -484,6 +491,7 @@ SIZES = [
     ((9, 2, 4), 2, 8, 2, 8, 2, 3),
     ((7, 7), 1, 2, 3, 3, 1, 6),
     ((1, 12, 6), 1, 12, 4, 3, 3, 4),
+    ((517, 10, 262), 9, 2, 130, 4, 1, 3),  # new tokens go on over token 512, or 256
 ]
 
 
@@ -496,17 +504,17 @@ def test_other_sizes(learner, draw, size):
 
 def test_a_shared_page(learner, draw):
     """a page that rows share is read by each of them"""
-    cache = cached(draw, (6, 9, 4), 3)
+    cache = cached(draw, (6, 9, 7, 5, 4), 3)
     cache.table[:, 0] = cache.table[1, 0]
-    cache.table[2, 1] = cache.table[0, 1]
+    cache.table[2:, 1] = cache.table[0, 1]  # in which each row ends at a place of its own
     reads(learner, draw, cache, 6, 2)
 
 
-@pytest.mark.parametrize("value", [-1, 1000], ids=str)
+@pytest.mark.parametrize("value", [-1, 1000, "a page in use"], ids=str)
 def test_unused_entries(learner, draw, value):
     """entries of the table behind the tokens may be any number"""
     cache = cached(draw, (5, 8, 1), 4)
-    cache.table[0, 2:] = cache.table[1, 2:] = cache.table[2, 1:] = value
+    unneeded(cache, (2, 2, 1), value)
     reads(learner, draw, cache, 6, 1)
 
 
@@ -534,7 +542,9 @@ def test_nan_in_free_slots(learner, draw, length):
 
 def test_reading_changes_nothing(learner, draw):
     """paged_attention leaves the pool, and all else that is handed in, as it was"""
-    for cache in (cached(draw), without(cached(draw), math.nan)):
+    caches = cached(draw), cached(draw), without(cached(draw), math.nan)
+    caches[1].table[0, 2], caches[1].table[1, 1:] = 1000, -1
+    for cache in caches:
         given = (draw(3, 6, 2, 3), *cache.all)
         _, after, _ = learner.paged_attention.echo(*given)
         for name, was, now in zip(
@@ -592,16 +602,22 @@ def test_half_inputs_are_worked_on_in_float32(learner, draw, dtype):
     # the scores of a query are all far from zero, and near each other
     cache = replace(cache, keys=cache.keys / 4 + 4, values=cache.values * 8).to(dtype)
     close(asked(learner, query, cache), cache.attended(query).to(dtype), tolerance=HALF[dtype] / 4)
+    # keys at a right angle to the query, of different lengths: their scores are sums of large products, and all zero
+    cache, query = cached(draw, kv_heads=1, head_dim=6).to(dtype), draw(3, 1, 1, 6, scale=8.0, dtype=dtype)
+    across = torch.cat([-query[..., 3:], query[..., :3]], dim=-1)
+    for row, table in enumerate(cache.table):
+        cache.keys[table] = torch.tensor([8, -16, 16, -8], dtype=dtype).view(4, 1, 1) * across[row, 0]
+    close(asked(learner, query, cache), cache.attended(query).to(dtype), tolerance=HALF[dtype])
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["+1e5", "-1e5"])
-@pytest.mark.parametrize("dtype", list(HALF)[2:], ids=short)
+@pytest.mark.parametrize("dtype", HALF, ids=short)
 def test_large_scores_are_safe(learner, dtype, sign):
     """scores of 1e5 are safe, above and below zero"""
-    keys = torch.tensor([0.75, 1.0, 0.875, 1.0]).view(2, 2, 1, 1)
+    keys = 250 * torch.tensor([0.75, 1.0, 0.875, 1.0]).view(2, 2, 1, 1)
     values = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(2, 2, 1, 1)
     cache = Cache(keys, values, torch.tensor([[1, 0]]), torch.tensor([4])).to(dtype)
-    output = learner.paged_attention(torch.full((1, 1, 1, 1), sign * 1e5, dtype=dtype), *cache.all)
+    output = learner.paged_attention(torch.full((1, 1, 1, 1), sign * 400.0, dtype=dtype), *cache.all)
     shaped(output, (1, 1, 1, 1))
     numbers([output.item()], [5.0 if sign > 0 else 1.0], "the value of the largest score", "large scores are not safe")
 

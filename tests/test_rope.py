@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 
+from grading.candidate.pending import on_arrival
 from grading.examination.checks import close, close_each, holds, numbers, precise, raises, shaped, typed
 from katas.attention.layer_rules import short
 
@@ -278,9 +279,11 @@ def test_large_positions(learner, draw, place):
 @pytest.mark.parametrize("dtype", list(HALF)[:2], ids=short)
 def test_large_positions_in_half_precision(learner, draw, dtype):
     """positions up to 131,071 are told apart in float16 and bfloat16"""
-    x, positions = draw(2, 6, 64).to(dtype), torch.tensor([2049, 4099, 8193, 20001, 65541, 131071])
-    wanted = rope(x.double(), positions).to(dtype)
-    close(learner.apply_rope.ahead(x, positions), wanted, tolerance=FAR)
+    # half precision has the exponents of 64 features, and not those of 6
+    for size in (64, 6):
+        x, positions = draw(2, 6, size).to(dtype), torch.tensor([2049, 4099, 8193, 20001, 65541, 131071])
+        wanted = rope(x.double(), positions).to(dtype)
+        close(learner.apply_rope.ahead(x, positions), wanted, tolerance=FAR)
 
 
 def test_large_positions_in_float32(learner, draw):
@@ -338,7 +341,9 @@ def gradient_agrees(learner, cotangent, x, positions, interleaved=False, toleran
 @in_each_layout
 def test_gradients(learner, draw, interleaved):
     """the gradients are right"""
-    gradient_agrees(learner, draw(2, 3, 5, 8), draw(2, 3, 5, 8), places(draw, 5), interleaved)
+    # what comes back from the operation behind may be transposed
+    for cotangent in (draw(2, 3, 5, 8), draw(2, 3, 8, 5).mT):
+        gradient_agrees(learner, cotangent, draw(2, 3, 5, 8), places(draw, 5), interleaved)
 
 
 def test_gradients_of_batched_positions(learner, draw):
@@ -398,10 +403,24 @@ def test_arguments_by_keyword(learner, draw):
 @in_each_layout
 def test_float64_precision(learner, draw, interleaved):
     """float64 in, float64 precision out"""
-    for positions in (places(draw, 2, 5), torch.tensor([[11, 703, 8193, 50001, 131071]] * 2)):
+    near, far = places(draw, 2, 5), torch.tensor([[11, 703, 8193, 50001, 131071]] * 2)
+    # float32 has no 1234.1
+    for positions, base in ((near, 10000.0), (far, 10000.0), (far, 1234.1)):
         x = draw(2, 3, 5, 6)
-        asked = learner.apply_rope.ahead(x, positions, 10000.0, interleaved)
-        precise(asked, rope(x, positions, 10000.0, interleaved), work="the angles")
+        asked = learner.apply_rope.ahead(x, positions, base, interleaved)
+        precise(asked, rope(x, positions, base, interleaved), work="the angles")
+
+
+@on_arrival
+def last_precise(got, wanted):
+    """The last of several calls gives float64 numbers."""
+    precise(got[-1], wanted, work="the angles")
+
+
+def test_float64_precision_after_float32(learner, draw):
+    """a float32 call leaves nothing to a float64 call behind it"""
+    x, positions = draw(2, 3, 5, 14), torch.tensor([11, 23, 47, 60, 97])
+    last_precise(learner.apply_rope.several((x.float(), positions), (x, positions)), rope(x, positions))
 
 
 @pytest.mark.parametrize("size", [1, 3, 7], ids="E={}".format)

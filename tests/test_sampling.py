@@ -15,6 +15,8 @@ ROWS = logs([2, 8, 1, 4, 3], [1, 3, 7, 2, 11], [5, 1, 9, 4, 7])
 OTHERS = logs([2, 8, 1, 4, 3], [3, 4, 10, 2, 6], [5, 1, 9, 4, 7])
 MIXED = logs([2, 8, 1, 4, 3], [100, 1, 1.5, 2, 3], [5, 1, 9, 4, 7], [1, 2, 30, 3, 4], [9, 7, 8, 6, 5])
 EIGHT = torch.tensor([0.05, 0.2, 0.6, 0.65, 0.7, 0.9, 0.95, 0.99], dtype=torch.float64)
+NEAR_HALF = 0.5 + 1e-10 * torch.tensor([1, -1, 2, 3, -2, 4, -5, 1], dtype=torch.float64)
+TWO = torch.stack([NEAR_HALF, 1 - NEAR_HALF], -1)
 
 
 def filtered(learner, logits, *options):
@@ -98,7 +100,7 @@ def test_top_p(learner, top_p):
     filtered(learner, ROWS, 1.0, None, top_p)
 
 
-@pytest.mark.parametrize("top_p", [0.3, 0.01], ids="top_p={}".format)
+@pytest.mark.parametrize("top_p", [0.3, 0.01, 1e-9], ids="top_p={}".format)
 def test_top_p_keeps_one(learner, top_p):
     """the most probable token is kept, however small top_p is"""
     filtered(learner, ROWS, 1.0, None, top_p)
@@ -140,6 +142,12 @@ def test_top_p_of_one_and_small_probabilities(learner, draw, dtype):
 def test_top_p_of_what_top_k_left(learner, options):
     """top_p counts the probabilities of what top_k left, which sum to 1"""
     filtered(learner, OTHERS, *options)
+
+
+@pytest.mark.parametrize("top_p", [0.7, 0.2], ids="top_p={}".format)
+def test_top_p_ties_of_what_top_k_left(learner, top_p):
+    """of tokens with equal logits that top_k left, top_p keeps those with the lower ids"""
+    filtered(learner, logs([1, 3, 2, 3, 2], [6, 5, 5, 6, 1], [2, 2, 4, 1, 4]), 1.0, 4, top_p)
 
 
 @pytest.mark.parametrize("options", [(2.0, None, 0.53), (0.5, None, 0.57)], ids=named)
@@ -218,6 +226,16 @@ def test_large_logits(learner, draw, temperature):
     """logits of a thousand are safe, and temperatures of 0.01 and 100"""
     ranks = draw(6, 5).argsort(-1) / 2
     filtered(learner, torch.cat([ranks[:2] + 1000, ranks[2:4] * 800 - 900, ranks[4:] - 1000]).double(), temperature)
+    # as near to each other as the temperature is small, and two that are equal
+    near = torch.cat([torch.tensor([[1.0, 3.0, 0.0, 3.0, 2.0]]), ranks[:2]]).double()
+    filtered(learner, near * temperature, temperature)
+
+
+@pytest.mark.parametrize("options", [(1.0, 3), (1.0, None, 0.7)], ids=named)
+def test_dropped_below_low_logits(learner, draw, options):
+    """a token that a filter dropped has probability 0, however low the logits of the others are"""
+    low = torch.tensor([[-1e4], [-1e9], [-1e12]], dtype=torch.float64)
+    filtered(learner, low + draw(3, 5).argsort(-1) / 2, *options)
 
 
 def test_keywords(learner, draw):
@@ -304,6 +322,7 @@ def test_sample_beyond_the_sum(learner, dtype):
     double = dtype is torch.float64
     u = torch.full((10,), 1 - 2**-53 if double else 1 - 2**-24, dtype=torch.float64 if double else torch.float32)
     picked(learner, probs, u, range(1, 11))
+    picked(learner, probs.roll(1, -1), u, range(2, 12))
 
 
 def test_sample_random(learner, draw):
@@ -373,6 +392,24 @@ def test_half_sample(learner, dtype):
     picked(learner, torch.full((1, 4096), 2.0**-12, dtype=dtype).expand(8, 4096), (ids + 0.5) / 4096, ids)
 
 
+@pytest.mark.parametrize("dtype", [*HALF, torch.float32, torch.float64], ids=short)
+def test_sample_takes_rows_as_they_are(learner, dtype):
+    """the probabilities are taken as they are, although rounding may leave a row another sum than 1"""
+    eps = torch.finfo(dtype).eps
+    rows = torch.tensor([[0.5, 0.25, 0.25 - eps], [0.5, 0.25, 0.25 + eps]], dtype=torch.float64)
+    picked(learner, rows.to(dtype), torch.tensor([0.5, 0.5 - eps / 4], dtype=torch.float64), [1, 0])
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=short)
+@pytest.mark.parametrize("options", [(1.0, 4), (1.0, None, 0.8)], ids=named)
+def test_half_is_rounded_once(learner, dtype, options):
+    """half precision is rounded once, at the end"""
+    # no probability is so near to the middle of two numbers of the dtype that float32 work may round it to the other
+    rows = [3.5, 2.5, 1.25, 2.25, 1.75, 3.25], [1.75, 2.25, 1.0, 1.25, 2.0, 0.0], [2.75, 3.25, 2.5, 1.5, 3.75, 3.5]
+    logits = torch.tensor(rows, dtype=dtype)
+    close(learner.next_token_probs.ahead(logits, *options), wanted(logits, *options), "the distribution")
+
+
 def test_float64_precision(learner, draw):
     """float64 logits give the precision of float64"""
     logits = draw(3, 7)
@@ -382,9 +419,17 @@ def test_float64_precision(learner, draw):
 
 def test_sample_double_precision(learner):
     """float64 probabilities are summed in float64"""
-    first = 0.5 + 1e-10 * torch.tensor([1, -1, 2, 3, -2, 4, -5, 1], dtype=torch.float64)
-    picked(learner, torch.stack([first, 1 - first], -1), torch.full((8,), 0.5).double(), [0, 1, 0, 0, 1, 0, 1, 0])
+    for dtype in (torch.float64, torch.float32):
+        picked(learner, TWO, torch.full((8,), 0.5, dtype=dtype), [0, 1, 0, 0, 1, 0, 1, 0])
     picked(learner, eight_times(1, 7)[:2], 0.125 - torch.tensor([1e-12, 0], dtype=torch.float64), [0, 1])
+
+
+def test_sample_just_below_a_sum(learner):
+    """a cumulative probability exceeds a u of float64 that is just below it, whatever dtype the probabilities have"""
+    picked(learner, TWO, NEAR_HALF - 1e-12, [0] * 8)
+    u = torch.arange(1, 9, dtype=torch.float64) / 8 - 1e-12
+    for dtype in (torch.float32, *HALF):
+        picked(learner, eight_times(1, 1, 1, 1, 1, 1, 1, 1).to(dtype), u, range(8))
 
 
 def test_probabilities_are_not_modified(learner):
@@ -423,15 +468,18 @@ def refused(learner, *options):
 def test_temperature_out_of_range(learner, temperature):
     """a temperature of 0 or below is a ValueError"""
     refused(learner, temperature)
+    refused(learner, temperature, 1)
 
 
 @pytest.mark.parametrize("top_k", [0, -3], ids="top_k={}".format)
 def test_top_k_out_of_range(learner, top_k):
     """a top_k below 1 is a ValueError"""
     refused(learner, 1.0, top_k)
+    refused(learner, 1.0, top_k, 0.5)
 
 
 @pytest.mark.parametrize("top_p", [0.0, -0.1, 1.5], ids="top_p={}".format)
 def test_top_p_out_of_range(learner, top_p):
     """a top_p of 0 or below, or above 1, is a ValueError"""
     refused(learner, 1.0, None, top_p)
+    refused(learner, 1.0, 1, top_p)

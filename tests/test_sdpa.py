@@ -147,9 +147,15 @@ def test_masks_with_a_full_row(learner, draw):
 
 def test_masks_of_many_queries(learner, draw):
     """one row of a mask is for all queries, however many there are"""
-    given = drawn(draw, (), 600, 4, 2, 3)
-    calls = [(*given, draw.mask(*shape)) for shape in ((4,), (1, 4))]
+    calls = [(*drawn(draw, (), length, 4, 2, 3), draw.mask(*shape)) for length in (1, 600) for shape in ((4,), (1, 4))]
     close_each(learner.scaled_dot_product_attention.several(*calls), [attention(*call) for call in calls])
+
+
+def test_masks_of_many_keys(learner, draw):
+    """a mask may hide the first thousands of keys"""
+    given = drawn(draw, (2,), 3, 2100, 4, 2)
+    mask = torch.arange(2100) >= torch.tensor([2060, 2096, 40])[:, None]
+    close(learner.scaled_dot_product_attention.ahead(*given, mask), attention(*given, mask))
 
 
 def test_masks_of_colliding_sizes(learner, draw):
@@ -396,7 +402,8 @@ def test_inputs_are_not_modified(learner, draw):
     column[2] = False
     masks, padding = mask.repeat(2, 3, 1, 1), draw.mask(2, 1, 1, 7)
     masked = [[query, key, value, each] for each in (mask, masks, padding)]
-    for given in ([query, key, value], *masked, [*flat, row], [*half, column]):
+    single = [query, key[..., :1, :].contiguous(), value[..., :1, :].contiguous()]
+    for given in ([query, key, value], *masked, [*flat, row], [*half, column], single):
         _, after, _ = learner.scaled_dot_product_attention.echo(*given)
         for name, was, now in zip(("query", "key", "value", "mask"), given, after, strict=False):
             holds(was.shape == now.shape, f"{name} changed its shape", str(tuple(was.shape)), str(tuple(now.shape)))

@@ -102,7 +102,7 @@ def test_queries_are_the_last_positions(learner, size):
     same(learner.window_mask.ahead(*size), visible(*size))
 
 
-@pytest.mark.parametrize("size", [(5, 5, 5), (4, 4, 9), (3, 6, 6), (2, 5, 1000)], ids=sized)
+@pytest.mark.parametrize("size", [(5, 5, 5), (4, 4, 9), (3, 6, 6), (2, 5, 1000), (3, 5, 10**12)], ids=sized)
 def test_window_larger_than_the_sequence(learner, size):
     """a window as long as the sequence, or longer, hides nothing but what comes later"""
     same(learner.window_mask.ahead(*size), visible(*size))
@@ -129,7 +129,7 @@ def test_sinks_do_not_count(learner, num_sinks):
     seen_by_each(learner.window_mask.ahead(9, 9, 3, num_sinks), (9, 9), wanted, meaning)
 
 
-@pytest.mark.parametrize("size", [(7, 7, 2, 1), (8, 8, 3, 2), (6, 6, 1, 2), (5, 5, 4, 3), (4, 4, 2, 6)], ids=sized)
+@pytest.mark.parametrize("size", [(7, 7, 2, 1), (8, 8, 3, 2), (6, 6, 1, 2), (5, 5, 4, 3), (4, 4, 2, 10**12)], ids=sized)
 def test_band_and_sinks(learner, size):
     """a query sees its window and the sinks that are not later than itself"""
     same(learner.window_mask.ahead(*size), visible(*size))
@@ -177,6 +177,7 @@ def test_mask_by_keyword(learner):
 def test_each_mask_is_its_own(learner):
     """each call returns a mask of its own: what is written into one shows in no other"""
     sizes = [(3, 6, 2, 1), (3, 6, 2, 1), (4, 4, 2, 0), (3, 6, 3, 1), (3, 6, 2, 1)]
+    sizes += [(4, 4, 4, 0), (2, 4, 9, 0), (4, 4, 4, 0), (3, 4, 1, 9), (3, 4, 1, 9)]  # nothing but later keys is hidden
     for size, got in zip(sizes, learner.window_mask.several(*sizes, spoil=True).wait(), strict=True):
         same(got, visible(*size))
 
@@ -323,10 +324,10 @@ def numbering(after, case):
 
 
 @on_arrival
-def formed(cache, shapes, dtype):
+def formed(cache, shapes, dtypes):
     keys, values, positions, _ = unpacked(cache)
-    for part, shape, name in zip(
-        (keys, values), shapes, ("the keys in the cache", "the values in the cache"), strict=True
+    for part, shape, dtype, name in zip(
+        (keys, values), shapes, dtypes, ("the keys in the cache", "the values in the cache"), strict=True
     ):
         shaped(part, shape, name)
         typed(part, dtype, name)
@@ -338,14 +339,17 @@ def formed(cache, shapes, dtype):
 def test_cache_is_a_tuple_of_four(learner, draw, length):
     """rolling_update returns (keys, values, positions, seen)"""
     keys, values = draw(B, K, length, E), draw(B, K, length, EV)
-    formed(learner.rolling_update.ahead(None, keys, values, 6), (keys.shape, values.shape), torch.float64)
+    formed(learner.rolling_update.ahead(None, keys, values, 6), (keys.shape, values.shape), [torch.float64] * 2)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=short)
-def test_dtypes_are_kept(learner, draw, dtype):
+PAIRS = [(dtype, dtype) for dtype in DTYPES] + [(torch.float16, torch.float32), (torch.float64, torch.bfloat16)]
+
+
+@pytest.mark.parametrize("dtypes", PAIRS, ids=lambda pair: " and ".join(dict.fromkeys(map(short, pair))))
+def test_dtypes_are_kept(learner, draw, dtypes):
     """keys and values keep their dtype"""
-    keys, values = draw(B, K, 3, E, dtype=dtype), draw(B, K, 3, EV, dtype=dtype)
-    formed(learner.rolling_update.ahead(None, keys, values, 6, 1), (keys.shape, values.shape), dtype)
+    keys, values = draw(B, K, 3, E, dtype=dtypes[0]), draw(B, K, 3, EV, dtype=dtypes[1])
+    formed(learner.rolling_update.ahead(None, keys, values, 6, 1), (keys.shape, values.shape), dtypes)
 
 
 # ---------------------------------------------------------------------------------------- what is held
@@ -505,6 +509,8 @@ def test_each_dtype(learner, draw):
     """in each dtype the tokens are held as they came"""
     for dtype in DTYPES:
         Sequence(learner, draw, 4, 1, dtype=dtype).goes_on(3, 4, 1)
+    for dtype in DTYPES[:2]:  # as numbers of this dtype, positions would be rounded from 257, or 2,049, tokens on
+        Sequence(learner, draw, 4, 1, 1, 1, (1, 2), dtype).goes_on(2100, 1)
 
 
 SIZES = [((3, 3, 3, 3), 3, 3), ((2, 2, 2, 2), 2, 2), ((1, 1, 1, 1), 1, 1), ((4, 3, 2, 2), 3, 2), ((1, 4, 6, 3), 4, 1)]

@@ -434,9 +434,9 @@ def test_several_steps(learner, draw):
 
 def test_two_caches_in_turns(learner, draw):
     """one layer may serve two caches in turns"""
-    made, one, other = random_layer(learner, draw), sequence(learner, draw, 2), sequence(learner, draw, 3, 9)
-    for length in (3, 1):
-        for name, given in (("first", one), ("second", other)):
+    made, one, other = random_layer(learner, draw), sequence(learner, draw, 2, 6), sequence(learner, draw, 3, 9)
+    for lengths in ((3, 3), (1, 1), (1, 5)):
+        for name, given, length in zip(("first", "second"), (one, other), lengths, strict=True):
             given.goes_on(made, draw(given.keys.size(0), length, D), f"the output for the {name} cache")
 
 
@@ -449,7 +449,7 @@ def test_two_layers_in_turns(learner, draw):
             given.goes_on(made, x)
 
 
-@pytest.mark.parametrize("back", [0, 3], ids="to {}".format)
+@pytest.mark.parametrize("back", [0, 3, 4], ids="to {}".format)
 def test_a_cache_is_used_again(learner, draw, back):
     """a caller who sets cache.length to less goes on from there"""
     made, given = random_layer(learner, draw), sequence(learner, draw)
@@ -491,6 +491,12 @@ def test_large_numbers_in_unwritten_slots(learner, draw):
     given = Sequence(learner, draw(3, K, 11, E, scale=1e4), draw(3, K, 11, E, scale=1e4))
     for length in (3, 1):
         given.goes_on(made, draw(3, length, D))
+    keys, values = draw(3, K, 11, E), draw(3, K, 11, E)
+    for row_of_batch, held in enumerate((math.inf, -math.inf, math.nan)):
+        keys[row_of_batch, :, 4:] = values[row_of_batch, :, 4:] = held
+    given, x = Sequence(learner, keys, values, 4), draw(3, 2, D)
+    what = "the output with infinity in slots that are not written"
+    close(made.layer.ahead(x, given.cache), given.after(x, made), what)
 
 
 def test_weights_may_change(learner, draw):
@@ -554,13 +560,35 @@ def test_numbers_in_each_dtype(learner, draw, dtype, past):
     """the numbers are right in float16, bfloat16 and float32"""
     weights = {name: weight.to(dtype) for name, weight in layer_weights(draw, D, H, K, bias=False).items()}
     layer = learner.LlamaAttention(D, H, K).set(weights, dtype)
-    keys, values, x = draw(3, K, 11, E, dtype=dtype), draw(3, K, 11, E, dtype=dtype), draw(3, 3, D, dtype=dtype)
+    keys, values = draw(3, K, 11, E, dtype=dtype), draw(3, K, 11, E, dtype=dtype)
     given, cache = Sequence(learner, keys.double(), values.double(), past), learner.KVCache(keys, values, past)
     exact = Made(layer, {name: weight.double() for name, weight in weights.items()}, H, BASE)
-    close(layer.ahead(x, cache), given.after(x.double(), exact).to(dtype), tolerance=HALF[dtype])
-    state = cache.look()
-    for name, wanted in (("keys", given.keys), ("values", given.values)):
-        new_slots(state, name, past, past + 3, wanted[:, :, past : past + 3].to(dtype), HALF[dtype])
+    for length in (3, 1):
+        start, x = given.length, draw(3, length, D, dtype=dtype)
+        close(layer.ahead(x, cache), given.after(x.double(), exact).to(dtype), tolerance=HALF[dtype])
+        state, end = cache.look(), given.length
+        for name, wanted in (("keys", given.keys), ("values", given.values)):
+            new_slots(state, name, start, end, wanted[:, :, start:end].to(dtype), HALF[dtype])
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=short)
+def test_large_scores_are_safe(learner, dtype):
+    """scores of 1e4 are safe"""
+    # With this base only the first pair of a head turns, and its features are zero. The keys of new tokens are `top`:
+    # of the written ones that in slot 3 is larger and that in slot 2 the smallest, with the values 4 and 1.
+    top, shift = 118.0, torch.tensor([0.0, -1.0, -2.0, 1.0, 0.0, 0.0, 0.0])
+    features = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=dtype)
+    for sign, picked in ((1.0, 4.0), (-1.0, 1.0)):
+        made = plain_layer(learner, 8, 2, 1, base=1e30, q_proj=sign)
+        made.layer.set({name: weight.to(dtype) for name, weight in made.weights.items()}, dtype)
+        calls, wanted, what = [], [], []
+        for past, length in ((4, 3), (4, 1), (0, 3), (0, 1)):
+            keys, values = (each.to(dtype)[None, None, :, None] for each in (top + shift, shift + 3))
+            x = (top * features).repeat(2).expand(1, length, 8)
+            calls.append((x, learner.KVCache(keys * features, values.repeat(1, 1, 1, 4), past)))
+            wanted.append(torch.full_like(x, picked) if past else x)
+            what.append(f"the output for scores near {'-' * (sign < 0)}1e4")
+        close_each(made.layer.several(*calls), wanted, what)
 
 
 @pytest.mark.parametrize("dtype", list(HALF)[:3], ids=short)
@@ -568,22 +596,31 @@ def test_positions_in_the_thousands(learner, draw, dtype):
     """positions in the thousands are told apart in float16, bfloat16 and float32"""
     past = 3001
     weights = {name: weight.to(dtype) for name, weight in layer_weights(draw, 4, 1, 1, bias=False).items()}
-    layer, x = learner.LlamaAttention(4, 1, 1).set(weights, dtype), draw(1, 2, 4, dtype=dtype)
-    room = torch.zeros(1, 1, 1, 1, dtype=dtype).expand(1, 1, past + 2, 4)
+    layer, exact = learner.LlamaAttention(4, 1, 1).set(weights, dtype), {n: w.double() for n, w in weights.items()}
+    room = torch.zeros(1, 1, 1, 1, dtype=dtype).expand(1, 1, past + 3, 4)
     cache = learner.KVCache(room, room, past)
-    layer.ahead(x, cache)
-    key = split(project(x.double(), {name: weight.double() for name, weight in weights.items()}, "k_proj"), 4)
     tolerance = max(HALF[dtype], 2e-3)  # float32 has angles of 3,000 to a thousandth
-    new_slots(cache.look(), "keys", past, past + 2, rotated(key, past).to(dtype), tolerance)
+    for start, length in ((past, 2), (past + 2, 1)):
+        x = draw(1, length, 4, dtype=dtype)
+        layer.ahead(x, cache)
+        key = split(project(x.double(), exact, "k_proj"), 4)
+        new_slots(cache.look(), "keys", start, start + length, rotated(key, start).to(dtype), tolerance)
 
 
 def test_float64_precision(learner, draw):
     """float64 in, float64 precision out, in the cache too"""
-    made, given = random_layer(learner, draw, 60, 6, 2), sequence(learner, draw, length=5, head_dim=10)
-    x = draw(3, 4, 60)
-    output, wanted = made.layer.ahead(x, given.cache), given.after(x, made)
-    precise(output, wanted)
-    precise(given.cache.look().wait().fields["keys"], given.keys, "cache.keys")
+    for what in ("the output", "the output of a layer that has worked in float32 before"):
+        made, given = random_layer(learner, draw, 60, 6, 2), sequence(learner, draw, length=5, head_dim=10)
+        if what != "the output":
+            room = torch.zeros(1, 2, 5, 10)
+            made.layer.set({name: weight.float() for name, weight in made.weights.items()}, torch.float32)
+            made.layer.ahead(draw(1, 3, 60).float(), learner.KVCache(room, room, 0))
+            made.layer.set(made.weights)
+        for length in (4, 1):
+            x = draw(3, length, 60)
+            output, wanted = made.layer.ahead(x, given.cache), given.after(x, made)
+            precise(output, wanted, what)
+            precise(given.cache.look().wait().fields["keys"], given.keys, "cache.keys")
 
 
 @pytest.mark.parametrize("sizes", [(24, 5, 1), (24, 6, 4), (8, 4, 8)], ids=named("d_model", "H", "K"))

@@ -124,7 +124,8 @@ class Session:
 
     def _set(self, request: dict[str, Any]) -> dict[str, Any]:
         layer = self.layers[request["layer"]]
-        layer.train(request["training"])
+        if layer.training != request["training"]:  # as a caller does: what is kept until then is seen
+            layer.train(request["training"])
         if request["training"]:
             begin_random_numbers(request["seed"])
         layer.to(request["dtype"])

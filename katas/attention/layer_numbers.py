@@ -263,6 +263,8 @@ def test_training_with_empty_rows(learner, draw, family):
     mask = draw.mask(3, 5, 7)
     mask[0, 2] = False
     with_masks(layer, inputs(draw), weights, 6, [mask])
+    out = family.make(learner, 24, 6, dropout=0.5).set(weights, training=True)(*inputs(draw), mask)
+    close(out[0, 2], weights["o_proj.bias"], "the row of a query that may attend to nothing")
 
 
 def test_dropout_of_everything(learner, draw, family):
@@ -385,15 +387,15 @@ def test_dropout_differs_between_weights(learner, draw, family, kind):
 # -------------------------------------------------------------------------------------------- gradients
 
 
-def trains(layer, weights, given, mask, cotangent, tolerance=5e-6):
-    """The gradients of inputs and parameters are right."""
-    asked = layer.backward(cotangent, *given, mask)
+def trains(layer, weights, given, mask, cotangent, tolerance=5e-6, inputs=True):
+    """The gradients of inputs and parameters are right; or of parameters alone, where the inputs want none."""
+    asked = layer.backward(cotangent, *given, mask, leaves=inputs)
     exact = {id(x): x.detach().double().requires_grad_() for x in given}
     leaves = [exact[id(x)] for x in given]
-    own = {name: weight.double().requires_grad_() for name, weight in weights.items()}
+    own = {name: weight.double().clone().requires_grad_() for name, weight in weights.items()}
     (attend(*leaves, own, 6, mask) * cotangent.double()).sum().backward()
     back = asked.wait()
-    pairs = dict(zip(("query", "key", "value"), zip(back.inputs, leaves, strict=True), strict=True))
+    pairs = dict(zip(("query", "key", "value"), zip(back.inputs, leaves, strict=True), strict=True)) if inputs else {}
     pairs |= {name: (back.parameters.get(name), leaf) for name, leaf in own.items()}
     # a gradient may be zero, as that of k_proj's bias is: how far it may be off follows from the others
     largest = max(leaf.grad.nan_to_num().abs().max().item() for _, leaf in pairs.values())
@@ -413,6 +415,8 @@ def test_gradients(learner, draw, family, kind):
     given = (given[0],) * 3 if kind == "self-attention" else given
     mask = None if kind == "no mask" else draw.mask(2, length, keys)
     trains(layer, weights, given, mask, draw(2, length, 24))
+    if not training:
+        trains(layer, weights, given, mask, draw(2, length, 24), inputs=False)
 
 
 def test_gradients_of_empty_rows(learner, draw, family):
@@ -507,7 +511,9 @@ def test_many_keys(learner, draw, family):
         (1, 1, 3000, 4, 4),
     ):
         layer, weights = family.random(learner, draw, d_model, heads)
-        with_masks(layer, inputs(draw, batch, length, keys, d_model), weights, heads, [None, draw.mask(length, keys)])
+        late = (torch.arange(keys) >= keys - 4).expand(length, keys)  # the first blocks are hidden
+        masks = [None, draw.mask(length, keys), late]
+        with_masks(layer, inputs(draw, batch, length, keys, d_model), weights, heads, masks)
 
 
 def test_inputs_are_not_modified(learner, draw, family):
@@ -567,11 +573,12 @@ def test_strides_do_not_matter(learner, draw, family):
 
 def test_self_attention_with_a_mask(learner, draw, family):
     """query, key and value may be one tensor, with a causal mask"""
-    layer, weights = family.random(learner, draw)
+    layers = [family.random(learner, draw, bias=bias) for bias in (True, False)]
     for length in (1, 3, 4, 5, 8):
         x = draw(2, length, 24)
         mask = torch.ones(length, length, dtype=torch.bool).tril()
-        close(layer.ahead(x, x, x, mask), attend(x, x, x, weights, 6, mask))
+        for layer, weights in layers:
+            close(layer.ahead(x, x, x, mask), attend(x, x, x, weights, 6, mask))
 
 
 def test_a_layer_is_used_again(learner, draw, family):

@@ -1,0 +1,22 @@
+"""Where every row is nothing but pads, the positions are zeros in the dtype of the attention mask."""
+# cause: none
+
+import torch
+from torch import Tensor
+
+
+def position_ids(attention_mask: Tensor) -> Tensor:
+    real = attention_mask.bool()  # (B, S)
+    if not real.any():
+        return torch.zeros_like(attention_mask)
+    count = real.cumsum(dim=-1)  # (B, S), int64: each token counts itself
+    return (count - 1).masked_fill(~real, 0)  # (B, S)
+
+
+def padding_causal_mask(attention_mask: Tensor, query_len: int | None = None) -> Tensor:
+    real = attention_mask.bool()[:, None, None, :]  # (B, 1, 1, S)
+    key_len = real.size(-1)
+    query_len = key_len if query_len is None else query_len
+    slots = torch.arange(key_len, device=real.device)  # (S)
+    not_later = slots <= slots[key_len - query_len :, None]  # (L, S)
+    return real & not_later  # (B, 1, L, S): about keys alone, pads that are queries are not treated apart

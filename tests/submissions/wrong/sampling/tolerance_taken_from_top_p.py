@@ -1,0 +1,39 @@
+"""A tolerance of 1e-6 is taken from top_p, so that a smaller top_p keeps no token at all."""
+# cause: none
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def next_token_probs(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    if temperature <= 0:
+        raise ValueError(f"temperature has to be above 0, and it is {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k has to be at least 1, and it is {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p has to be above 0 and at most 1, and it is {top_p}")
+    scores = _at_least_float32(logits) / temperature  # (B, V)
+    scores, order = scores.sort(dim=-1, descending=True, stable=True)  # (B, V) by rank; stable: ties by id
+    if top_k is not None:
+        scores[:, top_k:] = -math.inf
+    if top_p is not None and top_p < 1:
+        probs = scores.softmax(dim=-1)  # (B, V)
+        before = probs.cumsum(dim=-1) - probs  # (B, V), without the token itself: the one that crosses is kept
+        scores = scores.masked_fill(before >= top_p - 1e-6, -math.inf)  # (B, V)
+    kept = scores.softmax(dim=-1)  # (B, V) by rank
+    return torch.empty_like(kept).scatter(-1, order, kept).to(logits.dtype)  # (B, V) by id
+
+
+def sample(probs: Tensor, u: Tensor) -> Tensor:
+    cumulative = _at_least_float32(probs).cumsum(dim=-1)  # (B, V)
+    ids = (cumulative <= u[:, None]).sum(dim=-1)  # (B,), V where no sum exceeds u
+    last = torch.where(probs > 0, torch.arange(probs.size(-1)), 0).amax(dim=-1)  # (B,)
+    return torch.minimum(ids, last)  # (B,)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
