@@ -426,17 +426,18 @@ def test_inputs_are_not_modified(learner, draw):
 # -------------------------------------------------------------------------------------------- gradients
 
 
-def gradients_agree(asked, oracle, given, cotangent, names, tolerance=5e-6, others=()):
-    """The gradients of the inputs, for a random cotangent of one output or of both."""
+def gradients_agree(asked, oracle, given, cotangent, names, tolerance=5e-6, others=(), wanted=()):
+    """The gradients of the inputs, or of those wanted, for a random cotangent of one output or of both."""
     leaves = [x.detach().double().requires_grad_() for x in given]
     outputs = oracle(*leaves, *others)
     pairs = zip(outputs, cotangent, strict=True) if isinstance(cotangent, tuple) else [(outputs[0], cotangent)]
     # an lse of -inf has a gradient of zero: the finite ones alone are summed
     sum(torch.where(out.isfinite(), out, 0.0).mul(each.double()).sum() for out, each in pairs).backward()
-    wanted = [leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in leaves]
+    rights = [leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in leaves]
     # a gradient may be zero: how far it may be off follows from the others
-    largest = max(right.abs().max().item() for right in wanted)
-    for name, got, right, x in zip(names, asked.wait().inputs, wanted, given, strict=True):
+    largest = max(right.abs().max().item() for right in rights)
+    found = zip(names, asked.wait().inputs, rights, given, strict=True)
+    for name, got, right, x in (each for each in found if each[0] in (wanted or names)):
         holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
         allowed = tolerance * largest / max(1.0, right.abs().max().item())
         close(got, right.to(x.dtype), f"the gradient of {name}", tolerance=allowed)
@@ -459,6 +460,15 @@ def test_gradients_of_both(learner, draw, block_size):
     """the gradients are right where the output and lse are both used"""
     for mask in (None, draw.mask(2, 1, 5, 7)):
         attention_gradients(learner, drawn(draw), mask, block_size, (draw(2, 3, 5, 6), draw(2, 3, 5)))
+
+
+def test_gradients_of_one_input(learner, draw):
+    """query, key or value alone may want a gradient"""
+    names, given, cotangent = ("query", "key", "value"), drawn(draw), (draw(2, 3, 5, 6), draw(2, 3, 5))
+    for name in names:
+        leaves, mask = [each == name for each in names], draw.mask(5, 7)
+        asked = learner.blockwise_attention.backward(cotangent, *given, mask, 3, leaves=leaves)
+        gradients_agree(asked, attention, given, cotangent, names, others=(mask,), wanted=(name,))
 
 
 @pytest.mark.parametrize("block_size", [7, 2], ids="block_size={}".format)

@@ -322,15 +322,16 @@ def test_large_random_scores_are_safe(learner, draw):
 # -------------------------------------------------------------------------------------------- gradients
 
 
-def gradients_agree(learner, given, mask, cotangent, tolerance=5e-6):
-    """The gradients of query, key and value are right."""
-    asked = learner.scaled_dot_product_attention.backward(cotangent, *given, mask)
+def gradients_agree(learner, given, mask, cotangent, tolerance=5e-6, leaves=(True, True, True)):
+    """The gradients of query, key and value are right, or of those that are wanted."""
+    asked = learner.scaled_dot_product_attention.backward(cotangent, *given, mask, leaves=list(leaves))
     leaf = {id(x): x.detach().double().requires_grad_() for x in given}
     (attention(*(leaf[id(x)] for x in given), mask) * cotangent.double()).sum().backward()
     wanted = [leaf[id(x)].grad.nan_to_num() for x in given]
     # a gradient may be zero: how far it may be off follows from the others
     largest = max(right.abs().max().item() for right in wanted)
-    for name, got, right in zip(("query", "key", "value"), asked.wait().inputs, wanted, strict=True):
+    found = zip(("query", "key", "value"), asked.wait().inputs, wanted, leaves, strict=True)
+    for name, got, right, _ in (row for row in found if row[3]):
         holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
         allowed = tolerance * largest / max(1.0, right.abs().max().item())
         close(got, right.to(cotangent.dtype), f"the gradient of {name}", tolerance=allowed)
@@ -349,6 +350,14 @@ def test_gradients(learner, draw, kind):
 def test_gradients_of_one_query(learner, draw):
     """the gradients are right for a single query"""
     gradients_agree(learner, drawn(draw, (), 1, 7, 4, 6), None, draw(1, 6))
+
+
+def test_gradients_of_one_input(learner, draw):
+    """query, key or value alone may want a gradient"""
+    given, cotangent = drawn(draw, (2,), 5, 7, 4, 6), draw(2, 5, 6)
+    for name in ("query", "key", "value"):
+        leaves = [each == name for each in ("query", "key", "value")]
+        gradients_agree(learner, given, draw.mask(5, 7), cotangent, leaves=leaves)
 
 
 def test_gradients_of_empty_rows(learner, draw):

@@ -154,13 +154,13 @@ class _Callable:
         request = {"do": "several", "layer": self.number, "symbol": self.symbol, "calls": list(calls), **options}
         return self._ask(request, lambda: f"{self._call(calls[0], {})}, {len(calls)} calls {how}")
 
-    def backward(self, cotangent: Any, *args: Any, leaves: bool = True, **kwargs: Any) -> Pending:
+    def backward(self, cotangent: Any, *args: Any, leaves: bool | list[bool] = True, **kwargs: Any) -> Pending:
         """The gradients of (output * cotangent).sum(): an answer, a Backward.
 
         Args:
             cotangent: a tensor, of the first output where there are several; or a tuple with one for each of them,
                 whose sums are added.
-            leaves: whether the inputs want gradients; the parameters do in any case.
+            leaves: whether the inputs want gradients, all of them or one by one; the parameters do in any case.
         """
         asked = self._ahead(args, kwargs, cotangent=cotangent, leaves=leaves)
         return asked.reading(lambda reply: Backward(reply["value"], reply["input_grads"], reply["parameter_grads"]))

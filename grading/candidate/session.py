@@ -200,7 +200,8 @@ class Session:
 
     def _gradients(self, request: dict[str, Any], target: Callable[..., Any]) -> dict[str, Any]:
         given = [each for each in _tensors(request["args"]) if each.is_floating_point()]
-        inputs = [each.requires_grad_(request["leaves"]) for each in given]
+        wanted = request["leaves"] if isinstance(request["leaves"], list) else [request["leaves"]] * len(given)
+        inputs = [each.requires_grad_(leaf) for each, leaf in zip(given, wanted, strict=True)]
         value = target(*request["args"], **request["kwargs"])
         pairs = [(output, each) for output, each in weighted(value, request["cotangent"]) if output.requires_grad]
         if pairs:

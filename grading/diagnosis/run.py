@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -122,8 +123,8 @@ class Run:
         return None
 
     def _backward(self, request: dict[str, Any], target: Any, args: list[Any]) -> dict[str, Any]:
-        wanted = request.get("leaves", True)
-        leaves: dict[int, Tensor] = {}
+        asked = request.get("leaves", True)
+        wanted, leaves = iter(asked) if isinstance(asked, list) else repeat(asked), dict[int, Tensor]()
         given = [_leaf(arg, leaves, wanted) for arg in args]
         layer = self._made.get(request["layer"])
         parameters = {}
@@ -193,13 +194,13 @@ def equal(given: Any, right: Any) -> bool:
     return bool(given == right) if not isinstance(given, Tensor) and not isinstance(right, Tensor) else False
 
 
-def _leaf(value: Any, leaves: dict[int, Tensor], wanted: bool) -> Any:
+def _leaf(value: Any, leaves: dict[int, Tensor], wanted: Iterator[bool]) -> Any:
     """A leaf of its own for each tensor; one for what is the same tensor twice."""
     if isinstance(value, tuple):
         return tuple(_leaf(each, leaves, wanted) for each in value)
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
-    return leaves.setdefault(id(value), value.detach().clone().requires_grad_(wanted))
+    return leaves.setdefault(id(value), value.detach().clone().requires_grad_(next(wanted)))
 
 
 def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
