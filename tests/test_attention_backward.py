@@ -423,11 +423,10 @@ def test_large_scores_behind_a_mask(learner, draw):
 @pytest.mark.parametrize("masked", [False, True], ids=["no mask", "a mask"])
 def test_inputs_are_not_modified(learner, draw, masked):
     """the inputs are not modified"""
-    shapes = [(2, 3, 5, 7), (2, 1, 1, 7), (5, 7)] if masked else [(), ()]
-    for dtype, shape in zip((torch.float64, torch.float32, torch.float32), shapes, strict=False):
+    masks = (blind(draw, 2, 3, 5, 7), draw.mask(2, 1, 1, 7), blind(draw, 5, 7)) if masked else (None, None)
+    for dtype, mask in zip((torch.float64, torch.float32, torch.float32), masks, strict=False):
         given = drawn(draw, (2, 3), 5, 7, 4, 6, dtype)
-        if masked:
-            given = (*given, blind(draw, *shape) if shape[-2] > 1 else draw.mask(*shape))
+        given = given if mask is None else (*given, mask)
         _, after, _ = learner.attention_backward.echo(*given)
         for name, was, now in zip(("grad_output", *NAMES, "mask"), given, after, strict=False):
             holds(torch.equal(was, now), f"{name} was modified in place", "as it was", "other numbers")
