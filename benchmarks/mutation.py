@@ -6,7 +6,8 @@
 
 Each mutant (mutants.py) is graded up to the first check that fails. One that fails none is either equivalent under the
 contract, and stands with the reason in equivalent_mutants/<kata>.toml, or a hole in the grader, and is printed. The
-figures go to results/mutation.json, and docs/mutation.md is made of both.
+figures go to results/mutation.json, where those of katas that were not named stay, and docs/mutation.md is made of
+both.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ import random
 import sys
 import tempfile
 import tomllib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,18 @@ PAGE = ROOT / "docs" / "mutation.md"
 RIGHT = ROOT / "tests" / "submissions" / "right"
 LIMITS = Limits(call_seconds=3.0, kata_seconds=20.0)
 
+Counted = dict[str, int]  # how many mutants, and how many of them were killed: failed a check
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant: the test that fails first, or none."""
+    """What became of a mutant: whether it fails a check."""
 
     file: str
     kind: str
     natural: bool
     change: str
-    killed_by: str
+    killed: bool
 
 
 def first_failure(examiner: Examiner, stem: str, file: Path, seed: int) -> CheckResult | None:
@@ -77,8 +79,7 @@ def judged(job: tuple[str, Path, Sequence[Mutant]], seed: int) -> list[Verdict]:
         for mutant in chosen:
             path.write_text(mutant.text, encoding="utf-8")
             failed = first_failure(examiner, stem, path, seed)
-            killed_by = failed.name if failed else ""
-            found.append(Verdict(name, mutant.kind, mutant.natural, mutant.change, killed_by))
+            found.append(Verdict(name, mutant.kind, mutant.natural, mutant.change, failed is not None))
     return found
 
 
@@ -108,27 +109,38 @@ def jobs(
 
 
 def figures(verdicts: Sequence[Verdict], seed: int) -> dict[str, Any]:
-    """What was found, without any judgement: how many there are and how many fail, and all those that fail nothing."""
-    survivors = [asdict(each) for each in verdicts if not each.killed_by]
-    for each in survivors:
-        del each["killed_by"]
+    """What was found in the files of one kata, without any judgement: how many mutants there are and how many fail, and
+    all those that fail nothing."""
+    by_file: dict[str, list[Verdict]] = {}
+    for each in verdicts:
+        by_file.setdefault(each.file, []).append(each)
+    return {"seed": seed, "files": {file: _of_file(there) for file, there in by_file.items()}}
+
+
+def _of_file(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    kinds = dict.fromkeys(each.kind for each in verdicts)
     return {
-        "seed": seed,
-        "all": _counted(verdicts),
         "natural": _counted([each for each in verdicts if each.natural]),
-        **{f"{field}s": _by(verdicts, field) for field in ("file", "kind")},
-        "checks": dict(Counter(each.killed_by.split("[")[0] for each in verdicts if each.killed_by).most_common()),
-        "survivors": survivors,
+        "kinds": {kind: _counted([each for each in verdicts if each.kind == kind]) for kind in kinds},
+        "survivors": [
+            {"kind": each.kind, "natural": each.natural, "change": each.change} for each in verdicts if not each.killed
+        ],
     }
 
 
-def _by(verdicts: Sequence[Verdict], field: str) -> dict[str, dict[str, int]]:
-    names = dict.fromkeys(getattr(each, field) for each in verdicts)
-    return {name: _counted([each for each in verdicts if getattr(each, field) == name]) for name in names}
+def _counted(verdicts: Sequence[Verdict]) -> Counted:
+    return {"mutants": len(verdicts), "killed": sum(each.killed for each in verdicts)}
 
 
-def _counted(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    return {"mutants": len(verdicts), "killed": sum(bool(each.killed_by) for each in verdicts)}
+def files(found: dict[str, Any]) -> dict[str, Any]:
+    """What was found in each file, of all katas."""
+    return {file: there for kata in found.values() for file, there in kata["files"].items()}
+
+
+def total(counts: Iterable[Counted]) -> Counted:
+    """The sum of counts."""
+    every = list(counts)
+    return {"mutants": sum(each["mutants"] for each in every), "killed": sum(each["killed"] for each in every)}
 
 
 def equivalents() -> dict[tuple[str, str], str]:
@@ -142,9 +154,10 @@ def holes(found: dict[str, Any]) -> list[str]:
     """The mutants that fail no check and have no reason for it."""
     reasons = equivalents()
     return [
-        f"{each['file']}: {each['kind']}{' (natural)' * each['natural']}: {each['change']}"
-        for each in found["survivors"]
-        if (each["file"], each["change"]) not in reasons
+        f"{file}: {each['kind']}{' (natural)' * each['natural']}: {each['change']}"
+        for file, there in files(found).items()
+        for each in there["survivors"]
+        if (file, each["change"]) not in reasons
     ]
 
 
@@ -164,35 +177,36 @@ Generated from `benchmarks/results/mutation.json` and `benchmarks/equivalent_mut
 
 def page(found: dict[str, Any]) -> str:
     """docs/mutation.md."""
-    survivors = Counter(each["file"] for each in found["survivors"])
-    left = len(holes(found))
-    rows = [("all", found["all"]), ("natural ones", found["natural"]), *found["kinds"].items()]
-    total = found["all"]
+    there = files(found)
+    kinds: dict[str, list[Counted]] = {}
+    for kind, counted in (pair for each in there.values() for pair in each["kinds"].items()):
+        kinds.setdefault(kind, []).append(counted)
+    every, left = total(each for counts in kinds.values() for each in counts), len(holes(found))
     lines = [
         HEAD,
-        f"{total['mutants']} mutants, {total['killed']} fail a check, {total['mutants'] - total['killed'] - left} are"
+        f"{every['mutants']} mutants, {every['killed']} fail a check, {every['mutants'] - every['killed'] - left} are"
         f" equivalent under the contract, {left} are holes.\n",
         "| what was done | mutants | fail a check | survive |\n|---|---|---|---|",
-        *(
-            f"| {name} | {each['mutants']} | {each['killed']} | {each['mutants'] - each['killed']} |"
-            for name, each in rows
-        ),
+        _row("all", every),
+        _row("natural ones", total(each["natural"] for each in there.values())),
+        *(_row(kind, total(counts)) for kind, counts in kinds.items()),
         "\n| file | mutants | fail a check | survive |\n|---|---|---|---|",
-        *(
-            f"| `{file}` | {each['mutants']} | {each['killed']} | {survivors[file]} |"
-            for file, each in found["files"].items()
-        ),
+        *(_row(f"`{file}`", total(each["kinds"].values())) for file, each in there.items()),
         "\n## Why the survivors are right\n",
-        *_reasons(found),
+        *_reasons(there),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _reasons(found: dict[str, Any]) -> Iterator[str]:
+def _row(name: str, counted: Counted) -> str:
+    return f"| {name} | {counted['mutants']} | {counted['killed']} | {counted['mutants'] - counted['killed']} |"
+
+
+def _reasons(there: dict[str, Any]) -> Iterator[str]:
     """Each reason, and how many survivors it is the reason of, with an example."""
     known, groups = equivalents(), {}
-    for each in found["survivors"]:
-        groups.setdefault(known.get((each["file"], each["change"]), "A hole."), []).append(each["change"])
+    for file, change in ((file, each["change"]) for file, found in there.items() for each in found["survivors"]):
+        groups.setdefault(known.get((file, change), "A hole."), []).append(change)
     for reason, changes in sorted(groups.items(), key=lambda group: -len(group[1])):
         yield f"- {reason} ({len(changes)})\n\n  ```text\n  {changes[0]}\n  ```\n"
 
@@ -209,14 +223,19 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.page:
         work = list(jobs(arguments.katas, arguments.right, arguments.sample, arguments.seed, size=40))
+        verdicts: dict[str, list[Verdict]] = {}
         with ProcessPoolExecutor(arguments.processes) as pool:
-            verdicts = [each for lot in pool.map(partial(judged, seed=arguments.seed), work) for each in lot]
-        text = json.dumps(figures(verdicts, arguments.seed), indent=1, ensure_ascii=False)
-        RESULTS.write_text(text + "\n", encoding="utf-8")
+            for (stem, *_), lot in zip(work, pool.map(partial(judged, seed=arguments.seed), work), strict=True):
+                verdicts.setdefault(stem, []).extend(lot)
+        known = json.loads(RESULTS.read_text(encoding="utf-8"))
+        known |= {stem: figures(lots, arguments.seed) for stem, lots in verdicts.items()}
+        ordered = {stem: known[stem] for stem in Catalog().stems if stem in known}
+        RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     PAGE.write_text(page(found), encoding="utf-8")
     left = holes(found)
-    print("\n".join([*left, f"{found['all']['mutants']} mutants, {len(left)} holes"]))
+    graded = total(counted for each in files(found).values() for counted in each["kinds"].values())
+    print("\n".join([*left, f"{graded['mutants']} mutants, {len(left)} holes"]))
     return 1 if left else 0
 
 
