@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -47,11 +48,16 @@ class Failure:
 
 
 class CheckFailed(AssertionError):
-    """A check found the learner's code wrong."""
+    """A check found the learner's code wrong.
 
-    def __init__(self, failure: Failure) -> None:
+    Args:
+        left: where a call that works in place raised, the arguments as it left them.
+    """
+
+    def __init__(self, failure: Failure, left: Sequence[Any] = ()) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.left = left
 
 
 class EngineFault(Exception):

@@ -293,7 +293,9 @@ def test_masks_in_blocks(learner, draw, block_size):
     query, key, value = drawn(draw)
     mask = torch.ones(5, 7, dtype=torch.bool)
     mask[0, :3], mask[1, 2:5], mask[2, 4:], mask[3, :6], mask[4, 1:] = False, False, False, False, False
-    for given in ((query, key, value, mask), (query, key, value, draw.mask(2, 1, 5, 7))):
+    others = draw.mask(2, 1, 5, 7)
+    others[0, ..., 3:] = False  # keys that only later entries of the batch see
+    for given in ((query, key, value, mask), (query, key, value, others)):
         both_are(learner.blockwise_attention.ahead(*given, block_size), attention(*given))
 
 
@@ -661,6 +663,10 @@ def test_merge_of_two_empty_parts(learner, draw):
     got = learner.merge(output_a, lse_a, output_b, lse_b)
     holds(not pair(got, "merge")[0].isnan().any(), "NaN where both parts are empty", "zeros", "NaN")
     merge_is(got, merged(output_a, lse_a, output_b, lse_b))
+    # one part is empty in all rows, and the other in some; what they hold there does not count
+    output_b[:, 2:4], nothing = 3.0, torch.full_like(lse_a, -INF)
+    for given in ((output_a, nothing, output_b, lse_b), (output_b, lse_b, output_a, nothing)):
+        merge_is(learner.merge.ahead(*given), merged(*given))
 
 
 @pytest.mark.parametrize("size", [1e5, -1e5], ids=["+1e5", "-1e5"])

@@ -332,6 +332,17 @@ def test_what_does_not_fit_is_an_error(learner, draw, sizes):
     raises("ValueError", lambda: learner.write.effect(*cache.all, *new(draw, cache, length)).wait(), call)
 
 
+def test_what_does_not_fit_is_seen_first(learner, draw):
+    """nothing is written where the tokens of a row do not fit"""
+    cache = cached(draw, (1, 3, 5), 2, 3)
+    call = "write with L=2 and lengths (1, 3, 5), N=2 and page=3,"
+    refused = raises("ValueError", lambda: learner.write.effect(*cache.all, *new(draw, cache, 2)).wait(), call)
+    for name, was, now in zip(("key_pages", "value_pages"), cache.all, refused.left, strict=False):
+        shaped(now, tuple(was.shape), name)
+        kept = "the tokens of rows that fit were written before the error"
+        holds(torch.equal(was, now), kept, f"{name} as it was", "new tokens in it")
+
+
 def test_writing_changes_nothing_else(learner, draw):
     """a call of write leaves PyTorch's settings as they were"""
     cache = cached(draw)

@@ -355,7 +355,7 @@ def test_gradients_of_batched_positions(learner, draw):
 def test_gradients_in_each_dtype(learner, draw, dtype):
     """the gradients are right in float16, bfloat16 and float32"""
     x, cotangent = draw(3, 5, 8).to(dtype), draw(3, 5, 8).to(dtype)
-    gradient_agrees(learner, cotangent, x, places(draw, 5), tolerance=2 * HALF[dtype])
+    gradient_agrees(learner, cotangent, x, places(draw, 5) + 300, tolerance=2 * HALF[dtype])
 
 
 # -------------------------------------------------------------------------------------------------- use

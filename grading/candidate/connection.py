@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -255,7 +255,7 @@ class Connection:
             failure = failure_of(reply["error"], self.call)
             if failure.kind == "stopped":
                 raise self._lost(replace(failure, message=f"stopped after {seconds:g} s, {failure.message}"))
-            raise CheckFailed(failure)
+            raise CheckFailed(failure, arguments_after(reply) if "echo" in reply else ())
         return reply
 
     # --------------------------------------------------------------------------------------- losses
@@ -295,3 +295,9 @@ class Connection:
         """Where the function or forward method that was called last begins, 0 where that is not known."""
         line = self._lines.get(self._latest[1])
         return line if isinstance(line, int) else 0
+
+
+def arguments_after(reply: Mapping[str, Any]) -> list[Any]:
+    """The arguments of a call as it left them, from a reply that echoes them."""
+    positional, named = reply["echo"]
+    return [*positional, *named.values()]

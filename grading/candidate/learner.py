@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grading.candidate.connection import Connection
+from grading.candidate.connection import Connection, arguments_after
 from grading.candidate.given import GivenClass
 from grading.candidate.pending import Pending
 from grading.candidate.wording import arguments, cache_name, describe_value, failure_of, odd_ones
@@ -67,12 +67,6 @@ class Backward:
     output: Any
     inputs: list[Any]
     parameters: dict[str, Any]
-
-
-def arguments_after(reply: Mapping[str, Any]) -> list[Any]:
-    """The arguments of a call as it left them, from a reply that echoes them."""
-    positional, named = reply["echo"]
-    return [*positional, *named.values()]
 
 
 class _Callable:

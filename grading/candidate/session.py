@@ -51,6 +51,7 @@ class Session:
         self.grads: dict[int, bool] = {}
         self.records = True  # gradients
         self.objects = Objects()
+        self.memory: list[Any] = [[], {}]  # where the arguments lie of the last call that worked in place
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to a request: whatever the learner's code does, a dict."""
@@ -61,6 +62,8 @@ class Session:
                     reply = self._served(request)
         except BaseException as error:
             reply = {"error": told(self._misfit(request, error) or error, self.file, self.tree)}
+            if "effect" in request:
+                reply["echo"] = self.memory
         return {**reply, "reached": list(self.ledger)}
 
     def _served(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -162,10 +165,10 @@ class Session:
         """What a call leaves in the memory of its arguments, which a caller goes on reading even where the arguments
         are given another; what it returns is nobody's business, and may be anything."""
         args, kwargs = request["args"], request["kwargs"]
-        memory = [_aliases(args), _aliases(kwargs)]
+        self.memory = [_aliases(args), _aliases(kwargs)]
         with self._mode(request["layer"]):
             target(*args, **kwargs)
-        return {"value": None, "echo": memory}
+        return {"value": None, "echo": self.memory}
 
     def _several(self, request: dict[str, Any]) -> dict[str, Any]:
         """Calls in a row; what they gave is looked at after the last. With "reuse", all get the first one's tensors;

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from grading.candidate import wire
-from grading.candidate.learner import arguments_after
+from grading.candidate.connection import arguments_after
 from grading.diagnosis.matching import same, tensors
 from grading.records import Event
 

@@ -199,13 +199,13 @@ def parameters(got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[in
         raise CheckFailed(Failure(message, show[0] or "no others", show[1] or "none of these"))
 
 
-def raises(name: str, thunk: Callable[[], Any], call: str) -> None:
-    """The learner's code raises an exception of that class; the wording is free."""
+def raises(name: str, thunk: Callable[[], Any], call: str) -> CheckFailed:
+    """The learner's code raises an exception of that class; the wording is free. What it was."""
     try:
         thunk()
     except CheckFailed as error:
         if name in getattr(error.failure, "bases", ()):
-            return
+            return error
         if error.failure.kind != "raised":
             raise
         failure = error.failure

@@ -137,7 +137,7 @@ def test_without_biases_it_gets_zeros(learner, draw, family):
     layer, weights = family.random(learner, draw, bias=False)
     mask = draw.mask(3, 5, 7)
     mask[0, 2], mask[1, 4] = False, False
-    with_masks(layer, inputs(draw), weights, 6, [mask])
+    with_masks(layer, inputs(draw), weights, 6, [mask, mask[0]])
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 4), (2, 1, 5), (2, 3, 1), (1, 1, 1)], ids=named("B", "L", "S"))
