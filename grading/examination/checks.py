@@ -190,6 +190,21 @@ def numbers(got: Sequence[float], wanted: Sequence[float], meaning: str, message
         raise CheckFailed(Failure(message, f"{rows[0]}    {meaning}", rows[1], **drawn))
 
 
+def gradients(got: Mapping[str, Any], wanted: Mapping[str, Tensor], tolerance: float = TOLERANCE) -> None:
+    """Gradients are there and right, by the name of what each is of. One may be zero, as that of k_proj's bias is: how
+    far it may be off follows from the largest."""
+    largest = max(right.abs().max().item() for right in wanted.values())
+    for name, right in wanted.items():
+        reached(got.get(name), name)
+        allowed = tolerance * largest / max(1.0, right.abs().max().item())
+        close(got[name], right, f"the gradient of {name}", tolerance=allowed)
+
+
+def reached(gradient: Any, name: str) -> None:
+    """There is a gradient of what is called so."""
+    holds(gradient is not None, f"no gradient reaches {name}", "a gradient", "None")
+
+
 def parameters(got: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], made: str) -> None:
     """A layer has the parameters of those names and shapes, and no others."""
     odd = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))

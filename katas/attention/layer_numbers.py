@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from grading.examination.checks import apart, close, close_each, holds, numbers, precise, raises, shaped
+from grading.examination.checks import (
+    apart,
+    close,
+    close_each,
+    gradients,
+    holds,
+    numbers,
+    precise,
+    raises,
+    reached,
+    shaped,
+)
 from katas.attention.layer_rules import HALF, Family, each, inputs, named, short
 from katas.attention.oracle import attend, layer_weights, project, split
 
@@ -394,15 +405,10 @@ def trains(layer, weights, given, mask, cotangent, tolerance=5e-6, inputs=True):
     leaves = [exact[id(x)] for x in given]
     own = {name: weight.double().clone().requires_grad_() for name, weight in weights.items()}
     (attend(*leaves, own, 6, mask) * cotangent.double()).sum().backward()
-    back = asked.wait()
-    pairs = dict(zip(("query", "key", "value"), zip(back.inputs, leaves, strict=True), strict=True)) if inputs else {}
-    pairs |= {name: (back.parameters.get(name), leaf) for name, leaf in own.items()}
-    # a gradient may be zero, as that of k_proj's bias is: how far it may be off follows from the others
-    largest = max(leaf.grad.nan_to_num().abs().max().item() for _, leaf in pairs.values())
-    for name, (got, leaf) in pairs.items():
-        holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
-        allowed = tolerance * largest / max(1.0, leaf.grad.nan_to_num().abs().max().item())
-        close(got, leaf.grad.nan_to_num().to(cotangent.dtype), f"the gradient of {name}", tolerance=allowed)
+    back, names = asked.wait(), ("query", "key", "value")
+    found = {**dict(zip(names, back.inputs, strict=True)), **back.parameters}
+    wanted = {**(dict(zip(names, leaves, strict=True)) if inputs else {}), **own}
+    gradients(found, {name: leaf.grad.nan_to_num().to(cotangent.dtype) for name, leaf in wanted.items()}, tolerance)
 
 
 @pytest.mark.parametrize("kind", ["no mask", "mask", "self-attention"])
@@ -443,7 +449,7 @@ def test_gradients_of_empty_rows_in_half_precision(learner, draw, family, dtype,
     given, cotangent = [x.to(dtype) for x in inputs(draw, 2)], draw(2, 5, 24).to(dtype)
     back = layer.backward(cotangent, *given, mask).wait()
     for name, got in [*zip(("query", "key", "value"), back.inputs, strict=True), *back.parameters.items()]:
-        holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
+        reached(got, name)
         holds(bool(got.isfinite().all()), f"the gradient of {name} has NaN or infinity inside", "finite numbers", "NaN")
     holds(
         not back.inputs[0][0, 2].any(),
@@ -474,10 +480,10 @@ def test_gradients_with_dropout(learner, draw, family):
         cotangent = draw(3, 5, 24).to(dtype)
         back = layer.backward(cotangent, *(x.to(dtype) for x in inputs(draw)), mask, leaves=leaves).wait()
         for name, got in zip(("query", "key", "value"), back.inputs if leaves else (), strict=False):
-            holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
+            reached(got, name)
         for name, weight in weights.items():
             got = back.parameters.get(name)
-            holds(got is not None, f"no gradient reaches {name}", "a gradient", "None")
+            reached(got, name)
             shaped(got, tuple(weight.shape), f"the gradient of {name}")
             holds(
                 bool(got.isfinite().all()),
