@@ -93,16 +93,24 @@ def jobs(
     stems: Sequence[str], right: int, sample: int, seed: int, size: int
 ) -> Iterator[tuple[str, Path, list[Mutant]]]:
     """Files with their mutants, in lots of at most `size`: all of the solutions', a sample of the submissions'."""
-    chance = random.Random(seed)
     for stem in stems:
-        files = sorted((RIGHT / stem).glob("*.py")) if Catalog()[stem].track == TRACKS[0] else []
-        chosen = chance.sample(files, min(right, len(files))) if right else []
-        for file in (Catalog()[stem].solution, *sorted(chosen)):
+        chosen = _chosen(stem, right, seed) if Catalog()[stem].track == TRACKS[0] else []
+        for file in (Catalog()[stem].solution, *chosen):
             made = mutants(file.read_text(encoding="utf-8"))
             if sample and file in chosen:
-                made = chance.sample(made, min(sample, len(made)))
+                made = random.Random(f"{seed} {file.name}").sample(made, min(sample, len(made)))
             for start in range(0, len(made), size):
                 yield stem, file, made[start : start + size]
+
+
+def _chosen(stem: str, right: int, seed: int) -> list[Path]:
+    """So many right submissions of a kata: those of the last figures, as far as they are there, and chance's choice."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    there = sorted((RIGHT / stem).glob("*.py"))
+    known = [file for file in there if str(file.relative_to(ROOT)) in found.get(stem, {}).get("files", {})]
+    others = [file for file in there if file not in known]
+    random.Random(f"{seed} {stem}").shuffle(others)
+    return sorted([*known, *others][:right])
 
 
 # ------------------------------------------------------------------------------------------------ what survives

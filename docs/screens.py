@@ -70,9 +70,10 @@ HALF_DONE = (
         "    return torch.ones(query_len, key_len, dtype=torch.bool).tril(key_len - query_len)",
     ),
 )
+MENDED = ((".repeat(1, self.group_size, 1, 1)", ".repeat_interleave(self.group_size, dim=1)"),)
 SCREENS = {
     "wrong": Screen("python grader.py gqa", {"gqa": "tests/submissions/wrong/gqa/kv-heads-tiled.py"}),
-    "right": Screen("python grader.py gqa", {"gqa": "solutions/gqa.py"}),
+    "right": Screen("python grader.py gqa", {"gqa": "tests/submissions/wrong/gqa/kv-heads-tiled.py"}, MENDED),
     "half": Screen("python grader.py causal_mask", {"causal_mask": "problems/causal_mask.py"}, HALF_DONE),
     "pytest": Screen("pytest -q tests/test_causal_mask.py", {"causal_mask": "problems/causal_mask.py"}, HALF_DONE),
 }

@@ -31,7 +31,6 @@ def wrap(text: str, width: int, indent: str = "", lines: int | None = None, plac
         break_on_hyphens=False,
         max_lines=lines,
         placeholder=placeholder,
-        drop_whitespace=not text.startswith(" "),
     )
     return [line.replace(FILLER, "") for line in wrapper.wrap(_widened(text))]
 

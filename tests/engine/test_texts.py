@@ -191,6 +191,13 @@ def test_columns_hold_wide_characters(text, width):
     assert columns.flush("力", 5) == "   力"
 
 
+@pytest.mark.parametrize("width", [12, 13, 14, 15])
+def test_wrapped_lines_begin_at_the_indent(width):
+    lines = columns.wrap("    right; a step copies heads", width, "    ")
+    assert [len(line) - len(line.lstrip()) for line in lines] == [4] * len(lines)
+    assert not [line for line in lines if line.endswith(" ")]
+
+
 def test_labelled_texts_stand_in_one_column():
     rows = columns.labelled([("用时", "注意力之" * 20), ("runs", "2"), ("错误", "")], 10, 41).splitlines()
     assert [cell_len(row) for row in rows[:1]] == [40]

@@ -41,7 +41,7 @@ class GroupedQueryAttention(nn.Module):
         k = k.repeat(1, self.group_size, 1, 1)
         v = v.repeat(1, self.group_size, 1, 1)
 
-        scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(self.head_dim)
+        scores = torch.matmul(q / math.sqrt(self.head_dim), k.transpose(-2, -1))
 
         if mask is not None:
             if mask.dim() == 3:
