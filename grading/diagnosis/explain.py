@@ -85,7 +85,7 @@ class Explained:
         """Shapes do not fit, in words that many mistakes end in: one must explain many of them, and be alone or leave
         nothing unexplained; and with it shapes must not fit where they do not."""
         words = {check.steps[-1].error for check in explained if check.shapes_raised}
-        alone = named(combination) == {name(kind)} and self._in_every_option(kind)
+        alone = self._alone(combination, kind) and self._in_every_option(kind)
         failed, count = self._search.failed, len(explained)
         left = self._left(combination)
         fitting = sum(check.shapes_raised and not self._search.fails(combination, check) for check in left)
@@ -93,7 +93,7 @@ class Explained:
         many = several or 2 < count >= MOST_OF_ALL * len(failed)
         if fitting > SPARED * count or not many:
             return False
-        return (alone or len(left) <= SPARED * len(failed)) and not self._others(combination, kind, explained)
+        return (alone or self._nearly_complete(combination)) and not self._others(combination, kind, explained)
 
     def _sure_of_plain(self, combination: Combination, explained: Sequence[Check]) -> bool:
         """Values that chance gives too, or errors: there must be many, or nothing else."""
@@ -101,7 +101,7 @@ class Explained:
             return True
         failed, count = self._search.failed, len(explained)
         numbers = sum(not check.blank for check in explained)
-        if 1 < numbers > count / 2 and self._complete(combination):
+        if 1 < numbers > count / 2 and self._nearly_complete(combination):
             return True
         most = count >= MOST_OF_ALL * len(failed)
         errors = {check.steps[-1].error for check in explained if check.steps[-1].error}
@@ -109,13 +109,18 @@ class Explained:
             blank = [check for check in failed if check.blank and not check.raised()]
             several = len({test_of(check) for check in explained}) > 1
             every_blank = several and all(self._search.explains(combination, check) for check in blank)
-            return count > 1 and (every_blank or most)
+            return count > 1 and (every_blank or most or self._nearly_complete(combination))
         raised = sum(bool(check.raised()) for check in explained)
         if raised == count:  # in words that no other mistake ends in
             return count > 2
         if 2 * raised > count:
             return len(errors) > 1
         return most or 1 < count >= len(failed) / 3
+
+    def _alone(self, combination: Combination, kind: Kind) -> bool:
+        """Whether the others that are named, if there are any, are about float64 precision and nothing else."""
+        others = [each for each in combination if name(each) in named(combination) - {name(kind)}]
+        return all(check.strict for each in others for check in self.explains(combination, each))
 
     def _in_every_option(self, kind: Kind) -> bool:
         return all(name(kind) in named(option) for option in self._found)
@@ -127,6 +132,10 @@ class Explained:
     def _complete(self, combination: Combination) -> bool:
         """Whether it explains all that fails, so that nothing is left for another reason."""
         return all(self._search.explains(combination, check) for check in self._search.failed)
+
+    def _nearly_complete(self, combination: Combination) -> bool:
+        """Whether next to nothing is left for another reason."""
+        return len(self._left(combination)) <= SPARED * len(self._search.failed)
 
     def _refuted(self, found: Combination, combination: Combination, kind: Kind, every: Sequence[Check]) -> bool:
         """Whether failed checks that nothing explains which was found speak against it: the same tests on other sizes,

@@ -89,7 +89,8 @@ class Check(Transcript):
         if step.request["do"] == "make":
             return _made_alike(step, given, right)
         if error is not None or isinstance(given, Raised):
-            return error is not None and error.like(given)
+            # programs raise before they change anything
+            return error is not None and error.like(given) and step.untouched
         return run_alike(step, given, right, self.strict)
 
     def compare_with(self, right: type[Program]) -> None:

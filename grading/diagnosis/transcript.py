@@ -109,6 +109,12 @@ class Step:
         return Raised(str(error.get("type")), " ".join(str(error.get("message", "")).split())[:300])
 
     @property
+    def untouched(self) -> bool:
+        """Whether the arguments are as they were, as far as the call told."""
+        after, _ = self.reply.get("echo", ((), {}))
+        return all(unchanged(was, now) for was, now in zip(self.request.get("args", ()), after, strict=False))
+
+    @property
     def settings(self) -> list[dict[str, Any]]:
         """The weights and modes that layers were given before it."""
         return [first for first in self.request.get("first", ()) if first["do"] == "set"]

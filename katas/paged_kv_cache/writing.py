@@ -259,6 +259,17 @@ class PagesOfARowUnchecked(Writing):
         return check.should_raise() == "ValueError" and check.raised() not in ("ValueError", "AssertionError")
 
 
+class RoomSeenRowByRow(Writing):
+    """whether the new tokens of a row fit is seen when that row is written, and not before anything is
+
+    When the error comes, the rows before it are written.
+    """
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        return check.should_raise() == check.raised() == "ValueError" and "key_pages" in check.modified()
+
+
 class LastSlotNeverUsed(Writing):
     """tokens that fill the pages of a row exactly are refused
 

@@ -357,6 +357,50 @@ class _AlsoWithoutACache(CacheOnSelf):
         super(CacheOnSelf, self).append()
 
 
+class PastLengthOnSelf(Kept):
+    """the module counts the tokens on self, and the causal mask goes by that count instead of the length of the cache
+
+    One sequence is right; a second one, or a prefix continued twice, is not.
+    """
+
+    count: int = 0
+
+    def align_causal(self) -> None:
+        self.count = self.count if self.past is not None else 0
+        self._advance()
+
+    def _advance(self) -> None:
+        """The mask of as many new tokens behind those that were counted."""
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.ones(L, S, dtype=torch.bool).tril(self.count)
+        self.count += L
+
+
+class _NeverFromZero(PastLengthOnSelf):
+    def align_causal(self) -> None:
+        self._advance()
+
+
+class BuffersInFloat32(Kept):
+    """keys and values are kept in float32, as in a buffer made without a dtype, whatever the dtype of x is
+
+    float64 loses half of its digits, and the cache of a half-precision model is twice as large.
+    """
+
+    def append(self) -> None:
+        super().append()
+        self.key, self.value = self.key.float(), self.value.float()
+
+    def share(self) -> None:
+        self.key, self.value = self.key.to(self.query.dtype), self.value.to(self.query.dtype)
+        super().share()
+
+
+class _AndReadSo(BuffersInFloat32):
+    def share(self) -> None:
+        super(BuffersInFloat32, self).share()
+
+
 class CacheDetached(Kept):
     """the cache that is handed in or out is detached: no gradient gets past it
 

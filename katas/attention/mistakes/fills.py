@@ -5,7 +5,7 @@ import math
 import torch
 
 from grading.diagnosis.mistake import Mistake
-from katas.attention.program import Attention, Core
+from katas.attention.program import Attention, Core, Layer
 
 
 class Style(Mistake, Core):
@@ -313,6 +313,23 @@ class _Lowest(EmptyRowUniform):
     def fill(self) -> None:
         if self.mask is not None:
             self.scores = self.scores.masked_fill(~self.mask, torch.finfo(self.scores.dtype).min)
+
+
+class EmptyRowWithoutBias(Mistake, Layer):
+    """the row of a query that may attend to nothing is set to zero after o_proj instead of before it
+
+    It lacks o_proj's bias; all others are right.
+    """
+
+    see = "sdpa#Empty-rows"
+    needs = ("takes_a_mask",)
+
+    def finish(self) -> None:
+        super().finish()
+        if self.mask is not None:
+            empty = ~self.mask.any(dim=-1)  # (L), (B, 1, L) or (B, H, L)
+            empty = empty.all(dim=1) if empty.dim() == 3 else empty
+            self.output = self.output.masked_fill(empty.unsqueeze(-1), 0.0)
 
 
 class EmptyRowUnmasked(Mistake, Core):

@@ -158,6 +158,16 @@ class OutputBiasAlways(Parameters):
         return tuple(dict.fromkeys((*super().biased(), "o_proj")))
 
 
+class KeyValueBiasesAlways(Parameters):
+    """k_proj and v_proj have a bias whatever the argument bias says; the others follow it
+
+    bias=False has no effect on k_proj and v_proj.
+    """
+
+    def biased(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*super().biased(), "k_proj", "v_proj")))
+
+
 class InputBiasesMissing(Parameters):
     """o_proj has a bias while q_proj, k_proj and v_proj have none
 

@@ -328,6 +328,18 @@ class KeysAsQueries(Sum):
         return self.key, self.key
 
 
+class KeysTransposedByNumber(Sum):
+    """the keys are transposed by transpose(1, 2), which is S and E for inputs of three dimensions alone
+
+    Right with one leading dimension; with none, or with two, it raises an error or exchanges other dimensions.
+    """
+
+    needs = ("deliver",)
+
+    def multiply(self, rows: Tensor, columns: Tensor) -> Tensor:
+        return super().multiply(rows, columns.transpose(1, 2).transpose(-2, -1))
+
+
 class ScoresTransposed(Sum):
     """the scores are key times query: their rows are keys and their columns queries
 

@@ -224,6 +224,13 @@ class _ConstantForMaximum(SoftmaxWithoutMaximum):
         return _ratio(scores - 10.0)
 
 
+class _SumOfZeroGuarded(SoftmaxWithoutMaximum):
+    def soften(self, scores: Tensor) -> Tensor:
+        powers = scores.exp()
+        total = powers.sum(dim=-1, keepdim=True)
+        return powers / total.masked_fill(total == 0, 1.0)
+
+
 class SoftmaxPlusOne(Softmax):
     """1 is added to the sum by which the softmax divides, so that the weights of a row sum to less than 1
 

@@ -1,5 +1,5 @@
 """Whether the new tokens of a row fit is seen when that row is written: the rows before it are written by then."""
-# cause: none
+# cause: room-seen-row-by-row
 
 import math
 from collections.abc import Iterator
