@@ -178,6 +178,7 @@ class Explained:
             for kind, checks in found.items()
             if not puzzling or kind.enough == 1 or (known and len(checks) >= kind.enough)
         }
+        found = {kind: checks for kind, checks in found.items() if not any(kind.refuted(c, program) for c in left)}
         alike: dict[tuple[str, ...], list[Kind]] = {}
         for kind, checks in found.items():
             alike.setdefault(tuple(check.name for check in checks), []).append(kind)

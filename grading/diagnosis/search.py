@@ -32,6 +32,7 @@ WIDTH = 5  # combinations that are grown at once, where they explain as much
 TRIES = 8  # checks on which a combination is tried to be grown
 TELLING = 3  # of them that come first for their numbers; then those that look at one rule
 ENOUGH = 0.5  # of the sample: where a single mistake explains as much, it is grown
+HARDLY = 0.65  # of the sample: where the best explains no more, two mistakes more are tried at once
 MOST_OF_IT = 0.8  # of the sample: where that is explained, no mistake in it is taken for chance
 FURTHER = 8  # checks more, of those that the best combination does not explain
 CALLS_TO_BEGIN = 14  # for the first mistakes: what is larger is grown from them, and takes the rest
@@ -65,7 +66,7 @@ class Search(Evidence):
                 best = self._climb(best[:WIDTH])
         if best and self._done(best[0]) < MOST_OF_IT and (better := self._exchanged(best[0])):
             best = self._climb([*better, *best])
-        if best and self._done(best[0]) < ENOUGH:
+        if best and self._done(best[0]) < HARDLY:
             best = self._climb([*self._pairs(best[0]), *self._pairs(), *best])
         return self._simplest([*self._condensed(best[0]), *best] if best else [])
 

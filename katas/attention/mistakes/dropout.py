@@ -155,6 +155,12 @@ class DropoutInEvaluation(Dropout):
     def shows(check: Check, right: type[Program]) -> bool:
         return not issubclass(right, DropoutReversed) and _differs_in_evaluation(check)
 
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        """Nothing is dropped in training."""
+        found = patterns(check, right)
+        return bool(found) and not any(each.thins for each in found)
+
 
 class DropoutNever(Dropout):
     """dropout is never applied
@@ -178,6 +184,10 @@ class DropoutReversed(DropoutNever):
 
     def thinned(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, training=not self.training)
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        return _differs_in_evaluation(check)
 
 
 class DropoutKeepsInstead(Dropout):
