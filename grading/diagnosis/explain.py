@@ -150,7 +150,8 @@ class Explained:
         told = len({test_of(check) for check in explained if check.telling})
         numbers = sum((check.telling or few or not told) and not check.raised() for check in alike)
         spared = SPARED_OF_MANY if told >= MANY_TESTS else SPARED if told else 0.0
-        return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in left)
+        dropped = (check for check in self._search.passed if check.has_dropout)  # chance, but for what was dropped
+        return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in (*left, *dropped))
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative or give

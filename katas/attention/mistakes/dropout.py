@@ -190,6 +190,17 @@ class DropoutReversed(DropoutNever):
         return _differs_in_evaluation(check)
 
 
+class DropoutOnlyWithAMask(Dropout):
+    """dropout is applied where there is a mask alone, as in the branch that fills the scores
+
+    Without a mask, training with dropout is training without.
+    """
+
+    def drop(self) -> None:
+        if self.mask is not None:
+            super().drop()
+
+
 class DropoutKeepsInstead(Dropout):
     """dropout is the probability of keeping a weight instead of dropping it
 
@@ -388,6 +399,18 @@ class DropoutShared(Dropout):
     def shows(check: Check, right: type[Program]) -> bool:
         found = [p for p in patterns(check, right) if p.kept_are(1 / (1 - p.rate)) and not p.copies_differ]
         return any(each.agree(1) or each.agree(2) or each.groups_agree for each in found)
+
+
+class DropoutOfWholeHeads(Dropout):
+    """all the weights of a head are dropped together, as nn.Dropout2d does, instead of each for itself
+
+    A head is lost for a whole sequence, or not at all.
+    """
+
+    @staticmethod
+    def shows(check: Check, right: type[Program]) -> bool:
+        found = [p for p in patterns(check, right) if p.kept_are(1 / (1 - p.rate)) and not p.copies_differ]
+        return any(each.queries_agree and each.agree(4) for each in found)
 
 
 def _differs_in_evaluation(check: Check) -> bool:

@@ -23,6 +23,23 @@ class SplitWithoutTranspose(Split):
         self.value = _view(self.value, self.kv_heads)
 
 
+class KeysSplitByQueryLength(Split):
+    """keys and values are split into heads by a view with the length of query
+
+    Works for L == S only.
+    """
+
+    often = True
+    needs = ("takes_a_mask",)
+
+    def split(self) -> None:
+        B, L, _ = self.query.shape
+        self.query = split_heads(self.query, self.heads)
+        self.key, self.value = (
+            x.reshape(B, L, self.kv_heads, self.head_dim).transpose(1, 2) for x in (self.key, self.value)
+        )
+
+
 class HeadsViewedBothWays(SplitWithoutTranspose):
     """the heads are split by view(B, H, L, E) and merged by view(B, L, D), both without a transpose
 
