@@ -89,8 +89,9 @@ class Check(Transcript):
         if step.request["do"] == "make":
             return _made_alike(step, given, right)
         if error is not None or isinstance(given, Raised):
-            # programs raise before they change anything
-            return error is not None and error.like(given) and step.untouched
+            # what has to raise does so before it changes anything
+            kept = step.untouched or not isinstance(step.right, Raised)
+            return error is not None and error.like(given) and kept
         return run_alike(step, given, right, self.strict)
 
     def compare_with(self, right: type[Program]) -> None:

@@ -309,7 +309,7 @@ def values_of(reply: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
     """What a call was made for: gradients; its arguments as it left them, where it works in place; what it returned."""
     if "cotangent" in request:
         return gradients(reply)
-    if "effect" in request and "echo" in reply:
+    if "effect" in request and "echo" in reply and "error" not in reply:
         return arguments_after(reply)
     return reply.get("value")
 

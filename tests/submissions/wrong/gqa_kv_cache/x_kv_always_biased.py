@@ -1,5 +1,5 @@
 """k_proj and v_proj have a bias also when bias=False."""
-# cause: none
+# cause: key-value-biases-always
 
 import torch
 from torch import nn

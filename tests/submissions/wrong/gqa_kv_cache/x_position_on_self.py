@@ -1,5 +1,5 @@
 """The number of past tokens is counted on self, so a second sequence starts where the first one stopped."""
-# cause: none
+# cause: past-length-on-self
 
 import torch
 from torch import nn

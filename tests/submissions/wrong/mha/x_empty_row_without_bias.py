@@ -1,5 +1,5 @@
 """The row of a query without keys is zeroed after o_proj and loses its bias."""
-# cause: none
+# cause: empty-row-without-bias
 
 from __future__ import annotations
 
