@@ -364,6 +364,11 @@ class DropoutUnscaled(Dropout):
     def shows(check: Check, right: type[Program]) -> bool:
         return any(each.kept_are(1.0) and not each.copies_differ for each in patterns(check, right))
 
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        """What is kept is divided by something."""
+        return any(each.thins and not each.kept_are(1.0) for each in patterns(check, right))
+
 
 class DropoutRenormalised(Dropout):
     """the weights that are kept are divided by their sum instead of by 1 - dropout

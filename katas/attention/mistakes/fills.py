@@ -214,9 +214,9 @@ class MaskAfterSoftmax(Mistake, Core):
 
 
 class MaskRenormalised(Mistake, Core):
-    """the softmax over all keys is multiplied by the mask and divided by its sum
+    """the softmax is taken over all keys, with their maximum; masked after that, and divided by what is left of its sum
 
-    Right unless a masked key has nearly all the weight or no key is left: then it is 0 / 0.
+    Right unless a masked key has nearly all the weight or no key is left: then it is 0, or 0 / 0.
     """
 
     see = "causal_mask#Fill"
@@ -228,6 +228,14 @@ class MaskRenormalised(Mistake, Core):
         if self.mask is not None:
             weights = self.weights * self.mask
             self.weights = weights / weights.sum(dim=-1, keepdim=True)
+
+
+class _RenormalisedToZero(MaskRenormalised):
+    def clear(self) -> None:
+        if self.mask is not None:
+            weights = self.weights * self.mask
+            total = weights.sum(dim=-1, keepdim=True)
+            self.weights = weights / total.masked_fill(total == 0, 1.0)
 
 
 class InfinityAfterSoftmax(Mistake, Core):

@@ -25,6 +25,31 @@ class MaskIgnored(Mistake, Core):
         self.mask = None
 
 
+class CausalWithoutAMask(Mistake, Core):
+    """a causal mask is used where none is given, as a decoder has it
+
+    Right with a mask; without one, queries do not see the keys behind them.
+    """
+
+    see = "causal_mask#Polarity"
+    needs = ("takes_a_mask",)
+
+    def score(self) -> None:
+        super().score()
+        if self.mask is None:
+            L, S = self.scores.shape[-2:]
+            self.mask = torch.ones(L, S, dtype=torch.bool).tril(self._past(L, S))
+
+    def _past(self, L: int, S: int) -> int:
+        """How many keys the first query has before it."""
+        return 0
+
+
+class _AtTheLowerRight(CausalWithoutAMask):
+    def _past(self, L: int, S: int) -> int:
+        return S - L
+
+
 class MaskInverted(Mistake, Core):
     """the mask is read the wrong way round: True keys are hidden and False keys are attended to
 

@@ -246,6 +246,16 @@ class Weights(Mistake, Projected):
     see = "mha#Projections"
 
 
+class ReluOnProjections(Weights):
+    """the projected queries, keys and values go through a ReLU
+
+    Negative features are lost: a projection is linear.
+    """
+
+    def project_in(self, name: str, x: Tensor) -> Tensor:
+        return super().project_in(name, x).relu()
+
+
 class InputBiasesForgotten(Weights):
     """the biases of q_proj, k_proj and v_proj are not added
 
