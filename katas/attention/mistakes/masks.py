@@ -28,7 +28,7 @@ class MaskIgnored(Mistake, Core):
 class CausalWithoutAMask(Mistake, Core):
     """a causal mask is used where none is given, as a decoder has it
 
-    Right with a mask; without one, queries do not see the keys behind them.
+    Without a mask, queries do not see the keys behind them.
     """
 
     see = "causal_mask#Polarity"

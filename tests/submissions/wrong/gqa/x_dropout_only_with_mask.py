@@ -1,5 +1,5 @@
 """Dropout is inside the branch for masks and forgotten without one."""
-# cause: dropout-never
+# cause: dropout-only-with-a-mask
 
 import torch
 import torch.nn.functional as F

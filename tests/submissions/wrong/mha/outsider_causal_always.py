@@ -1,5 +1,5 @@
 """A causal mask is applied even when none is asked for."""
-# cause: none
+# cause: causal-without-a-mask
 
 import math
 
