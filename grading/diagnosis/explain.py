@@ -131,7 +131,7 @@ class Explained:
 
     def _complete(self, combination: Combination) -> bool:
         """Whether it explains all that fails, so that nothing is left for another reason."""
-        return all(self._search.explains(combination, check) for check in self._search.failed)
+        return not self._left(combination)
 
     def _nearly_complete(self, combination: Combination) -> bool:
         """Whether next to nothing is left for another reason."""

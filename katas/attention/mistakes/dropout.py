@@ -402,7 +402,7 @@ class DropoutShared(Dropout):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        found = [p for p in patterns(check, right) if p.kept_are(1 / (1 - p.rate)) and not p.copies_differ]
+        found = _scaled_patterns(check, right)
         return any(each.agree(1) or each.agree(2) or each.groups_agree for each in found)
 
 
@@ -414,8 +414,13 @@ class DropoutOfWholeHeads(Dropout):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        found = [p for p in patterns(check, right) if p.kept_are(1 / (1 - p.rate)) and not p.copies_differ]
+        found = _scaled_patterns(check, right)
         return any(each.queries_agree and each.agree(4) for each in found)
+
+
+def _scaled_patterns(check: Check, right: type[Program]) -> list[Pattern]:
+    """Those in which weights are dropped, and the others are scaled as they should be."""
+    return [each for each in patterns(check, right) if each.kept_are(1 / (1 - each.rate)) and not each.copies_differ]
 
 
 def _differs_in_evaluation(check: Check) -> bool:
