@@ -14,7 +14,6 @@ from grading.examination.checks import (
     TOLERANCE,
     close,
     describe,
-    gradients,
     holds,
     numbers,
     parameters,
@@ -23,7 +22,7 @@ from grading.examination.checks import (
     shaped,
     typed,
 )
-from katas.attention.layer_rules import HALF, each, named, short
+from katas.attention.layer_rules import HALF, each, named, short, trains_through_a_cache
 from katas.attention.oracle import attend_cached, layer_weights, plain_weights, project, split
 
 SYMBOL = "CachedGroupedQueryAttention"
@@ -555,16 +554,15 @@ def test_large_random_scores_are_safe(learner, draw):
 
 def trains(layer, weights, x, cache, cotangent):
     """The gradients of x, of the cache and of the parameters are right."""
-    asked = layer.backward(cotangent, x, cache) if cache else layer.backward(cotangent, x)
-    leaves = [given.clone().requires_grad_() for given in (x, *(cache or ()))]
-    own = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
-    output, _ = attend_cached(leaves[0], tuple(leaves[1:]) or None, own, H)
-    (output * cotangent).sum().backward()
-    back = asked.wait()
-    names = ("x", "the cached keys", "the cached values")
-    found = {**dict(zip(names, back.inputs, strict=False)), **back.parameters}
-    wanted = {**dict(zip(names, leaves, strict=False)), **own}
-    gradients(found, {name: leaf.grad for name, leaf in wanted.items()})
+    trains_through_a_cache(
+        layer,
+        weights,
+        x,
+        cache,
+        cotangent,
+        lambda *given: attend_cached(*given, H),
+        ("x", "the cached keys", "the cached values"),
+    )
 
 
 @each(("training", "length"), (True, False), (5, 1), ids=({True: "training", False: "evaluation"}.get, "L={}".format))

@@ -16,7 +16,6 @@ from grading.examination.checks import (
     TOLERANCE,
     close,
     describe,
-    gradients,
     holds,
     numbers,
     parameters,
@@ -25,7 +24,7 @@ from grading.examination.checks import (
     shaped,
     typed,
 )
-from katas.attention.layer_rules import HALF, each, named, short
+from katas.attention.layer_rules import HALF, each, named, short, trains_through_a_cache
 
 
 @dataclass(frozen=True)
@@ -623,16 +622,9 @@ def test_large_scores_are_safe(learner, draw):
 
 def trains(layer, weights, x, cache, cotangent):
     """The gradients of x, of the cache and of the parameters are right."""
-    asked = layer.backward(cotangent, x, cache) if cache else layer.backward(cotangent, x)
-    leaves = [given.clone().requires_grad_() for given in (x, *(cache or ()))]
-    own = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
-    output, _ = attend(leaves[0], tuple(leaves[1:]) or None, own)
-    (output * cotangent).sum().backward()
-    back = asked.wait()
-    names = ("x", "the cached latents", "the cached rope keys")
-    found = {**dict(zip(names, back.inputs, strict=False)), **back.parameters}
-    wanted = {**dict(zip(names, leaves, strict=False)), **own}
-    gradients(found, {name: leaf.grad for name, leaf in wanted.items()})
+    trains_through_a_cache(
+        layer, weights, x, cache, cotangent, attend, ("x", "the cached latents", "the cached rope keys")
+    )
 
 
 TRAINED = {"no cache": (4, 0, True), "cache": (4, 5, True), "one token after a cache": (1, 5, True)}

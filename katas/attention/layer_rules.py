@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from grading.examination.checks import close, close_each, holds, numbers, parameters, shaped, typed
+from grading.examination.checks import close, close_each, gradients, holds, numbers, parameters, shaped, typed
 from katas.attention.oracle import attend, layer_weights, plain_weights
 
 HALF = {torch.float16: 2e-2, torch.bfloat16: 1.5e-1, torch.float32: 2e-5, torch.float64: 5e-6}
@@ -66,6 +66,24 @@ def each(names, *values, ids):
     return pytest.mark.parametrize(
         names, combined, ids=[", ".join(f(v) for f, v in zip(ids, c, strict=True)) for c in combined]
     )
+
+
+def trains_through_a_cache(layer, weights, x, cache, cotangent, attend, names):
+    """The gradients of x, of a cache of two tensors and of the parameters are right.
+
+    Args:
+        attend: (x, cache, weights) -> (output, cache), the right ones.
+        names: of x and of the two.
+    """
+    asked = layer.backward(cotangent, x, cache) if cache else layer.backward(cotangent, x)
+    leaves = [given.clone().requires_grad_() for given in (x, *(cache or ()))]
+    own = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    output, _ = attend(leaves[0], tuple(leaves[1:]) or None, own)
+    (output * cotangent).sum().backward()
+    back = asked.wait()
+    found = {**dict(zip(names, back.inputs, strict=False)), **back.parameters}
+    wanted = {**dict(zip(names, leaves, strict=False)), **own}
+    gradients(found, {name: leaf.grad for name, leaf in wanted.items()})
 
 
 # ------------------------------------------------------------------------------- parameters, shape and dtype
