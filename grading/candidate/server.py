@@ -144,8 +144,7 @@ def work(channel: socket.socket, ledger: list[str], bounds: limits.Limits) -> No
     session = Session(ledger)
     _write(channel, {"fences": list(confine(bounds))})
     while True:
-        head = _read(channel, wire.HEAD.size)
-        request = wire.decode(head + _read(channel, sum(wire.lengths(head))), request=True)
+        request = wire.decode(_read(channel), request=True)
         reply = session.answer(request)
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
@@ -168,14 +167,22 @@ def _write(channel: socket.socket, reply: dict[str, object]) -> None:
     channel.sendall(frame)
 
 
-def _read(channel: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = channel.recv(size - len(parts))
-        if not part:
+def _read(channel: socket.socket) -> bytearray:
+    """The next frame, written once to where it is read from: some are large."""
+    head = bytearray(wire.HEAD.size)
+    _fill(channel, memoryview(head))
+    frame = bytearray(len(head) + sum(wire.lengths(head)))
+    frame[: len(head)] = head
+    _fill(channel, memoryview(frame)[len(head) :])
+    return frame
+
+
+def _fill(channel: socket.socket, room: memoryview) -> None:
+    while room:
+        size = channel.recv_into(room)
+        if not size:
             os._exit(0)
-        parts += part
-    return bytes(parts)
+        room = room[size:]
 
 
 def _kill(pid: int) -> int:

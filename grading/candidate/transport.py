@@ -188,16 +188,18 @@ class Process:
     def _receive(self, deadline: float, seconds: float) -> dict[str, Any]:
         try:
             head = self._read(wire.HEAD.size, deadline, seconds)
-            value = wire.decode(head + self._read(sum(wire.lengths(head)), deadline, seconds))
+            frame = self._read(len(head) + sum(wire.lengths(head)), deadline, seconds)
+            del self._ahead[: len(frame)]
+            value = wire.decode(frame)
         except wire.WireError as error:
             raise self._stop(f"the candidate sent something that is no answer ({error})") from None
         if not isinstance(value, dict):
             raise self._stop("the candidate sent something that is no answer")
         return value
 
-    def _read(self, size: int, deadline: float, seconds: float) -> bytes:
-        parts = self._ahead
-        while len(parts) < size:
+    def _read(self, size: int, deadline: float, seconds: float) -> bytearray:
+        """The first bytes of what is ahead, when as many have come."""
+        while len(self._ahead) < size:
             try:
                 part = self.channel.recv(1 << 16)
             except BlockingIOError:
@@ -207,9 +209,8 @@ class Process:
                 part = b""
             if not part:
                 raise Died(self._how_it_died())
-            parts += part
-        self._ahead = parts[size:]
-        return bytes(parts[:size])
+            self._ahead += part
+        return self._ahead[:size]
 
     def _wait(self, event: int, deadline: float, seconds: float) -> None:
         """Until the channel is ready; drains the candidate's output meanwhile, or it would wait for us."""

@@ -149,7 +149,7 @@ def describe(value: Any) -> str:
 # --------------------------------------------------------------------------------------------- reading
 
 
-def lengths(head: bytes) -> tuple[int, int]:
+def lengths(head: bytes | bytearray) -> tuple[int, int]:
     """Lengths of skeleton and body that a frame's head announces, checked before anything is allocated."""
     try:
         magic, skeleton, body = HEAD.unpack(head)
@@ -160,7 +160,7 @@ def lengths(head: bytes) -> tuple[int, int]:
     return skeleton, body
 
 
-def decode(frame: bytes, request: bool = False) -> Any:
+def decode(frame: bytes | bytearray, request: bool = False) -> Any:
     """The value of a frame; WireError for everything that is not exactly one frame.
 
     Only in a request tensors may be strided, and references stand: a tensor that claims terabytes on a few bytes has no
@@ -232,13 +232,13 @@ class _Reader:
     def _tensor(self, content: Any) -> Tensor:
         if not isinstance(content, list) or len(content) != 2 or content[0] not in DTYPES:
             raise WireError("a tensor of unknown dtype")
-        name, shape = content
+        dtype, shape, count = DTYPES[content[0]], content[1], 1
         if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
             raise WireError("a tensor without a shape")
-        if not all(type(length) is int and 0 <= length < 2**40 for length in shape):
-            raise WireError("a tensor of impossible shape")
-        dtype = DTYPES[name]
-        count = math.prod(shape)
+        for length in shape:
+            if type(length) is not int or not 0 <= length < 2**40:
+                raise WireError("a tensor of impossible shape")
+            count *= length
         size = count * dtype.itemsize
         if size > len(self.data) - self.at:
             raise WireError("a tensor larger than its bytes")
