@@ -130,11 +130,11 @@ class Explained:
         return [check for check in self._search.failed if not self._search.explains(combination, check)]
 
     def _complete(self, combination: Combination) -> bool:
-        """Whether it explains all that fails, so that nothing is left for another reason."""
+        """Whether it explains all that fails."""
         return not self._left(combination)
 
     def _nearly_complete(self, combination: Combination) -> bool:
-        """Whether next to nothing is left for another reason."""
+        """Whether it leaves next to nothing unexplained."""
         return len(self._left(combination)) <= SPARED * len(self._search.failed)
 
     def _refuted(self, found: Combination, combination: Combination, kind: Kind, every: Sequence[Check]) -> bool:

@@ -138,7 +138,7 @@ def _causes(result: KataResult, shown: CheckResult, width: int) -> Text:
 
 
 def _others(result: KataResult) -> str:
-    """What else fails: for another reason than the causes, where there are any; at most three titles."""
+    """What else fails, and where there are causes is not explained by them; at most three titles."""
     shown = result.first_failure
     left = [check for check in result.unexplained if check is not shown]
     titles = list(dict.fromkeys(check.title.split(" [")[0] for check in left))[:TITLES]

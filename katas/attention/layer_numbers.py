@@ -274,8 +274,10 @@ def test_training_with_empty_rows(learner, draw, family):
     mask = draw.mask(3, 5, 7)
     mask[0, 2] = False
     with_masks(layer, inputs(draw), weights, 6, [mask])
-    out = family.make(learner, 24, 6, dropout=0.5).set(weights, training=True)(*inputs(draw), mask)
-    close(out[0, 2], weights["o_proj.bias"], "the row of a query that may attend to nothing")
+    # with dropout nothing but such rows, so that the numbers do not hang on chance
+    nothing, bias = torch.zeros(3, 5, 7, dtype=torch.bool), weights["o_proj.bias"].expand(3, 5, 24)
+    layer = family.make(learner, 24, 6, dropout=0.5).set(weights, training=True)
+    close(layer.ahead(*inputs(draw), nothing), bias, "the rows of queries that may attend to nothing")
 
 
 def test_dropout_of_everything(learner, draw, family):
