@@ -56,10 +56,17 @@ def test_the_chinese_readme_says_the_same_section_by_section():
         assert ours == theirs, f"section {number}"
 
 
-@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
-def test_the_files_that_it_links_exist(path):
-    for target in re.findall(r"\]\((?!https?:|\.\./\.\./)([^)# ]+)", path.read_text(encoding="utf-8")):
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"]
+EXAMPLE = "rotate_half"  # the kata that CONTRIBUTING adds as an example
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_files_that_it_names_exist(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:|\.\./\.\./)([^)# ]+)", text):
         assert (path.parent / target).exists(), target
+    for named in re.findall(r"`((?:grading|katas|tests|docs|benchmarks|notebooks|solutions|problems)/[\w./]+)`", text):
+        assert (ROOT / named).exists() or EXAMPLE in named, named
 
 
 def test_the_table_of_mistakes_is_the_catalogues():
