@@ -45,7 +45,7 @@ def _of_one(
     symbol: str, program: type[Program], kinds: Iterable[Kind], failed: Sequence[Check], passed: Sequence[Check]
 ) -> list[list[Cause]]:
     """The possibilities for one class or function, each a list of causes that hold together."""
-    failed, passed = ([c for c in checks if c.usable and c.symbol == symbol] for checks in (failed, passed))
+    failed, passed = ([c for c in checks if c.symbol == symbol] for checks in (failed, passed))
     for check in (*failed, *passed):
         check.in_order = program.in_order
     search = Search(program, kinds, failed, passed)
@@ -106,6 +106,7 @@ def _needing(kind: Kind, option: Combination, program: type[Program], checks: Se
 def _proven(explained: Explained, option: Combination, facts: Mapping[Kind, Sequence[Check]]) -> list[Cause]:
     """The mistakes of one possibility and what checks show beside them, each with the checks that it explains."""
     found = [(kind, explained.explains(option, kind)) for kind in plain(option)]
+    found = [(kind, checks and [*checks, *explained.explains_at_length(option, kind)]) for kind, checks in found]
     return [_cause(kind, checks) for kind, checks in [*found, *facts.items()] if checks]
 
 

@@ -51,6 +51,7 @@ class Evidence:
         self.styles = tuple(kind for kind in fitting if is_style(kind))
         self._places = {kind: place for place, kind in enumerate((*self.kinds, *self.styles))}
         self.failed = [check for check in failed if check.usable]
+        self.long = [check for check in failed if check.complete and not check.usable]  # run with what is named alone
         # an error's words depend on how a line is written: numbers say more
         answered = {test_of(check) for check in self.failed if not check.raised()}
         self._numbers = any(not check.raised() for check in self.failed)
@@ -66,7 +67,7 @@ class Evidence:
         self._failing: set[tuple[Combination, str]] = set()  # what fails where the learner's code does, in other words
         self._breaking: set[tuple[Combination, str]] = set()  # what fails where the learner's code does not
         self._inert_kinds: dict[str, set[Kind]] = {}
-        for check in self.failed:
+        for check in (*self.failed, *self.long):
             check.compare_with(program)
         self._sound: dict[Combination, bool] = {}
         self._right: dict[str, bool] = {}

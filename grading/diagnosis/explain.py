@@ -61,8 +61,15 @@ class Explained:
 
     def explains(self, combination: Combination, kind: Kind) -> list[Check]:
         """The failed checks that the combination explains and would not without this mistake."""
+        return self._explained(self._search.failed, combination, kind)
+
+    def explains_at_length(self, combination: Combination, kind: Kind) -> list[Check]:
+        """The same of those that are too long for the search."""
+        return self._explained(self._search.long, combination, kind)
+
+    def _explained(self, checks: Sequence[Check], combination: Combination, kind: Kind) -> list[Check]:
         search, rest = self._search, without(combination, kind)
-        return [c for c in search.failed if search.explains(combination, c) and not search.explains(rest, c)]
+        return [c for c in checks if search.explains(combination, c) and not search.explains(rest, c)]
 
     def _sure(self, found: Combination, combination: Combination, kind: Kind) -> bool:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""

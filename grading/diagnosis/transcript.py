@@ -148,10 +148,19 @@ class Transcript:
 
     @cached_property
     def usable(self) -> bool:
-        if not self.events or self.size > TOO_LARGE or self.events[-1].reply is None:
-            return False
+        """Whether it can be run again with one program after another."""
+        return self.complete and self.longest <= TOO_LONG
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether it can be run again with a program at all."""
+        return bool(self.events) and self.size <= TOO_LARGE and self.events[-1].reply is not None
+
+    @cached_property
+    def longest(self) -> int:
+        """The largest dimension of what its calls are given."""
         given = (each for request in self._requests for each in tensors(_given(request)))
-        return all(length <= TOO_LONG for each in given for length in each.shape)
+        return max((length for each in given for length in each.shape), default=0)
 
     @cached_property
     def _requests(self) -> list[dict[str, Any]]:
