@@ -30,9 +30,9 @@ from grading.diagnosis.causes import causes
 from grading.diagnosis.knowledge import knowledge
 from grading.diagnosis.mistake import Combination, Kind, compatible, is_style, mixed, name, of_program, proves
 from grading.diagnosis.program import Program
+from grading.diagnosis.raised import Raised
 from grading.diagnosis.replay import Check
 from grading.diagnosis.run import Run, equal
-from grading.diagnosis.transcript import Raised
 from grading.examination.examination import Examination
 from grading.examination.examiner import Examiner, run
 from grading.records import Event, KataResult

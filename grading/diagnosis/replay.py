@@ -11,9 +11,9 @@ import torch
 from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import is_telling, same, tensors
 from grading.diagnosis.program import Program
+from grading.diagnosis.raised import Raised
 from grading.diagnosis.run import Call, Run, equal
 from grading.diagnosis.transcript import (
-    Raised,
     Step,
     Transcript,
     gradients,

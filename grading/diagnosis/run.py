@@ -16,7 +16,8 @@ from grading.candidate.session import weighted
 from grading.diagnosis.lent import Lent
 from grading.diagnosis.matching import same, tensors
 from grading.diagnosis.program import Program
-from grading.diagnosis.transcript import ASIDE, Shapes, caught
+from grading.diagnosis.raised import caught
+from grading.diagnosis.transcript import ASIDE, Shapes
 
 ERRORS = (RuntimeError, IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError, AssertionError, KeyError)
 

@@ -228,10 +228,13 @@ class Search(Evidence):
         return sorted(found, key=lambda each: -found[each])[:PARTS]
 
     def _left(self, start: Combination) -> list[Check]:
-        """What it is grown on: checks whose numbers say most, then those that look at one rule."""
+        """What it is grown on: checks whose numbers say most, with those of constructors, which take no calls, behind
+        the first; then those that look at one rule."""
         left = [check for check in self.order if not self.explains(start, check)]
-        telling, rules = ([check for check in left if check.telling is one] for one in (True, False))
-        return [*telling[:TELLING], *rules, *telling[TELLING:]][:TRIES]
+        made = [check for check in left if check.makes_only]
+        called = [check for check in left if not check.makes_only]
+        telling, rules = ([check for check in called if check.telling is one] for one in (True, False))
+        return [*telling[:1], *made, *telling[1:TELLING], *rules, *telling[TELLING:]][:TRIES]
 
     def _first(self, checks: Sequence[Check], stage: Callable[[Check], Iterator[Combination]]) -> list[Combination]:
         """Those that explain the first of the checks that any of them explains."""

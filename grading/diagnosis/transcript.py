@@ -14,6 +14,7 @@ from torch import Tensor
 from grading.candidate import wire
 from grading.candidate.connection import arguments_after
 from grading.diagnosis.matching import same, tensors
+from grading.diagnosis.raised import Raised
 from grading.records import Event
 
 TOO_LARGE = 1 << 21  # bytes of a check's tensors: its calls are not worth the time
@@ -21,49 +22,6 @@ TOO_LONG = 4096  # of a dimension: with a mistake in it, a program may make the 
 NUMBERS = 8192  # in the arguments of a call, from which on it takes longer for each of them
 ASIDE = ("make", "build", "assign", "look")  # requests that call nothing
 Shapes = dict[str, tuple[int, ...]]
-DO_NOT_FIT = (  # what PyTorch says of two sizes: where tensors are broadcast, then of matrix products
-    r"\((\d+)\) must match .*?\((\d+)\) at non-singleton dimension (\d+)",
-    r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
-    r"to be: \[\d+, (\d+)\] but got: \[\d+, (\d+)\]",
-    r"has size (\d+) for operand \d+ which does not broadcast with previously seen size (\d+)",
-)
-
-
-@dataclass(frozen=True)
-class Raised:
-    """An error in place of a value."""
-
-    type: str
-    message: str
-    own_words: bool = False
-
-    def like(self, other: Any) -> bool:
-        """The same class with the same text, where that is not in words of an answer's own."""
-        if not isinstance(other, Raised) or self.type != other.type:
-            return False
-        return self.own_words or other.own_words or other.reason in (self.reason, self._without_groups)
-
-    @property
-    def reason(self) -> tuple[str, ...]:
-        """Its text; of two sizes that do not fit, whichever comes first, and however a line multiplies, the sizes."""
-        found = next(filter(None, (re.search(words, self.message) for words in DO_NOT_FIT)), None)
-        return (*sorted(found.groups()[:2]), *found.groups()[2:]) if found else (self.message,)
-
-    @property
-    def _without_groups(self) -> tuple[str, ...]:
-        """The same one dimension earlier: scores that have groups in a dimension of their own have one more."""
-        sizes, dimension = self.reason[:2], self.reason[2:]
-        return (*sizes, *(str(int(each) - 1) for each in dimension))
-
-
-class Refused(ValueError):
-    """A ValueError that a call raises by contract: a program raises it so, and each answer has words of its own."""
-
-
-def caught(error: BaseException) -> Raised:
-    if isinstance(error, Refused):
-        return Raised("ValueError", str(error), own_words=True)
-    return Raised(type(error).__name__, " ".join(str(error).split())[:300])
 
 
 @dataclass
@@ -207,6 +165,11 @@ class Transcript:
         trained = any(first["training"] for step in self.steps for first in step.settings)
         return trained or any("dropout" in each["kwargs"] for each in asked)
 
+    @cached_property
+    def makes_only(self) -> bool:
+        """Whether it calls nothing but constructors."""
+        return all(step.request["do"] == "make" for step in self.steps)
+
     @property
     def takes_weights(self) -> bool:
         """Whether its layers have parameters at all."""
@@ -229,6 +192,14 @@ class Transcript:
                 pairs = zip(names, step.request["args"], after, strict=False)
                 found |= {name for name, was, now in pairs if not unchanged(was, now)}
         return found
+
+    @property
+    def changes_a_leaf(self) -> bool:
+        """Whether a function, which has no parameters, ended in PyTorch's error at an argument changed in place of which
+        gradients were asked."""
+        last = self.steps[-1]
+        words = "leaf Variable that requires grad is being used in an in-place operation"
+        return last.error is not None and last.request.get("layer") is None and words in last.error.message
 
     def _names(self, request: dict[str, Any]) -> tuple[str, ...]:
         symbol = request["symbol"]

@@ -226,6 +226,8 @@ class MaskInvertedNotBool(MaskNotBool):
     Its dtype is not bool, and its polarity is the opposite one.
     """
 
+    last = True
+
     def polarity(self) -> None:
         self.mask = (~self.mask).to(self.dtype)
 

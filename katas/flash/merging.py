@@ -302,6 +302,14 @@ class _RepairedOutput(_EmptyNanParts):
         self.output = self.output.nan_to_num(0.0)
 
 
+class _EmptyPartsCleared(_EmptyNanParts):
+    def mix(self) -> None:
+        shares = (self.part_a / self.total)[..., None], (self.part_b / self.total)[..., None]
+        saw = [(lse > -math.inf)[..., None] for lse in (self.lse_a, self.lse_b)]
+        outputs = (torch.where(seen, x, 0.0) for seen, x in zip(saw, (self.output_a, self.output_b), strict=True))
+        self.output = sum(share * x for share, x in zip(shares, outputs, strict=True))
+
+
 class MergeInHalf(Idea):
     """a merge of half outputs works in half precision: the weights, or lse, are rounded to the dtype of the outputs
 
@@ -322,3 +330,18 @@ class _InHalfParts(MergeInHalf, Merge):
     def merge_lse(self) -> None:
         super().merge_lse()
         self.lse = self.lse.to(self.wide)
+
+
+class MergeOutputInFloat32(Idea):
+    """the output of a merge has the float32 of lse instead of the dtype of the outputs
+
+    float16 goes in and float32 comes out.
+    """
+
+    grouping = True
+    see = "flash#Precision"
+
+
+class _OutputInFloat32Parts(MergeOutputInFloat32, Merge):
+    def deliver(self) -> None:
+        self.output = self.output.to(self.lse.dtype)

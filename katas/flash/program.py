@@ -159,7 +159,8 @@ class Merge(Program):
         self.add_parts()
         self.mix()
         self.merge_lse()
-        return self.output.to(output_a.dtype), self.lse
+        self.deliver()
+        return self.output, self.lse
 
     def find_larger(self) -> None:
         larger = self.larger()
@@ -184,3 +185,7 @@ class Merge(Program):
     def merge_lse(self) -> None:
         total = self.total.masked_fill(self.total == 0, 1.0)
         self.lse = torch.where(self.total == 0, -math.inf, self.shift + total.log())
+
+    def deliver(self) -> None:
+        """In the dtype that the outputs came in."""
+        self.output = self.output.to(self.output_a.dtype)

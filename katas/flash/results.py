@@ -257,6 +257,36 @@ class _HalfToFloat(HalfThroughout):
         self.lse = lse.float() if lse.dtype.itemsize < 4 else lse
 
 
+class ScoresInHalf(Precision):
+    """scores of half inputs are rounded to half precision, or their query is when it is scaled; what follows is float32
+
+    A score of 10 is off by some thousandths, and so is lse.
+    """
+
+    narrow: torch.dtype
+
+    def receive(self) -> None:
+        self.narrow = self.query.dtype
+        Blockwise.receive(self)
+
+    def multiply(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        return self._product(rows, columns) * self.factor
+
+    def _product(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        return (rows.to(self.narrow) @ columns.to(self.narrow).transpose(-2, -1)).to(rows.dtype)
+
+
+class _ScaledBeforeInHalf(ScoresInHalf):
+    def multiply(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        return self._product(rows.to(self.narrow) * self.factor, columns)
+
+
+class _ScaledInHalf(ScoresInHalf):
+    def multiply(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """Only the query is rounded."""
+        return (rows.to(self.narrow) * self.factor).to(rows.dtype) @ columns.transpose(-2, -1)
+
+
 class FloatThroughout(Precision):
     """all of the work is done in float32, on float64 inputs too
 

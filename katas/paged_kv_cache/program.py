@@ -10,7 +10,7 @@ from torch import Tensor
 
 from grading.candidate.learner import Learner
 from grading.diagnosis.program import Program
-from grading.diagnosis.transcript import Refused
+from grading.diagnosis.raised import Refused
 from katas.attention.program import Attention, Continued
 from katas.attention.star import CONTEXT, LLAMA_KV_HEADS, MemoryStar, cache_gib
 

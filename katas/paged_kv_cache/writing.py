@@ -4,8 +4,8 @@ import torch
 
 from grading.diagnosis.mistake import Mistake
 from grading.diagnosis.program import Program
+from grading.diagnosis.raised import Refused
 from grading.diagnosis.replay import Check
-from grading.diagnosis.transcript import Refused
 from katas.paged_kv_cache.program import Write
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from grading.candidate.wire import Opaque
 from grading.diagnosis.mistake import Mistake, mistakes_in
 from grading.diagnosis.program import Program
+from grading.diagnosis.raised import Refused
 from grading.diagnosis.replay import Check
-from grading.diagnosis.transcript import Refused
 from katas.attention.mistakes import chunks, fills, groups, heads, layers, projections, scale, softmax
 from katas.attention.program import split_heads
 from katas.static_kv_cache.program import StaticLayer, StaticStar, turned

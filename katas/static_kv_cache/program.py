@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from grading.candidate.learner import Learner
-from grading.diagnosis.transcript import Refused, Transcript
+from grading.diagnosis.raised import Refused
+from grading.diagnosis.transcript import Transcript
 from katas.attention.program import Continued
 from katas.attention.star import CONTEXT, LLAMA_KV_HEADS, MemoryStar, cache_gib
 

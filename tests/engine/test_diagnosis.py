@@ -30,9 +30,9 @@ from grading.diagnosis.mistake import (
     symptom,
 )
 from grading.diagnosis.program import Program
+from grading.diagnosis.raised import caught
 from grading.diagnosis.replay import Check
 from grading.diagnosis.search import Search, _in_pairs
-from grading.diagnosis.transcript import caught
 from grading.records import Event
 
 SEED = 20261129

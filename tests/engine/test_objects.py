@@ -16,8 +16,8 @@ from grading.candidate.wire import Opaque, Reference, WireError
 from grading.catalog import Kata
 from grading.diagnosis.mistake import Mistake, mixed
 from grading.diagnosis.program import Program
+from grading.diagnosis.raised import Refused, caught
 from grading.diagnosis.replay import Check
-from grading.diagnosis.transcript import Refused, caught
 from grading.examination.checks import close, kept
 from grading.examination.plugin import KEY
 from grading.records import CheckFailed

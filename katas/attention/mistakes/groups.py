@@ -18,7 +18,7 @@ class GroupsOfAll(Mistake, Projected):
     """What multi-query attention can do wrong, too."""
 
     see = "gqa#Break-it"
-    needs = ("group",)
+    needs: ClassVar[tuple[str, ...]] = ("group",)
 
 
 class KvHeadsTiled(Groups):
@@ -291,6 +291,42 @@ class MaskGroupsInWrongOrder(Groups):
         super().align()  # type: ignore[misc]
         if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) == self.heads:
             self.mask = self.mask[:, _groups_outermost(self)]
+
+
+class MaskRowsInOtherOrder(GroupsOfAll):
+    """the queries of a group are stacked as rows, and the rows of the mask are repeated in another order than they are
+
+    Rows that stand head by head need a mask that is tiled, rows that stand position by position one that is repeated in
+    place: a query uses the row of another.
+    """
+
+    needs = ("group", "align")
+
+    def align(self) -> None:
+        super().align()  # type: ignore[misc]
+        if self.mask is not None:
+            G, L = self.heads // self.kv_heads, self.query.size(-2)
+            if self.mask.dim() == 4 and self.mask.size(1) > 1:
+                rows = self.mask.unflatten(1, (-1, G)).flatten(2, 3)  # type: ignore[no-untyped-call]
+                self.mask = rows[:, :, self._row(G, L)].flatten(1, 2)
+            else:
+                one = self.mask.reshape(-1, 1, *self.mask.shape[-2:])
+                self.mask = one[:, 0, self._row(G, L) % L].repeat(1, self.kv_heads, 1, 1)
+
+    def _row(self, group: int, length: int) -> Tensor:
+        """(G, L): which row of the mask that is stacked head by head a query gets that stands position by position."""
+        return torch.arange(group)[:, None] + torch.arange(length) * group
+
+
+class _RepeatedInPlace(MaskRowsInOtherOrder):
+    def align(self) -> None:
+        if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) > 1:
+            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
+        else:
+            super().align()
+
+    def _row(self, group: int, length: int) -> Tensor:
+        return torch.arange(group * length).view(group, length) // group
 
 
 class MaskOfKvHead(Groups):

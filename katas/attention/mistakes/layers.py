@@ -323,7 +323,7 @@ class QueryChangedInPlace(Mistake, Core):
 
     @staticmethod
     def shows(check: Check, right: type[Program]) -> bool:
-        return not {"query", "key", "value", "x"}.isdisjoint(check.modified())
+        return not {"query", "key", "value", "x"}.isdisjoint(check.modified()) or check.changes_a_leaf
 
 
 class _QueryScaledInPlace(QueryChangedInPlace, Attention):

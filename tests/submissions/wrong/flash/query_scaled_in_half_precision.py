@@ -1,5 +1,5 @@
 """The query is scaled in half precision, before all is taken to float32."""
-# cause: none
+# cause: scores-in-half
 
 import torch
 import torch.nn.functional as F
