@@ -81,8 +81,9 @@ class Explained:
             return self._sure_of_shapes(combination, kind, every)
         several = len(named(combination)) > 1 or (len(self._search.failed) > LONE and not proves(kind))
         if len(explained) == 1 and several and not (explained[0].strict or _constructor(explained)):
-            # one check of many: that may be chance, where others are not explained
-            tells = explained[0].telling and self._complete(combination)
+            # one check of many: that may be chance, where others are not explained; in half precision, what overflows
+            # tells as much as numbers, for the same test of other dtypes goes well
+            tells = (explained[0].telling or explained[0].half) and self._complete(combination)
             return tells and self._in_every_option(kind) and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
             return True

@@ -24,6 +24,7 @@ from grading.diagnosis.transcript import (
 )
 
 ROUNDING = 1e-6  # of the largest of several tensors: what is as small beside it may be zero
+ROUNDING_OF_HALF = 0.5  # the same in half precision, in which a gradient that is zero is a thousandth of the largest
 
 
 class Judgement(NamedTuple):
@@ -207,7 +208,7 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
         names = reply.get("parameter_grads") or {}
         wanted, got = gradients(given, names), gradients(reply)
         rights = gradients(right, names) if isinstance(right, dict) else None
-        return same(wanted, got, rights, strict, ROUNDING * step.largest)
+        return same(wanted, got, rights, strict, _least(step))
     if "odd" in reply:
         return False
     if "effect" in request:
@@ -229,7 +230,13 @@ def run_alike(step: Step, given: Any, right: Any, strict: bool) -> bool:
 def _all_same(wanted: Any, step: Step, right: Any, strict: bool) -> bool:
     """The same as what came back, where one of several tensors may be zero but for rounding."""
     got = values_of(step.reply, step.request)
-    return same(wanted, got, right, strict, ROUNDING * step.largest if isinstance(got, tuple | list) else 0.0)
+    return same(wanted, got, right, strict, _least(step) if isinstance(got, tuple | list) else 0.0)
+
+
+def _least(step: Step) -> float:
+    """The scale of a tensor that may be zero but for rounding."""
+    half = any(each.dtype in (torch.float16, torch.bfloat16) for each in step.got)
+    return (ROUNDING_OF_HALF if half else ROUNDING) * step.largest
 
 
 def _parts_alike(step: Step, given: Any) -> int:
