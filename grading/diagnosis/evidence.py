@@ -58,7 +58,8 @@ class Evidence:
         fit = [c for c in self.failed if not c.raised() or test_of(c) not in answered]
         self.fit = [check for check in fit if check.work <= WORK] or fit[:1]
         self.sample = first_of_each(self.fit)[:SAMPLE]
-        firsts = first_of_each([c for c in passed if c.usable and c.size < 1 << 16 and not c.half])
+        self.went_well = [check for check in passed if check.usable]
+        firsts = first_of_each([c for c in self.went_well if c.size < 1 << 16 and not c.half])
         self.passed = sorted(firsts, key=lambda check: check.has_mask)  # with a mask, several styles have to be tried
         self.worth = max(len(self.kinds), FEWEST)  # of a round in which each mistake is tried once, in calls
         self.budget = Budget(CALLS * self.worth)
@@ -133,12 +134,16 @@ class Evidence:
     def contradicted(self, combination: Combination) -> bool:
         """Whether a check that passed would not have passed with these mistakes."""
         if combination not in self._sound:
-            refuting = (check for check in self.passed if self._refutes(check, combination) and self._as_right(check))
+            refuting = (check for check in self.passed if self.speaks_against(check, combination))
             against = list(islice(refuting, 2))
             # one may hang on how a line is written, where the shapes of masks meet that do not fit
             many = sum(self.explains(combination, check) for check in self.sample) >= 8
             self._sound[combination] = not against or (many and len(against) == 1 and against[0].has_mask)
         return not self._sound[combination]
+
+    def speaks_against(self, check: Check, combination: Combination) -> bool:
+        """Whether a check that passed would not have passed with these mistakes."""
+        return self._refutes(check, combination) and self._as_right(check)
 
     @cached_property
     def likely(self) -> tuple[Kind, ...]:

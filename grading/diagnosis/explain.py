@@ -24,6 +24,7 @@ MOST_OF_ALL = 0.8  # where it explains as much as that, a mistake may rest on so
 SPARED = 0.05  # of the checks that it explains: as many others may fail in which another mistake is not found
 SPARED_OF_MANY = 0.7  # the same where numbers of many tests are explained, which is no chance
 MANY_TESTS = 6
+FEW = 2  # checks explained: of so few, those of the same tests that passed have to pass with the mistake, too
 LONE = 5  # checks that fail: of more than that, one that is explained by itself may be so by chance
 ALTERNATIVES = 3  # more possibilities than that say nothing
 
@@ -75,7 +76,7 @@ class Explained:
         """Numbers that chance does not give, or a rule that no other mistake breaks in this way."""
         every = self.explains(combination, kind)
         explained = [check for check in every if not check.shapes_raised]
-        if self._refuted(found, combination, kind, every):
+        if self._refuted(found, combination, kind, every) or self._went_well(combination, explained):
             return False
         if _on_shapes(every):
             return self._sure_of_shapes(combination, kind, every)
@@ -161,6 +162,12 @@ class Explained:
         dropped = (check for check in self._search.passed if check.has_dropout)  # chance, but for what was dropped
         return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in (*left, *dropped))
 
+    def _went_well(self, combination: Combination, explained: Sequence[Check]) -> bool:
+        """Whether the same test passed with other sizes or dtypes, where it would have failed, too."""
+        tests = {test_of(check) for check in explained}
+        alike = (check for check in self._search.went_well if test_of(check) in tests)
+        return len(explained) <= FEW and any(self._search.speaks_against(check, combination) for check in alike)
+
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative or give
         way to it."""
@@ -171,6 +178,10 @@ class Explained:
         found = [each for each in found if all(search.explains(joined(rest, each), check) for check in few)]
         rank = search.rank(combination)[0]
         found = [each for each in found if search.rank(joined(rest, each))[0] <= rank]
+        tests = {test_of(check) for check in few}
+        alike = [check for check in search.failed if test_of(check) in tests and search.explains(combination, check)]
+        found = [each for each in found if all(search.explains(joined(rest, each), check) for check in alike)]
+        found = [each for each in found if not self._went_well(joined(rest, each), explained)]
         return [each for each in found if not search.contradicted(joined(rest, each))]
 
     def _facts(self, combination: Combination) -> Iterator[dict[Kind, list[Check]]]:

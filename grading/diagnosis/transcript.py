@@ -195,8 +195,8 @@ class Transcript:
 
     @property
     def changes_a_leaf(self) -> bool:
-        """Whether a function, which has no parameters, ended in PyTorch's error at a change in place of an argument that
-        gradients are asked of."""
+        """Whether a function, which has no parameters, ended in PyTorch's error at a change in place of what gradients
+        are asked of."""
         last = self.steps[-1]
         words = "leaf Variable that requires grad is being used in an in-place operation"
         return last.error is not None and last.request.get("layer") is None and words in last.error.message

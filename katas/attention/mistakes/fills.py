@@ -238,6 +238,40 @@ class _RenormalisedToZero(MaskRenormalised):
             self.weights = weights / total.masked_fill(total == 0, 1.0)
 
 
+class HiddenExponentials(Mistake, Core):
+    """exp is taken of masked scores too, less the maximum of the others, and what it gives is dropped afterwards
+
+    Right forwards; where a masked score is far larger its exp is inf, and the gradient 0 * inf is NaN.
+    """
+
+    see = "causal_mask#Fill"
+
+    def fill(self) -> None:
+        """Not here."""
+
+    def soften(self, scores: torch.Tensor) -> torch.Tensor:
+        mask = torch.ones((), dtype=torch.bool) if self.mask is None else self.mask
+        top = scores.masked_fill(~mask, -math.inf).amax(dim=-1, keepdim=True).detach()
+        powers = (scores - top.masked_fill(top == -math.inf, 0.0)).exp()
+        powers = torch.where(mask, powers, torch.zeros_like(powers))
+        total = powers.sum(dim=-1, keepdim=True)
+        return powers / total.masked_fill(total == 0, 1.0)
+
+
+class AnyMaskedClears(Mistake, Core):
+    """a query that may not attend to some key gets zeros, as with mask.all where mask.any is meant
+
+    Only queries that see every key are left.
+    """
+
+    see = "causal_mask#Fill"
+
+    def clear(self) -> None:
+        super().clear()
+        if self.mask is not None:
+            self.weights = self.weights.masked_fill(~self.mask.all(dim=-1, keepdim=True), 0.0)
+
+
 class InfinityAfterSoftmax(Mistake, Core):
     """the weights are set to -inf where masked, after the softmax, instead of the scores before it
 

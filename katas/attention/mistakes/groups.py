@@ -329,6 +329,14 @@ class _RepeatedInPlace(MaskRowsInOtherOrder):
         return torch.arange(group * length).view(group, length) // group
 
 
+class _OfFourDimensions(MaskRowsInOtherOrder):
+    def align(self) -> None:
+        if self.mask is not None and self.mask.dim() == 4:
+            super().align()
+        else:
+            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
+
+
 class MaskOfKvHead(Groups):
     """of a (B, H, L, S) mask, a query head takes the mask that has the number of its key/value head
 

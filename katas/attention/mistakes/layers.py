@@ -168,6 +168,16 @@ class KeyValueBiasesAlways(Parameters):
         return tuple(dict.fromkeys((*super().biased(), "k_proj", "v_proj")))
 
 
+class InputBiasesAlways(Parameters):
+    """q_proj, k_proj and v_proj have a bias whatever the argument bias says; o_proj follows it
+
+    bias=False has no effect on the three.
+    """
+
+    def biased(self) -> tuple[str, ...]:
+        return tuple(name for name in NAMES if name != "o_proj" or self.bias)
+
+
 class InputBiasesMissing(Parameters):
     """o_proj has a bias while q_proj, k_proj and v_proj have none
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from grading.diagnosis.mistake import Mistake
-from katas.attention.program import Core, Layer
+from katas.attention.program import Attention, Core, Layer
 
 
 class Form(Mistake, Layer):
@@ -203,6 +203,20 @@ class _TiledIfThree(MaskTiledOverHeads):
             super().align()
         else:
             super(MaskTiledOverHeads, self).align()
+
+
+class MaskOfThreeUnsqueezed(Mistake, Attention):
+    """a mask of three dimensions gets unsqueeze(1) before scores of four, which broadcasting would take as (1, H, L, S)
+
+    Its entries are read as sequences instead of as heads; it fails where there are as many of neither.
+    """
+
+    see = "sdpa#Masks"
+
+    def orient(self) -> None:
+        super().orient()
+        if self.mask is not None and self.mask.dim() == 3 and self.scores.dim() == 4:
+            self.mask = self.mask.unsqueeze(1)
 
 
 class MaskTiledOverLeading(Mistake, Core):

@@ -1,5 +1,5 @@
 """Masked scores are exponentiated too and dropped afterwards: where they are huge, the gradient is NaN."""
-# cause: none
+# cause: hidden-exponentials
 
 import math
 
@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class MultiQueryAttention(nn.Module):
+class MultiHeadAttention(nn.Module):
     def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
         super().__init__()
         if d_model % num_heads:
             raise ValueError(f"{d_model} features do not divide into {num_heads} heads")
-        self.heads, self.kv_heads, self.width, self.rate = num_heads, 1, d_model // num_heads, dropout
+        self.heads, self.kv_heads, self.width, self.rate = num_heads, num_heads, d_model // num_heads, dropout
         self.q_proj = nn.Linear(d_model, d_model, bias=bias)
         self.k_proj = nn.Linear(d_model, self.kv_heads * self.width, bias=bias)
         self.v_proj = nn.Linear(d_model, self.kv_heads * self.width, bias=bias)
