@@ -106,7 +106,7 @@ def _needing(kind: Kind, option: Combination, program: type[Program], checks: Se
 def _proven(explained: Explained, option: Combination, facts: Mapping[Kind, Sequence[Check]]) -> list[Cause]:
     """The mistakes of one possibility and what checks show beside them, each with the checks that it explains."""
     found = [(kind, explained.explains(option, kind)) for kind in plain(option)]
-    found = [(kind, checks and [*checks, *explained.explains_at_length(option, kind)]) for kind, checks in found]
+    found = [(kind, checks and [*checks, *explained.explains_besides(option, kind)]) for kind, checks in found]
     return [_cause(kind, checks) for kind, checks in [*found, *facts.items()] if checks]
 
 

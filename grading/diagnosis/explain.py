@@ -64,9 +64,13 @@ class Explained:
         """The failed checks that the combination explains and would not without this mistake."""
         return self._explained(self._search.failed, combination, kind)
 
-    def explains_at_length(self, combination: Combination, kind: Kind) -> list[Check]:
-        """The same of those that are too long for the search."""
-        return self._explained(self._search.long, combination, kind)
+    def explains_besides(self, combination: Combination, kind: Kind) -> list[Check]:
+        """What a mistake that is proven explains besides: checks that are too long for the search, and those in which
+        shapes do not fit, in other words than the learner's code has, and would without the mistake."""
+        search, rest = self._search, without(combination, kind)
+        left = [c for c in search.failed if c.shapes_raised and not search.explains(combination, c)]
+        failing = [c for c in left if search.fails(combination, c) and not search.fails(rest, c)]
+        return [*self._explained(search.long, combination, kind), *failing]
 
     def _explained(self, checks: Sequence[Check], combination: Combination, kind: Kind) -> list[Check]:
         search, rest = self._search, without(combination, kind)
@@ -163,24 +167,23 @@ class Explained:
         return numbers > spared * len(explained) or any(kind.refuted(check, program) for check in (*left, *dropped))
 
     def _went_well(self, combination: Combination, explained: Sequence[Check]) -> bool:
-        """Whether the same test passed with other sizes or dtypes, where it would have failed, too."""
-        tests = {test_of(check) for check in explained}
+        """Whether the same test passed with other sizes or dtypes, where it would have failed, too. What a constructor
+        refuses hangs on how it counts."""
+        tests = set() if _constructor(explained) else {test_of(check) for check in explained}
         alike = (check for check in self._search.went_well if test_of(check) in tests)
         return len(explained) <= FEW and any(self._search.speaks_against(check, combination) for check in alike)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative or give
         way to it."""
-        search, rest, few = self._search, without(combination, kind), explained[:3]
+        search, rest, tests = self._search, without(combination, kind), {test_of(check) for check in explained[:3]}
+        shown = [check for check in search.failed if test_of(check) in tests and search.explains(combination, check)]
         taken = named(rest) | {name(kind)} | self._alternatives
         found = [each for each in search.kinds if name(each) not in taken and compatible(rest, each)]
         found = [each for each in found if kind.last or not each.last]
-        found = [each for each in found if all(search.explains(joined(rest, each), check) for check in few)]
+        found = [each for each in found if all(search.explains(joined(rest, each), check) for check in shown)]
         rank = search.rank(combination)[0]
         found = [each for each in found if search.rank(joined(rest, each))[0] <= rank]
-        tests = {test_of(check) for check in few}
-        alike = [check for check in search.failed if test_of(check) in tests and search.explains(combination, check)]
-        found = [each for each in found if all(search.explains(joined(rest, each), check) for check in alike)]
         found = [each for each in found if not self._went_well(joined(rest, each), explained)]
         return [each for each in found if not search.contradicted(joined(rest, each))]
 

@@ -29,6 +29,10 @@ class Raised:
             return False
         return self.own_words or other.own_words or other.reason in (self.reason, *self._of_other_dimensions)
 
+    def of_a_kind_with(self, other: Raised | None) -> bool:
+        """The same class in other words, where both are about shapes or neither is."""
+        return other is not None and self.type == other.type and self.about_shapes == other.about_shapes
+
     @property
     def reason(self) -> tuple[str, ...]:
         """Its text; of two sizes that do not fit, whichever comes first, and however a line multiplies, the sizes; of
@@ -37,6 +41,11 @@ class Raised:
         if found:
             return (*sorted(found.groups()[:2]), *found.groups()[2:])
         return ("index",) if re.search(r"index .*out of (range|bounds)", self.message) else (self.message,)
+
+    @property
+    def about_shapes(self) -> bool:
+        """Whether shapes did not fit: an error whose words any mistake in a shape ends in."""
+        return bool(re.search(r"\bshapes?\b|\bsizes?\b|\bdimensions?\b|to unpack", self.message))
 
     @property
     def _of_other_dimensions(self) -> Iterator[tuple[str, ...]]:

@@ -69,7 +69,7 @@ class Check(Transcript):
             else:
                 explained, breaks = False, breaks or (isinstance(given, Raised) and step.error is None)
                 parts += _parts_alike(step, given) or _of_one_form(step, given)
-                fails = fails and step.error is not None and isinstance(given, Raised) and given.type == step.error.type
+                fails = fails and isinstance(given, Raised) and given.of_a_kind_with(step.error)
             if not fails and not unmoved:
                 break
         return Judgement(explained, parts, fails, breaks, unmoved, run.calls)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -234,8 +233,7 @@ class Transcript:
     def shapes_raised(self) -> bool:
         """Whether shapes did not fit: an error whose words any mistake in a shape ends in."""
         error = self.steps[-1].error
-        words = r"\bshapes?\b|\bsizes?\b|\bdimensions?\b|to unpack"
-        return error is not None and bool(re.search(words, error.message)) and not self.should_raise()
+        return error is not None and error.about_shapes and not self.should_raise()
 
     def should_raise(self) -> str:
         """The class of the error that a right answer raises last."""

@@ -88,6 +88,11 @@ class TriangleStrict(TriangleUpper):
         self.mask = self.ones().tril(self._offset() - 1)
 
 
+class _StrictBesideAPast(TriangleStrict):
+    def triangle(self) -> None:
+        self.mask = self.ones().tril(self._offset() - (self._offset() > 0))
+
+
 class TriangleStrictTopLeft(TriangleStrict):
     """query i sees keys 0..i-1: the triangle is off by one, and it is top-left where it should be bottom-right
 
@@ -128,6 +133,17 @@ class TriangleMissing(Build):
 
     def triangle(self) -> None:
         self.mask = self.ones()
+
+
+class PastBehindTheTriangle(Align):
+    """the columns of the keys that come before the queries stand behind the triangle instead of before it
+
+    Right for key_len == query_len; with more keys the queries see the wrong ones.
+    """
+
+    def triangle(self) -> None:
+        square = torch.ones(self.query_len, self.query_len, dtype=torch.bool).tril()
+        self.mask = torch.cat([square, self.ones()[:, self.query_len :]], dim=1)
 
 
 class KeyLengthIgnored(Align):
@@ -291,6 +307,12 @@ class _LowestNumber(AdditiveFinite):
 
 class _TenThousand(AdditiveFinite):
     number = -1e4
+
+
+class _LowestInHalf(AdditiveFinite):
+    def summand(self) -> None:
+        self.number = torch.finfo(self.dtype).min if self.dtype.itemsize < 4 else -math.inf
+        super().summand()
 
 
 class AdditiveFiniteInverted(AdditiveFinite):

@@ -381,6 +381,13 @@ class _NeverFromZero(PastLengthOnSelf):
         self._advance()
 
 
+class _BeginsAtTheCache(PastLengthOnSelf):
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        self.count = 0 if self.past is None else self.count or S - L
+        self._advance()
+
+
 class BuffersInFloat32(Kept):
     """keys and values are kept in float32, as in a buffer made without a dtype, whatever the dtype of x is
 

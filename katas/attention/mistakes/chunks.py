@@ -79,6 +79,12 @@ class CausalMaskTopLeft(Chunk):
         self.mask = torch.ones(self.scores.shape[-2:], dtype=torch.bool).tril()
 
 
+class _TopLeftUnlessOne(CausalMaskTopLeft):
+    def align_causal(self) -> None:
+        L, S = self.scores.shape[-2:]
+        self.mask = torch.ones(L, S, dtype=torch.bool).tril(0 if L > 1 else S)
+
+
 class CausalMaskUpper(Chunk):
     """the upper triangle is allowed (triu) instead of the lower one (tril)
 

@@ -33,6 +33,19 @@ class KvHeadsTiled(Groups):
         self.key, self.value = _tiled(self, self.key), _tiled(self, self.value)
 
 
+class KvHeadsTiledForOneQuery(Groups):
+    """for a single query kv heads are tiled, so that query head h reads key/value head h % num_kv_heads
+
+    Steps go wrong where the prompt went well: they have code of their own.
+    """
+
+    def share(self) -> None:
+        if self.query.size(-2) == 1:
+            self.key, self.value = _tiled(self, self.key), _tiled(self, self.value)
+        else:
+            super().share()
+
+
 class KeyHeadsTiled(Groups):
     """key heads are tiled (0 1 2 0 1 2), value heads repeated in place (0 0 1 1 2 2): only the latter is right
 

@@ -45,6 +45,11 @@ class CausalWithoutAMask(Mistake, Core):
         return 0
 
 
+class _UnlessOneQuery(CausalWithoutAMask):
+    def _past(self, L: int, S: int) -> int:
+        return 0 if L > 1 else S
+
+
 class _AtTheLowerRight(CausalWithoutAMask):
     def _past(self, L: int, S: int) -> int:
         return S - L
@@ -206,7 +211,7 @@ class _TiledIfThree(MaskTiledOverHeads):
 
 
 class MaskOfThreeUnsqueezed(Mistake, Attention):
-    """a mask of three dimensions gets unsqueeze(1) before scores of four, which broadcasting would take as (1, H, L, S)
+    """a mask of three dimensions gets unsqueeze(1) where scores have four: by broadcasting it is (1, H, L, S)
 
     Its entries are read as sequences instead of as heads; it fails where there are as many of neither.
     """

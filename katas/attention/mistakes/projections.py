@@ -84,6 +84,13 @@ class SelfAttentionOnly(Fed):
         self.key = self.value = self.inputs[0]
 
 
+class _WhereShapesAgree(SelfAttentionOnly):
+    def feed(self) -> None:
+        super(SelfAttentionOnly, self).feed()
+        if self.inputs[0].shape == self.inputs[1].shape:
+            self.key = self.value = self.inputs[0]
+
+
 class QueryFromKey(Fed):
     """q_proj is given key instead of query
 

@@ -62,6 +62,16 @@ class ScaleFourthRoot(Scale):
         self.factor = self.head_dim**-0.25
 
 
+class ScaleRootCut(Scale):
+    """the root of head_dim is cut off to a whole number, as by isqrt or int(head_dim ** 0.5)
+
+    Right where head_dim is a square, such as 4, 16 or 64.
+    """
+
+    def scale(self) -> None:
+        self.factor = 1.0 / math.isqrt(self.head_dim)
+
+
 class ScaleMultiplied(Scale):
     """the scores are multiplied by sqrt(head_dim) instead of divided by it
 

@@ -133,6 +133,31 @@ class _MissingAndMultiplied(SoftmaxMissing):
         return scores if self.mask is None else scores * self.mask
 
 
+class EpsilonInTheSum(Softmax):
+    """a small number such as 1e-6 is added to the sum that the weights are divided by
+
+    The weights of a query sum to a little less than 1.
+    """
+
+    epsilon: float = 1e-6
+
+    def soften(self, scores: Tensor) -> Tensor:
+        powers = (scores - scores.amax(dim=-1, keepdim=True)).exp()
+        return powers / (powers.sum(dim=-1, keepdim=True) + self.epsilon)
+
+
+class _OfFive(EpsilonInTheSum):
+    epsilon = 1e-5
+
+
+class _OfSeven(EpsilonInTheSum):
+    epsilon = 1e-7
+
+
+class _OfEight(EpsilonInTheSum):
+    epsilon = 1e-8
+
+
 class SoftmaxUndivided(Softmax):
     """the exponentials of the scores are used as weights, not divided by their sum
 

@@ -1,5 +1,5 @@
 """Later tokens are exponentiated too and dropped afterwards: where their scores are huge, the gradient is NaN."""
-# cause: none
+# cause: hidden-exponentials
 
 import math
 

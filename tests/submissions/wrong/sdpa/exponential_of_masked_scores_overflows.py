@@ -1,5 +1,5 @@
 """Masked scores are exponentiated too and dropped afterwards: where they are huge, the gradient is NaN."""
-# cause: none
+# cause: hidden-exponentials
 
 import math
 

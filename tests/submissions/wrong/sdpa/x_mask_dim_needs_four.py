@@ -1,5 +1,5 @@
 """A mask with fewer dimensions than the scores gets its missing dimensions on the right of the batch: (H, L, S) is read as (B, 1, L, S)."""
-# cause: none
+# cause: mask-of-three-unsqueezed
 
 import math
 
