@@ -57,7 +57,9 @@ class Evidence:
         self._numbers = any(not check.raised() for check in self.failed)
         fit = [c for c in self.failed if not c.raised() or test_of(c) not in answered]
         self.fit = [check for check in fit if check.work <= WORK] or fit[:1]
-        self.sample = first_of_each(self.fit)[:SAMPLE]
+        tests = first_of_each(self.fit)
+        most = sorted(tests, key=lambda check: bool(check.raised()))[:SAMPLE]
+        self.sample = [check for check in tests if check in most]
         self.went_well = [check for check in passed if check.usable]
         firsts = first_of_each([c for c in self.went_well if c.size < 1 << 16 and not c.half])
         self.passed = sorted(firsts, key=lambda check: check.has_mask)  # with a mask, several styles have to be tried
@@ -132,7 +134,7 @@ class Evidence:
         return not self.explains(combination, check) and (combination, check.name) in self._breaking
 
     def contradicted(self, combination: Combination) -> bool:
-        """Whether a check that passed would not have passed with these mistakes."""
+        """Whether checks that passed speak against these mistakes."""
         if combination not in self._sound:
             refuting = (check for check in self.passed if self.speaks_against(check, combination))
             against = list(islice(refuting, 2))
@@ -142,7 +144,7 @@ class Evidence:
         return not self._sound[combination]
 
     def speaks_against(self, check: Check, combination: Combination) -> bool:
-        """Whether a check that passed would not have passed with these mistakes."""
+        """Whether this check, which passed, would have failed with these mistakes."""
         return self._refutes(check, combination) and self._as_right(check)
 
     @cached_property

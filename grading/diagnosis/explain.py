@@ -86,13 +86,18 @@ class Explained:
             return self._sure_of_shapes(combination, kind, every)
         several = len(named(combination)) > 1 or (len(self._search.failed) > LONE and not proves(kind))
         if len(explained) == 1 and several and not (explained[0].strict or _constructor(explained)):
-            # one check of many: that may be chance, where others are not explained; in half precision, what overflows
-            # tells as much as numbers, for the same test of other dtypes goes well
-            tells = (explained[0].telling or explained[0].half) and self._complete(combination)
+            tells = self._tells_alone(combination, explained[0])
             return tells and self._in_every_option(kind) and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
             return True
         return not self._others(combination, kind, explained) and self._sure_of_plain(combination, explained)
+
+    def _tells_alone(self, combination: Combination, check: Check) -> bool:
+        """Whether one check of many is no chance: numbers, where no other is left unexplained; and what overflows in
+        half precision alone, while the same test passes in other dtypes."""
+        if check.half and any(test_of(other) == test_of(check) for other in self._search.went_well):
+            return True
+        return (check.telling or check.half) and self._complete(combination)
 
     def _sure_of_shapes(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
         """Shapes do not fit, in words that many mistakes end in: one must explain many of them, and be alone or leave
@@ -131,9 +136,9 @@ class Explained:
         return most or 1 < count >= len(failed) / 3
 
     def _alone(self, combination: Combination, kind: Kind) -> bool:
-        """Whether the others that are named, if there are any, are about float64 precision and nothing else."""
+        """Whether the others that are named, if there are any, are about one precision and nothing else."""
         others = [each for each in combination if name(each) in named(combination) - {name(kind)}]
-        return all(check.strict for each in others for check in self.explains(combination, each))
+        return all(check.strict or check.half for each in others for check in self.explains(combination, each))
 
     def _in_every_option(self, kind: Kind) -> bool:
         return all(name(kind) in named(option) for option in self._found)

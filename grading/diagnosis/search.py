@@ -42,7 +42,7 @@ CALLS_A_ROUND = 3  # of growing what explains as much
 CALLS_FOR_PAIRS = 700  # at once: of two mistakes, or of one and a style
 PATIENCE = 3  # rounds of growing that bring nothing better
 COMPARED = 12  # combinations at the end, where none explains all
-AMONG_OTHERS = 0.75  # of a check, by which a combination with one mistake more has to explain more at the end
+AMONG_OTHERS = 0.45  # of a check, by which a combination with one mistake more has to explain more at the end
 PARTS = 6  # combinations that are grown further though they explain a part only
 
 

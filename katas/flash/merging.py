@@ -304,10 +304,12 @@ class _RepairedOutput(_EmptyNanParts):
 
 class _EmptyPartsCleared(_EmptyNanParts):
     def mix(self) -> None:
-        shares = (self.part_a / self.total)[..., None], (self.part_b / self.total)[..., None]
-        saw = [(lse > -math.inf)[..., None] for lse in (self.lse_a, self.lse_b)]
-        outputs = (torch.where(seen, x, 0.0) for seen, x in zip(saw, (self.output_a, self.output_b), strict=True))
-        self.output = sum(share * x for share, x in zip(shares, outputs, strict=True))
+        self.output_a, self.output_b = (
+            torch.where((lse > -math.inf)[..., None], output, 0.0)
+            for output, lse in ((self.output_a, self.lse_a), (self.output_b, self.lse_b))
+        )
+        share_a, share_b = self.part_a / self.total, self.part_b / self.total
+        self.output = share_a[..., None] * self.output_a + share_b[..., None] * self.output_b
 
 
 class MergeInHalf(Idea):
