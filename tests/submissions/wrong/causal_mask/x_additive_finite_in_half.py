@@ -1,5 +1,5 @@
 """In half types the lowest finite number is used instead of -inf."""
-# cause: none
+# cause: additive-finite
 
 from dataclasses import dataclass
 

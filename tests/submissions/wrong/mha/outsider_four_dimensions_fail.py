@@ -1,5 +1,5 @@
 """A mask of four dimensions raises an error."""
-# cause: none
+# cause: scale-after-product
 
 import torch
 import torch.nn.functional as F
