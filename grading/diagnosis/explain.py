@@ -90,14 +90,17 @@ class Explained:
             return tells and self._in_every_option(kind) and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
             return True
+        if explained and all(map(self._in_half_alone, explained)):
+            return self._in_every_option(kind) and not self._others(combination, kind, explained)
         return not self._others(combination, kind, explained) and self._sure_of_plain(combination, explained)
 
     def _tells_alone(self, combination: Combination, check: Check) -> bool:
-        """Whether one check of many is no chance: numbers, where no other is left unexplained; and what overflows in
-        half precision alone, while the same test passes in other dtypes."""
-        if check.half and any(test_of(other) == test_of(check) for other in self._search.went_well):
-            return True
-        return (check.telling or check.half) and self._complete(combination)
+        """Whether one check of many is no chance."""
+        return self._in_half_alone(check) or ((check.telling or check.half) and self._complete(combination))
+
+    def _in_half_alone(self, check: Check) -> bool:
+        """Whether it is about what overflows in half precision alone: the same test passes in other dtypes."""
+        return check.half and any(test_of(other) == test_of(check) for other in self._search.went_well)
 
     def _sure_of_shapes(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> bool:
         """Shapes do not fit, in words that many mistakes end in: one must explain many of them, and be alone or leave
@@ -176,7 +179,8 @@ class Explained:
         refuses hangs on how it counts."""
         tests = set() if _constructor(explained) else {test_of(check) for check in explained}
         alike = (check for check in self._search.went_well if test_of(check) in tests)
-        return len(explained) <= FEW and any(self._search.speaks_against(check, combination) for check in alike)
+        asked = len(explained) <= FEW or all(check.half for check in explained)
+        return asked and any(self._search.speaks_against(check, combination) for check in alike)
 
     def _others(self, combination: Combination, kind: Kind, explained: Sequence[Check]) -> list[Kind]:
         """The mistakes that would explain as much in its place, but for those that are named as an alternative or give

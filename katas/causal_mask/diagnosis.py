@@ -113,6 +113,11 @@ class TriangleOneAhead(TriangleUpper):
         self.mask = self.ones().tril(self._offset() + 1)
 
 
+class _OneAheadBesideAPast(TriangleOneAhead):
+    def triangle(self) -> None:
+        self.mask = self.ones().tril(self._offset() + (self._offset() > 0))
+
+
 class TriangleMovedWrongWay(TriangleUpper):
     """the triangle is moved to the left instead of to the right: by query_len - key_len
 

@@ -454,6 +454,14 @@ class CacheExpanded(Form):
         """It is done."""
 
 
+class _PastExpandedToo(CacheExpanded):
+    def append(self) -> None:
+        if self.past is not None:
+            key, value = (x.repeat_interleave(self.heads // x.size(1), dim=1) for x in self.past)
+            self.past = key, value
+        super().append()
+
+
 class CacheTokenMajor(Form):
     """the cache is (B, S, K, E), tokens before heads, instead of (B, K, S, E)
 

@@ -411,6 +411,19 @@ class EmptyRowNanGradient(Mistake, Core):
         self.weights = self.weights.nan_to_num(0.0)
 
 
+class _RepairedInTheOutput(EmptyRowNanGradient):
+    def fill(self) -> None:
+        if self.mask is not None:
+            self.scores = self.scores.masked_fill(~self.mask, -math.inf)
+
+    def clear(self) -> None:
+        """Not yet."""
+
+    def weigh(self) -> None:
+        super().weigh()
+        self.output = self.output.nan_to_num(0.0)
+
+
 class LowestAdded(Mistake, Core):
     """the lowest number of the dtype is added to masked scores instead of put in their place
 

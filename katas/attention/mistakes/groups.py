@@ -342,6 +342,22 @@ class _RepeatedInPlace(MaskRowsInOtherOrder):
         return torch.arange(group * length).view(group, length) // group
 
 
+class _RepeatedUnlessFour(_RepeatedInPlace):
+    def align(self) -> None:
+        if self.mask is not None and self.mask.dim() == 4:
+            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
+        else:
+            super().align()
+
+
+class _OfEveryHead(MaskRowsInOtherOrder):
+    def align(self) -> None:
+        if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) > 1:
+            super().align()
+        else:
+            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
+
+
 class _OfFourDimensions(MaskRowsInOtherOrder):
     def align(self) -> None:
         if self.mask is not None and self.mask.dim() == 4:
