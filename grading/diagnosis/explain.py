@@ -90,9 +90,9 @@ class Explained:
             return tells and self._in_every_option(kind) and not self._others(combination, kind, explained)
         if any(check.telling for check in explained):
             return True
-        if explained and all(map(self._in_half_alone, explained)):
-            return self._in_every_option(kind) and not self._others(combination, kind, explained)
-        return not self._others(combination, kind, explained) and self._sure_of_plain(combination, explained)
+        in_half = bool(explained) and all(map(self._in_half_alone, explained))
+        sure = in_half or self._sure_of_plain(combination, explained)
+        return sure and not self._others(combination, kind, explained)
 
     def _tells_alone(self, combination: Combination, check: Check) -> bool:
         """Whether one check of many is no chance."""

@@ -4,7 +4,10 @@ import math
 
 import torch
 
+from grading.diagnosis.matching import tensors
 from grading.diagnosis.mistake import Mistake
+from grading.diagnosis.program import Program
+from grading.diagnosis.replay import Check
 from katas.attention.program import Attention, Core, Layer
 
 
@@ -409,6 +412,12 @@ class EmptyRowNanGradient(Mistake, Core):
 
     def clear(self) -> None:
         self.weights = self.weights.nan_to_num(0.0)
+
+    @staticmethod
+    def refuted(check: Check, right: type[Program]) -> bool:
+        """Where NaN comes out, nothing repairs it."""
+        found = [each for call in check.calls() for each in tensors(call.got)]
+        return not check.half and any(bool(each.isnan().any()) for each in found)
 
 
 class _RepairedInTheOutput(EmptyRowNanGradient):

@@ -1,5 +1,5 @@
 """With a past the diagonal is one too far, so each query also sees the next token; without it all is well."""
-# cause: none
+# cause: triangle-one-ahead
 
 import torch
 from torch import Tensor

@@ -1,5 +1,5 @@
 """nan_to_num is applied to the heads instead of the weights: an empty row gives v_proj NaN gradients."""
-# cause: none
+# cause: empty-row-nan-gradient
 
 import torch
 from torch import nn

@@ -1,5 +1,5 @@
 """nan_to_num is applied to the output instead of the weights, so NaN weights reach the gradient of value."""
-# cause: none
+# cause: empty-row-nan-gradient
 
 import torch
 
