@@ -12,6 +12,7 @@ from grading.candidate.wire import Opaque
 
 # of the largest number: float32 work on float64 inputs, and other orders of summation in the half types
 PRECISION = {torch.float64: 2e-6, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+HALF = (torch.float16, torch.bfloat16)
 STRICT = 1e-9
 ROUNDING = 1e-13  # of the largest number: what another order of float64 work changes
 PLAIN = (int, bool, float, str, type(None), Opaque)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from grading.diagnosis.lent import Lent
-from grading.diagnosis.matching import is_telling, same, tensors
+from grading.diagnosis.matching import HALF, is_telling, same, tensors
 from grading.diagnosis.program import Program
 from grading.diagnosis.raised import Raised
 from grading.diagnosis.run import Call, Run, equal
@@ -235,7 +235,7 @@ def _all_same(wanted: Any, step: Step, right: Any, strict: bool) -> bool:
 
 def _least(step: Step) -> float:
     """The scale of a tensor that may be zero but for rounding."""
-    half = any(each.dtype in (torch.float16, torch.bfloat16) for each in step.got)
+    half = any(each.dtype in HALF for each in step.got)
     return (ROUNDING_OF_HALF if half else ROUNDING) * step.largest
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from grading.candidate import wire
 from grading.candidate.connection import arguments_after
-from grading.diagnosis.matching import same, tensors
+from grading.diagnosis.matching import HALF, same, tensors
 from grading.diagnosis.raised import Raised
 from grading.records import Event
 
@@ -133,7 +133,7 @@ class Transcript:
     def half(self) -> bool:
         """Whether it is about half precision, where orders of operation that are equally right differ."""
         given = (tensor.dtype for step in self.steps for tensor in tensors(step.request))
-        return any(dtype in (torch.float16, torch.bfloat16) for dtype in given)
+        return any(dtype in HALF for dtype in given)
 
     @cached_property
     def cost(self) -> int:

@@ -308,8 +308,7 @@ class _EmptyPartsCleared(_EmptyNanParts):
             torch.where((lse > -math.inf)[..., None], output, 0.0)
             for output, lse in ((self.output_a, self.lse_a), (self.output_b, self.lse_b))
         )
-        share_a, share_b = self.part_a / self.total, self.part_b / self.total
-        self.output = share_a[..., None] * self.output_a + share_b[..., None] * self.output_b
+        super().mix()
 
 
 class MergeInHalf(Idea):

@@ -316,54 +316,47 @@ class MaskRowsInOtherOrder(GroupsOfAll):
     needs = ("group", "align")
 
     def align(self) -> None:
+        mixed_up = self.mask is not None and self._mixes_up(self.mask)
         super().align()  # type: ignore[misc]
-        if self.mask is not None:
+        if self.mask is not None and mixed_up:
             G, L = self.heads // self.kv_heads, self.query.size(-2)
-            if self.mask.dim() == 4 and self.mask.size(1) > 1:
+            if _of_heads(self.mask):
                 rows = self.mask.unflatten(1, (-1, G)).flatten(2, 3)  # type: ignore[no-untyped-call]
                 self.mask = rows[:, :, self._row(G, L)].flatten(1, 2)
             else:
                 one = self.mask.reshape(-1, 1, *self.mask.shape[-2:])
                 self.mask = one[:, 0, self._row(G, L) % L].repeat(1, self.kv_heads, 1, 1)
 
+    def _mixes_up(self, mask: Tensor) -> bool:
+        """Whether a mask, as it is handed in, is one of those that are repeated in another order: any."""
+        return True
+
     def _row(self, group: int, length: int) -> Tensor:
         """(G, L): which row of the mask that is stacked head by head a query gets that stands position by position."""
         return torch.arange(group)[:, None] + torch.arange(length) * group
 
 
+class _OfEveryHead(MaskRowsInOtherOrder):
+    def _mixes_up(self, mask: Tensor) -> bool:
+        return _of_heads(mask)
+
+
+class _OfFourDimensions(MaskRowsInOtherOrder):
+    def _mixes_up(self, mask: Tensor) -> bool:
+        return mask.dim() == 4
+
+
 class _RepeatedInPlace(MaskRowsInOtherOrder):
-    def align(self) -> None:
-        if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) > 1:
-            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
-        else:
-            super().align()
+    def _mixes_up(self, mask: Tensor) -> bool:
+        return not _of_heads(mask)
 
     def _row(self, group: int, length: int) -> Tensor:
         return torch.arange(group * length).view(group, length) // group
 
 
 class _RepeatedUnlessFour(_RepeatedInPlace):
-    def align(self) -> None:
-        if self.mask is not None and self.mask.dim() == 4:
-            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
-        else:
-            super().align()
-
-
-class _OfEveryHead(MaskRowsInOtherOrder):
-    def align(self) -> None:
-        if self.mask is not None and self.mask.dim() == 4 and self.mask.size(1) > 1:
-            super().align()
-        else:
-            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
-
-
-class _OfFourDimensions(MaskRowsInOtherOrder):
-    def align(self) -> None:
-        if self.mask is not None and self.mask.dim() == 4:
-            super().align()
-        else:
-            super(MaskRowsInOtherOrder, self).align()  # type: ignore[misc]
+    def _mixes_up(self, mask: Tensor) -> bool:
+        return mask.dim() != 4
 
 
 class MaskOfKvHead(Groups):
@@ -391,6 +384,11 @@ def _positions_repeated(program: Projected, x: Tensor) -> Tensor:
 def _groups_outermost(program: Projected) -> Tensor:
     """The query heads in the order of (H / K, K) groups instead of (K, H / K)."""
     return torch.arange(program.heads).reshape(-1, program.kv_heads).T.flatten()
+
+
+def _of_heads(mask: Tensor) -> bool:
+    """Whether each head has a mask of its own."""
+    return mask.dim() == 4 and mask.size(1) > 1
 
 
 def _tiled(program: Projected, x: Tensor) -> Tensor:
